@@ -1,0 +1,103 @@
+//! Which tensors does each architecture have, and under which names?
+//!
+//! One file per architecture declares its parameters under the names that transformers uses and
+//! returns the layers that hold them. Adding an architecture is adding a file and its lines here.
+
+mod bert;
+mod distilbert;
+mod electra;
+mod mpnet;
+mod roberta;
+
+use crate::config::{Config, ModelType};
+use crate::heads::{ClassificationHead, MaskedLmHead};
+use crate::layers::{Encoder, EncoderLayer, Linear};
+use crate::parameters::{Declaration, MatrixId};
+
+/// What an architecture declares.
+pub(crate) trait Architecture {
+    /// Prefix of the encoder's names when a head is beside it, such as `bert`.
+    fn prefix(&self) -> &'static str;
+
+    /// Embeddings and layers.
+    fn encoder(&self, config: &Config, declare: &mut Declaration) -> Encoder;
+
+    /// The dense layer over the first token that some architectures have inside the encoder.
+    fn pooler(&self, config: &Config, declare: &mut Declaration) -> Option<Linear>;
+
+    /// The masked-LM head.
+    fn masked_lm(
+        &self,
+        config: &Config,
+        word_embeddings: MatrixId,
+        declare: &mut Declaration,
+    ) -> MaskedLmHead;
+
+    /// The sequence-classification head.
+    fn classification(
+        &self,
+        config: &Config,
+        num_labels: usize,
+        pooler: Option<Linear>,
+        declare: &mut Declaration,
+    ) -> ClassificationHead;
+
+    /// Pairs (alias, original) of tensors that a file may hold twice or only under the alias.
+    fn tied_names(&self) -> &'static [(&'static str, &'static str)];
+}
+
+/// The architecture of a model type.
+pub(crate) fn of(model_type: ModelType) -> &'static dyn Architecture {
+    match model_type {
+        ModelType::Bert => &bert::Bert,
+        ModelType::DistilBert => &distilbert::DistilBert,
+        ModelType::Roberta | ModelType::XlmRoberta | ModelType::Camembert => &roberta::Roberta,
+        ModelType::Mpnet => &mpnet::Mpnet,
+        ModelType::Electra => &electra::Electra,
+    }
+}
+
+/// The decoder of a masked-LM head: the word embedding itself, or its own matrix when untied.
+fn decoder(
+    config: &Config,
+    word_embeddings: MatrixId,
+    name: &str,
+    declare: &mut Declaration,
+) -> MatrixId {
+    if config.tie_word_embeddings {
+        return word_embeddings;
+    }
+    declare.matrix(name, [config.vocab_size, config.embedding_size])
+}
+
+/// BERT's names of one layer, which RoBERTa, ELECTRA and partly MPNet share.
+fn bert_layer(config: &Config, declare: &mut Declaration) -> EncoderLayer {
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let square = [hidden, hidden];
+    EncoderLayer {
+        query: declare.linear("attention.self.query", square),
+        key: declare.linear("attention.self.key", square),
+        value: declare.linear("attention.self.value", square),
+        attention_output: declare.linear("attention.output.dense", square),
+        attention_norm: declare.norm("attention.output.LayerNorm", hidden, config.layer_norm_eps),
+        intermediate: declare.linear("intermediate.dense", [hidden, inner]),
+        output: declare.linear("output.dense", [inner, hidden]),
+        output_norm: declare.norm("output.LayerNorm", hidden, config.layer_norm_eps),
+    }
+}
+
+/// Layers `scope.0`, `scope.1`, … with their depths.
+fn layers(
+    config: &Config,
+    scope: &str,
+    declare: &mut Declaration,
+    layer: impl Fn(&Config, &mut Declaration) -> EncoderLayer,
+) -> Vec<EncoderLayer> {
+    let mut layers = Vec::with_capacity(config.num_hidden_layers);
+    for index in 0..config.num_hidden_layers {
+        declare.set_depth(index + 1);
+        layers.push(declare.scope(&format!("{scope}.{index}"), |declare| layer(config, declare)));
+    }
+    declare.set_depth(config.num_hidden_layers + 1);
+    layers
+}

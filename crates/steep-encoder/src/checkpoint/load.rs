@@ -1,0 +1,189 @@
+//! Weights of a folder into parameters, strictly and with a report.
+
+use super::file::WeightFiles;
+use super::report::{LoadReport, nearest};
+use crate::architectures;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::heads::HeadKind;
+use crate::model::Layout;
+use crate::parameters::{Parameter, ParameterSpec, Parameters, Value};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub(crate) fn load(
+    folder: &Path,
+    config: &Config,
+    head_kind: HeadKind,
+    seed: u64,
+) -> Result<(Layout, Parameters, LoadReport)> {
+    let files = WeightFiles::open(folder)?;
+    let names = Names::of(&files, config);
+    let has_pooler = names.by_parameter.keys().any(|name| name.contains(".pooler."));
+    let (layout, specs) = Layout::declare(config, head_kind, has_pooler);
+    names.check(&specs, folder)?;
+
+    let mut report = LoadReport { renamed: names.renamed(), ..LoadReport::default() };
+    let mut parameters = Parameters::default();
+    for spec in specs {
+        let value = match names.by_parameter.get(&spec.name) {
+            Some(stored) => {
+                check_shape(&files, stored, &spec)?;
+                report.loaded.push(spec.name.clone());
+                Value::new(files.read(stored)?, &spec.shape)
+            }
+            None => {
+                report.initialised.push(spec.name.clone());
+                let count = spec.shape.iter().product();
+                Value::new(spec.initializer.values(count, seed, &spec.name), &spec.shape)
+            }
+        };
+        let trainable = spec.used;
+        parameters.list.push(Parameter { spec, value, trainable });
+    }
+    report.unexpected = names.unused(&parameters);
+    report.tied = tied(config, &parameters);
+    Ok((layout, parameters, report))
+}
+
+/// The file's tensor names, and the parameter that each one is.
+struct Names {
+    prefix: &'static str,
+    /// From the parameter's full name to the file's.
+    by_parameter: BTreeMap<String, String>,
+}
+
+impl Names {
+    fn of(files: &WeightFiles, config: &Config) -> Self {
+        let architecture = architectures::of(config.model_type);
+        let prefix = architecture.prefix();
+        // The prefix is decided once, by looking at all names: a bare encoder has none.
+        let bare = !files.names().any(|name| name.starts_with(&format!("{prefix}.")));
+        let mut by_parameter = BTreeMap::new();
+        for stored in files.names().filter(|name| !is_buffer(name)) {
+            let name = modern_name(stored);
+            let name = if bare && !is_head_name(&name) { format!("{prefix}.{name}") } else { name };
+            by_parameter.insert(name, stored.to_owned());
+        }
+        let mut names = Self { prefix, by_parameter };
+        for (alias, original) in architecture.tied_names() {
+            names.untie(alias, original, config.tie_word_embeddings);
+        }
+        names
+    }
+
+    /// A file may hold a tied tensor twice, or only under its alias.
+    fn untie(&mut self, alias: &str, original: &str, tie_word_embeddings: bool) {
+        if !tie_word_embeddings && alias.ends_with("weight") {
+            return;
+        }
+        if let Some(stored) = self.by_parameter.remove(alias) {
+            self.by_parameter.entry(original.to_owned()).or_insert(stored);
+        }
+    }
+
+    fn renamed(&self) -> Vec<(String, String)> {
+        let pairs = self.by_parameter.iter().filter(|(name, stored)| name != stored);
+        pairs.map(|(name, stored)| (stored.clone(), name.clone())).collect()
+    }
+
+    /// The encoder's tensors must all be there, and no others of it.
+    fn check(&self, specs: &[ParameterSpec], folder: &Path) -> Result<()> {
+        let is_declared = |name: &str| specs.iter().any(|spec| spec.name == name);
+        let encoder = format!("{}.", self.prefix);
+        let strangers: Vec<&str> = self
+            .by_parameter
+            .keys()
+            .filter(|name| name.starts_with(&encoder) && !name.contains(".pooler.") && !is_declared(name))
+            .map(String::as_str)
+            .collect();
+        let missing = specs.iter().filter(|spec| !spec.optional);
+        let missing: Vec<&str> = missing
+            .map(|spec| spec.name.as_str())
+            .filter(|name| !self.by_parameter.contains_key(*name))
+            .collect();
+        if missing.is_empty() && strangers.is_empty() {
+            return Ok(());
+        }
+        let mut problem = String::new();
+        for name in missing.iter().take(5) {
+            let near = nearest(name, strangers.iter().copied());
+            let near = near.map(|near| format!(" (the file has {near})")).unwrap_or_default();
+            problem.push_str(&format!("{name} is missing{near}; "));
+        }
+        for name in strangers.iter().take(5) {
+            problem.push_str(&format!("{name} is in the file but not in the architecture; "));
+        }
+        let count = format!("{} missing and {} unknown tensors: ", missing.len(), strangers.len());
+        Err(Error::Weights {
+            path: folder.to_path_buf(),
+            problem: count + problem.trim_end_matches("; "),
+            hint: "config.json and the weights must be of the same model".into(),
+        })
+    }
+
+    fn unused(&self, parameters: &Parameters) -> Vec<String> {
+        let unused = self.by_parameter.iter().filter(|(name, _)| parameters.get(name).is_none());
+        unused.map(|(_, stored)| stored.clone()).collect()
+    }
+}
+
+/// Buffers that older transformers saved beside the weights.
+fn is_buffer(name: &str) -> bool {
+    name.ends_with("position_ids") || name.ends_with("embeddings.token_type_ids")
+}
+
+/// `LayerNorm.gamma` and `.beta`, as the first BERT files have them.
+fn modern_name(name: &str) -> String {
+    if let Some(stem) = name.strip_suffix("LayerNorm.gamma") {
+        return format!("{stem}LayerNorm.weight");
+    }
+    match name.strip_suffix("LayerNorm.beta") {
+        Some(stem) => format!("{stem}LayerNorm.bias"),
+        None => name.to_owned(),
+    }
+}
+
+/// Names that stand beside the encoder in any supported architecture.
+fn is_head_name(name: &str) -> bool {
+    const HEADS: [&str; 11] = [
+        "cls.",
+        "lm_head.",
+        "classifier.",
+        "pre_classifier.",
+        "vocab_transform.",
+        "vocab_layer_norm.",
+        "vocab_projector.",
+        "generator_predictions.",
+        "generator_lm_head.",
+        "discriminator_predictions.",
+        "qa_outputs.",
+    ];
+    HEADS.iter().any(|head| name.starts_with(head))
+}
+
+fn check_shape(files: &WeightFiles, stored: &str, spec: &ParameterSpec) -> Result<()> {
+    let found = files.shape(stored);
+    if found == spec.shape {
+        return Ok(());
+    }
+    Err(Error::Weights {
+        path: files.path(stored).to_path_buf(),
+        problem: format!("{stored} has shape {found:?}, the config says {:?}", spec.shape),
+        hint: "config.json and the weights must be of the same model".into(),
+    })
+}
+
+fn tied(config: &Config, parameters: &Parameters) -> Vec<(String, String)> {
+    let pairs = architectures::of(config.model_type).tied_names().iter();
+    let tied = pairs.filter(|(alias, original)| {
+        parameters.get(alias).is_none() && parameters.get(original).is_some() && has_head(alias, parameters)
+    });
+    tied.map(|(alias, original)| ((*alias).to_owned(), (*original).to_owned())).collect()
+}
+
+/// Whether the model has the masked-LM head that the alias belongs to.
+fn has_head(alias: &str, parameters: &Parameters) -> bool {
+    let scope = alias.split('.').next().unwrap_or(alias);
+    parameters.list.iter().any(|parameter| parameter.spec.name.starts_with(scope))
+}

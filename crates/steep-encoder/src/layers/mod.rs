@@ -1,0 +1,63 @@
+//! What are encoders made of? Each layer holds identifiers of its parameters; `forward` takes the
+//! [`Pass`](crate::Pass) they are read from.
+
+mod embeddings;
+mod transformer;
+
+pub use embeddings::Embeddings;
+pub use transformer::{Encoder, EncoderLayer, RelativePositionBias};
+
+use crate::ops::{self, Activation, Dropout};
+use crate::parameters::VectorId;
+use crate::pass::Pass;
+use crate::parameters::MatrixId;
+use burn::Tensor;
+
+/// `x Wᵀ + b`.
+#[derive(Debug, Clone, Copy)]
+pub struct Linear {
+    pub(crate) weight: MatrixId,
+    pub(crate) bias: VectorId,
+}
+
+impl Linear {
+    /// # Shapes
+    /// - `x`: [T, in]
+    /// - output: [T, out]
+    pub fn forward(&self, pass: &Pass, x: Tensor<2>) -> Tensor<2> {
+        ops::linear(x, pass.matrix(self.weight), pass.vector(self.bias))
+    }
+
+    /// The same followed by an activation, in one operation.
+    pub fn forward_activation(&self, pass: &Pass, x: Tensor<2>, activation: Activation) -> Tensor<2> {
+        ops::linear_activation(x, pass.matrix(self.weight), pass.vector(self.bias), activation)
+    }
+}
+
+/// LayerNorm (Ba et al. 2016).
+#[derive(Debug, Clone, Copy)]
+pub struct Norm {
+    pub(crate) weight: VectorId,
+    pub(crate) bias: VectorId,
+    pub(crate) epsilon: f32,
+}
+
+impl Norm {
+    /// # Shapes
+    /// - `x`, output: [T, H]
+    pub fn forward(&self, pass: &Pass, x: Tensor<2>) -> Tensor<2> {
+        ops::layer_norm(x, pass.vector(self.weight), pass.vector(self.bias), self.epsilon)
+    }
+
+    /// `LayerNorm(dropout(x) + residual)`.
+    pub fn forward_residual(
+        &self,
+        pass: &Pass,
+        x: Tensor<2>,
+        residual: Tensor<2>,
+        dropout: Dropout,
+    ) -> Tensor<2> {
+        let (weight, bias) = (pass.vector(self.weight), pass.vector(self.bias));
+        ops::add_norm(x, residual, weight, bias, self.epsilon, dropout)
+    }
+}

@@ -1,0 +1,127 @@
+//! The post-LayerNorm transformer encoder (Vaswani et al. 2017; Devlin et al. 2018).
+
+use super::{Embeddings, Linear, Norm};
+use crate::batch::PackedBatch;
+use crate::ops::{self, Activation, AttentionGeometry};
+use crate::parameters::MatrixId;
+use crate::pass::Pass;
+use burn::Tensor;
+
+/// One layer: attention, then feed-forward, each added to its input and normalised.
+#[derive(Debug, Clone)]
+pub struct EncoderLayer {
+    pub(crate) query: Linear,
+    pub(crate) key: Linear,
+    pub(crate) value: Linear,
+    pub(crate) attention_output: Linear,
+    pub(crate) attention_norm: Norm,
+    pub(crate) intermediate: Linear,
+    pub(crate) output: Linear,
+    pub(crate) output_norm: Norm,
+}
+
+/// Embeddings and layers with what all layers share.
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    pub(crate) embeddings: Embeddings,
+    pub(crate) layers: Vec<EncoderLayer>,
+    pub(crate) relative_bias: Option<RelativePositionBias>,
+    pub(crate) num_attention_heads: usize,
+    pub(crate) head_dim: usize,
+    pub(crate) activation: Activation,
+    pub(crate) attention_dropout: f32,
+    /// Dropout after the attention's output; DistilBERT has none there.
+    pub(crate) attention_output_dropout: f32,
+    pub(crate) output_dropout: f32,
+}
+
+impl Encoder {
+    /// States of every layer: the embeddings' output first, the last layer's output last.
+    ///
+    /// # Shapes
+    /// - each: [T, H]
+    pub fn hidden_states(&self, pass: &Pass, batch: &PackedBatch) -> Vec<Tensor<2>> {
+        let mut states = vec![self.embeddings.forward(pass, batch)];
+        let bias = self.position_bias(pass, batch);
+        for layer in &self.layers {
+            let last = states[states.len() - 1].clone();
+            states.push(self.layer(layer, pass, last, bias.clone(), batch));
+        }
+        states
+    }
+
+    /// The last layer's output, [T, H].
+    pub fn last_hidden_state(&self, pass: &Pass, batch: &PackedBatch) -> Tensor<2> {
+        let bias = self.position_bias(pass, batch);
+        let mut state = self.embeddings.forward(pass, batch);
+        for layer in &self.layers {
+            state = self.layer(layer, pass, state, bias.clone(), batch);
+        }
+        state
+    }
+
+    fn position_bias(&self, pass: &Pass, batch: &PackedBatch) -> Option<Tensor<2>> {
+        self.relative_bias.as_ref().map(|bias| bias.forward(pass, batch.longest()))
+    }
+
+    fn layer(
+        &self,
+        layer: &EncoderLayer,
+        pass: &Pass,
+        x: Tensor<2>,
+        position_bias: Option<Tensor<2>>,
+        batch: &PackedBatch,
+    ) -> Tensor<2> {
+        let geometry = AttentionGeometry {
+            offsets: batch.offsets.clone(),
+            num_heads: self.num_attention_heads,
+            scale: 1.0 / (self.head_dim as f32).sqrt(),
+            dropout: pass.dropout(self.attention_dropout),
+        };
+        let query = layer.query.forward(pass, x.clone());
+        let key = layer.key.forward(pass, x.clone());
+        let value = layer.value.forward(pass, x.clone());
+        let context = ops::attention(query, key, value, position_bias, geometry);
+        let attended = layer.attention_output.forward(pass, context);
+        let dropout = pass.dropout(self.attention_output_dropout);
+        let x = layer.attention_norm.forward_residual(pass, attended, x, dropout);
+
+        let inner = layer.intermediate.forward_activation(pass, x.clone(), self.activation);
+        let outer = layer.output.forward(pass, inner);
+        layer.output_norm.forward_residual(pass, outer, x, pass.dropout(self.output_dropout))
+    }
+}
+
+/// A learned bias by bucketed distance, shared by all layers (MPNet, as in T5).
+#[derive(Debug, Clone)]
+pub struct RelativePositionBias {
+    /// [buckets, num_heads]
+    pub(crate) weight: MatrixId,
+    pub(crate) num_buckets: usize,
+}
+
+/// Distances from here on share the last bucket (transformers' MPNet).
+const MAX_BUCKET_DISTANCE: f32 = 128.0;
+
+impl RelativePositionBias {
+    /// The bias by distance for sequences of up to `longest` tokens: [num_heads, 2 longest - 1].
+    pub fn forward(&self, pass: &Pass, longest: usize) -> Tensor<2> {
+        let reach = longest.max(1) as i64 - 1;
+        let buckets: Vec<u32> = (-reach..=reach).map(|distance| self.bucket(distance)).collect();
+        ops::embedding(pass.matrix(self.weight), buckets.into()).transpose()
+    }
+
+    /// Half of the buckets for keys after the query; within a half, small distances exactly and
+    /// larger ones by their logarithm.
+    fn bucket(&self, distance: i64) -> u32 {
+        let half = self.num_buckets / 2;
+        let first = if distance > 0 { half } else { 0 };
+        let (size, exact) = (distance.unsigned_abs() as usize, half / 2);
+        if size < exact {
+            return (first + size) as u32;
+        }
+        let ratio = (size as f32 / exact as f32).ln() / (MAX_BUCKET_DISTANCE / exact as f32).ln();
+        let bucket = exact + (ratio * (half - exact) as f32) as usize;
+        (first + bucket.min(half - 1)) as u32
+    }
+}

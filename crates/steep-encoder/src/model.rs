@@ -1,0 +1,139 @@
+//! A model: configuration, parameters, encoder and head.
+
+use crate::architectures;
+use crate::batch::PackedBatch;
+use crate::checkpoint::{self, report::LoadReport};
+use crate::config::Config;
+use crate::error::Result;
+use crate::heads::{ClassificationHead, HeadKind, MaskedLmHead};
+use crate::layers::{Encoder, Linear};
+use crate::ops::{self, Activation};
+use crate::parameters::{Declaration, ParameterSpec, Parameters};
+use crate::pass::Pass;
+use burn::Tensor;
+use std::path::Path;
+use std::sync::Arc;
+
+/// An encoder with its parameters and, if any, one head.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// The checked `config.json`.
+    pub config: Config,
+    /// All parameters in declaration order.
+    pub parameters: Parameters,
+    layout: Layout,
+}
+
+/// The layers of a model, without values.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    pub(crate) head_kind: HeadKind,
+    encoder: Encoder,
+    pooler: Option<Linear>,
+    masked_lm: Option<MaskedLmHead>,
+    classification: Option<ClassificationHead>,
+}
+
+impl Layout {
+    /// Declares every parameter of the model; `pooler` tells whether an unused pooler is kept.
+    pub(crate) fn declare(config: &Config, head_kind: HeadKind, pooler: bool) -> (Self, Vec<ParameterSpec>) {
+        let architecture = architectures::of(config.model_type);
+        let mut declare = Declaration::new(config.initializer_range);
+        let encoder =
+            declare.scope(architecture.prefix(), |declare| architecture.encoder(config, declare));
+        declare.set_optional();
+        let classifies = matches!(head_kind, HeadKind::SequenceClassification { .. });
+        let pooled_head = classifies && config.model_type == crate::ModelType::Bert;
+        let keep = pooled_head || pooler;
+        let declare_pooler = |declare: &mut Declaration| {
+            declare.scope(architecture.prefix(), |declare| architecture.pooler(config, declare))
+        };
+        let pooler = match (keep, pooled_head) {
+            (false, _) => None,
+            (true, true) => declare_pooler(&mut declare),
+            (true, false) => declare.unused(declare_pooler),
+        };
+        let word_embeddings = encoder.embeddings.word;
+        let masked_lm = (head_kind == HeadKind::MaskedLm)
+            .then(|| architecture.masked_lm(config, word_embeddings, &mut declare));
+        let classification = match head_kind {
+            HeadKind::SequenceClassification { num_labels } => {
+                Some(architecture.classification(config, num_labels, pooler, &mut declare))
+            }
+            _ => None,
+        };
+        (Self { head_kind, encoder, pooler, masked_lm, classification }, declare.specs)
+    }
+}
+
+impl Model {
+    /// Loads a Hugging Face folder. What the file lacks of the head is initialised from `seed`,
+    /// and the report says so.
+    ///
+    /// # Errors
+    /// A field of the config that is not supported; missing, wrongly shaped or superfluous tensors
+    /// of the encoder.
+    pub fn load(folder: &Path, head_kind: HeadKind, seed: u64) -> Result<(Self, LoadReport)> {
+        Self::load_with(folder, Config::load(folder)?, head_kind, seed)
+    }
+
+    /// As [`Model::load`] with a changed config, such as other labels.
+    pub fn load_with(
+        folder: &Path,
+        config: Config,
+        head_kind: HeadKind,
+        seed: u64,
+    ) -> Result<(Self, LoadReport)> {
+        let (layout, parameters, report) = checkpoint::load::load(folder, &config, head_kind, seed)?;
+        Ok((Self { config, parameters, layout }, report))
+    }
+
+    /// Writes `config.json` and `model.safetensors` into an existing folder.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        checkpoint::save::save(folder, self)
+    }
+
+    /// Which head the model has.
+    pub fn head_kind(&self) -> HeadKind {
+        self.layout.head_kind
+    }
+
+    /// States after the embeddings and after each layer, each [T, H].
+    pub fn hidden_states(&self, pass: &Pass, batch: &PackedBatch) -> Vec<Tensor<2>> {
+        self.layout.encoder.hidden_states(pass, batch)
+    }
+
+    /// The last layer's state, [T, H].
+    pub fn last_hidden_state(&self, pass: &Pass, batch: &PackedBatch) -> Tensor<2> {
+        self.layout.encoder.last_hidden_state(pass, batch)
+    }
+
+    /// transformers' `pooler_output`, [B, H], where the model has a pooler.
+    pub fn pooler_output(&self, pass: &Pass, batch: &PackedBatch, hidden: Tensor<2>) -> Option<Tensor<2>> {
+        let first = ops::embedding(hidden, batch.first_tokens());
+        self.layout.pooler.map(|pooler| pooler.forward_activation(pass, first, Activation::Tanh))
+    }
+
+    /// Logits over the vocabulary at the given rows of `hidden` [T, H]: [N, V].
+    ///
+    /// # Panics
+    /// If the model was loaded without a masked-LM head.
+    pub fn masked_lm_logits(&self, pass: &Pass, hidden: Tensor<2>, rows: Arc<[u32]>) -> Tensor<2> {
+        let head = self.layout.masked_lm.as_ref().expect("the model has a masked-LM head");
+        head.forward(pass, ops::embedding(hidden, rows))
+    }
+
+    /// Logits of each sequence: [B, labels].
+    ///
+    /// # Panics
+    /// If the model was loaded without a classification head.
+    pub fn classification_logits(&self, pass: &Pass, hidden: Tensor<2>, batch: &PackedBatch) -> Tensor<2> {
+        let head = self.layout.classification.as_ref().expect("the model has a classification head");
+        head.forward(pass, ops::embedding(hidden, batch.first_tokens()))
+    }
+
+    /// The name of the word embedding, for masks and vocabulary work.
+    pub fn word_embeddings(&self) -> &crate::parameters::Value {
+        self.parameters.matrix(self.layout.encoder.embeddings.word)
+    }
+}

@@ -1,0 +1,275 @@
+//! A model's parameters: an ordered list of named tensors, apart from the layers that use them.
+//!
+//! Layers hold identifiers into this list, so that one list serves loading, saving, tying (two
+//! layers hold the same identifier), gradients by name and the optimizer.
+
+use crate::layers::{Linear, Norm};
+use burn::tensor::{Device, TensorData};
+use burn::{Tensor, backend::Flex};
+use std::borrow::Cow;
+
+/// Names a matrix of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MatrixId(pub(crate) usize);
+
+/// Names a vector of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VectorId(pub(crate) usize);
+
+/// A tensor of rank one or two.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// [rows, columns]
+    Matrix(Tensor<2>),
+    /// [length]
+    Vector(Tensor<1>),
+}
+
+impl Value {
+    /// Wraps row-major values without copying; `shape` has one or two entries.
+    pub fn new(values: Vec<f32>, shape: &[usize]) -> Self {
+        let device = Device::flex();
+        match *shape {
+            [rows, columns] => {
+                Self::Matrix(Tensor::from_data(TensorData::new(values, [rows, columns]), &device))
+            }
+            [length] => Self::Vector(Tensor::from_data(TensorData::new(values, [length]), &device)),
+            _ => unreachable!("parameters have rank one or two"),
+        }
+    }
+
+    /// A tensor of zeros of the same shape.
+    pub fn zeros_like(&self) -> Self {
+        match self {
+            Self::Matrix(tensor) => Self::Matrix(tensor.zeros_like()),
+            Self::Vector(tensor) => Self::Vector(tensor.zeros_like()),
+        }
+    }
+
+    /// One or two sizes.
+    pub fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::Matrix(tensor) => tensor.dims().to_vec(),
+            Self::Vector(tensor) => tensor.dims().to_vec(),
+        }
+    }
+
+    /// Calls `body` with the values in row-major order; on the CPU without copying.
+    pub fn with_slice<R>(&self, body: impl FnOnce(&[f32]) -> R) -> R {
+        let primitive = match self {
+            Self::Matrix(tensor) => tensor.clone().try_into_primitive::<Flex>(),
+            Self::Vector(tensor) => tensor.clone().try_into_primitive::<Flex>(),
+        };
+        match primitive {
+            Ok(primitive) => body(&crate::ops::values(&primitive)),
+            Err(_) => body(&self.download()),
+        }
+    }
+
+    /// The values in row-major order.
+    pub fn to_vec(&self) -> Vec<f32> {
+        self.with_slice(<[f32]>::to_vec)
+    }
+
+    fn download(&self) -> Cow<'_, [f32]> {
+        let data = match self {
+            Self::Matrix(tensor) => tensor.to_data(),
+            Self::Vector(tensor) => tensor.to_data(),
+        };
+        Cow::Owned(data.iter::<f32>().collect())
+    }
+}
+
+/// How a parameter that no file holds begins.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Initializer {
+    /// Independent normal values with this standard deviation.
+    Normal(f32),
+    /// All zero.
+    Zeros,
+    /// All one.
+    Ones,
+}
+
+/// What is known of a parameter before it has values.
+#[derive(Debug, Clone)]
+pub struct ParameterSpec {
+    /// Full name as a model with a head saves it, such as `bert.embeddings.LayerNorm.weight`.
+    pub name: String,
+    /// One or two sizes.
+    pub shape: Vec<usize>,
+    /// How it begins if no file holds it.
+    pub initializer: Initializer,
+    /// Whether weight decay applies: not to biases nor to LayerNorm.
+    pub decays: bool,
+    /// 0 for embeddings, 1.. for layers, layers + 1 for what follows.
+    pub depth: usize,
+    /// Whether it may be missing from a file, which is then reported.
+    pub optional: bool,
+    /// Whether any gradient can reach it in this model.
+    pub used: bool,
+}
+
+/// A parameter with its values.
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    /// Name, shape and role.
+    pub spec: ParameterSpec,
+    /// The current values.
+    pub value: Value,
+    /// Whether training changes it.
+    pub trainable: bool,
+}
+
+/// All parameters of a model in declaration order.
+#[derive(Debug, Clone, Default)]
+pub struct Parameters {
+    /// In declaration order.
+    pub list: Vec<Parameter>,
+}
+
+impl Parameters {
+    /// The parameter of this name.
+    pub fn get(&self, name: &str) -> Option<&Parameter> {
+        self.list.iter().find(|parameter| parameter.spec.name == name)
+    }
+
+    /// Number of values in all.
+    pub fn num_values(&self) -> usize {
+        self.list.iter().map(|parameter| parameter.spec.shape.iter().product::<usize>()).sum()
+    }
+
+    /// Freezes or frees every parameter whose name the predicate chooses; what no gradient can
+    /// reach stays frozen.
+    pub fn set_trainable(&mut self, choose: impl Fn(&str) -> bool) {
+        for parameter in &mut self.list {
+            parameter.trainable = parameter.spec.used && choose(&parameter.spec.name);
+        }
+    }
+
+    pub(crate) fn matrix(&self, id: MatrixId) -> &Value {
+        &self.list[id.0].value
+    }
+}
+
+/// Collects the specifications of a model's parameters, in order.
+pub(crate) struct Declaration {
+    pub(crate) specs: Vec<ParameterSpec>,
+    prefix: String,
+    initializer_range: f32,
+    depth: usize,
+    optional: bool,
+    used: bool,
+}
+
+impl Declaration {
+    pub(crate) fn new(initializer_range: f32) -> Self {
+        let prefix = String::new();
+        Self { specs: Vec::new(), prefix, initializer_range, depth: 0, optional: false, used: true }
+    }
+
+    /// Everything declared in `body` has names that begin with `prefix`.
+    pub(crate) fn scope<R>(&mut self, prefix: &str, body: impl FnOnce(&mut Self) -> R) -> R {
+        let length = self.prefix.len();
+        self.prefix.push_str(prefix);
+        self.prefix.push('.');
+        let result = body(self);
+        self.prefix.truncate(length);
+        result
+    }
+
+    /// From here on, parameters belong to this depth (see [`ParameterSpec::depth`]).
+    pub(crate) fn set_depth(&mut self, depth: usize) {
+        self.depth = depth;
+    }
+
+    /// From here on, parameters may be missing from a file.
+    pub(crate) fn set_optional(&mut self) {
+        self.optional = true;
+    }
+
+    /// Everything declared in `body` is kept but reached by no gradient.
+    pub(crate) fn unused<R>(&mut self, body: impl FnOnce(&mut Self) -> R) -> R {
+        let before = std::mem::replace(&mut self.used, false);
+        let result = body(self);
+        self.used = before;
+        result
+    }
+
+    fn declare(&mut self, name: &str, shape: Vec<usize>, initializer: Initializer, decays: bool) -> usize {
+        self.specs.push(ParameterSpec {
+            name: format!("{}{name}", self.prefix),
+            shape,
+            initializer,
+            decays,
+            depth: self.depth,
+            optional: self.optional,
+            used: self.used,
+        });
+        self.specs.len() - 1
+    }
+
+    pub(crate) fn matrix(&mut self, name: &str, shape: [usize; 2]) -> MatrixId {
+        let initializer = Initializer::Normal(self.initializer_range);
+        MatrixId(self.declare(name, shape.to_vec(), initializer, true))
+    }
+
+    /// A matrix that weight decay spares: transformers goes by the name, and this one says `bias`.
+    pub(crate) fn bias_matrix(&mut self, name: &str, shape: [usize; 2]) -> MatrixId {
+        let initializer = Initializer::Normal(self.initializer_range);
+        MatrixId(self.declare(name, shape.to_vec(), initializer, false))
+    }
+
+    pub(crate) fn bias(&mut self, name: &str, length: usize) -> VectorId {
+        VectorId(self.declare(name, vec![length], Initializer::Zeros, false))
+    }
+
+    /// `name.weight` [out, in] and `name.bias` [out].
+    pub(crate) fn linear(&mut self, name: &str, [in_features, out_features]: [usize; 2]) -> Linear {
+        Linear {
+            weight: self.matrix(&format!("{name}.weight"), [out_features, in_features]),
+            bias: self.bias(&format!("{name}.bias"), out_features),
+        }
+    }
+
+    /// `name.weight` and `name.bias`, both [features].
+    pub(crate) fn norm(&mut self, name: &str, features: usize, epsilon: f32) -> Norm {
+        let weight = format!("{name}.weight");
+        Norm {
+            weight: VectorId(self.declare(&weight, vec![features], Initializer::Ones, false)),
+            bias: self.bias(&format!("{name}.bias"), features),
+            epsilon,
+        }
+    }
+}
+
+impl Initializer {
+    /// Values for `count` elements; a pure function of the seed and the parameter's name.
+    pub(crate) fn values(self, count: usize, seed: u64, name: &str) -> Vec<f32> {
+        match self {
+            Self::Zeros => vec![0.0; count],
+            Self::Ones => vec![1.0; count],
+            Self::Normal(deviation) => {
+                let stream = name.bytes().fold(mix(seed), |state, byte| mix(state ^ u64::from(byte)));
+                (0..count as u64).map(|index| deviation * normal(stream, index)).collect()
+            }
+        }
+    }
+}
+
+/// splitmix64's finaliser (Steele, Lea and Flood 2014).
+fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+/// The `index`-th standard normal value of a stream (Box and Muller 1958).
+fn normal(stream: u64, index: u64) -> f32 {
+    let unit = |bits: u64| ((bits >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+    let first = mix(stream ^ mix(2 * index));
+    let second = mix(stream ^ mix(2 * index + 1));
+    let radius = (-2.0 * unit(first).ln()).sqrt();
+    (radius * (std::f64::consts::TAU * unit(second)).cos()) as f32
+}

@@ -1,0 +1,117 @@
+//! One forward pass over a model's parameters: evaluation, or training with a tape.
+
+use crate::ops::Dropout;
+use crate::parameters::{MatrixId, Parameters, Value, VectorId};
+use burn::Tensor;
+use std::cell::Cell;
+
+/// The parameters as one forward pass sees them.
+///
+/// In evaluation nothing is recorded and dropout is off. In training every trainable parameter is
+/// a leaf of a new tape, and each dropout site draws from `hash(seed, site)`, so that the same
+/// seed gives the same masks in any run.
+pub struct Pass {
+    values: Vec<Value>,
+    seed: Option<u64>,
+    dropout_sites: Cell<u64>,
+}
+
+impl Pass {
+    /// A pass without tape and dropout.
+    pub fn evaluate(parameters: &Parameters) -> Self {
+        let values = parameters.list.iter().map(|parameter| parameter.value.clone()).collect();
+        Self { values, seed: None, dropout_sites: Cell::new(0) }
+    }
+
+    /// A pass with a tape; dropout is drawn from `seed`, which should differ for each micro-batch.
+    pub fn train(parameters: &Parameters, seed: u64) -> Self {
+        Self { seed: Some(seed), ..Self::train_without_dropout(parameters) }
+    }
+
+    /// A pass with a tape and no dropout, to hold gradients against a reference.
+    pub fn train_without_dropout(parameters: &Parameters) -> Self {
+        let leaf = |value: &Value, trainable: bool| match value {
+            Value::Matrix(tensor) => {
+                Value::Matrix(Tensor::from_inner(tensor.clone()).set_require_grad(trainable))
+            }
+            Value::Vector(tensor) => {
+                Value::Vector(Tensor::from_inner(tensor.clone()).set_require_grad(trainable))
+            }
+        };
+        let list = parameters.list.iter();
+        let values = list.map(|parameter| leaf(&parameter.value, parameter.trainable)).collect();
+        Self { values, seed: None, dropout_sites: Cell::new(0) }
+    }
+
+    pub(crate) fn matrix(&self, id: MatrixId) -> Tensor<2> {
+        match &self.values[id.0] {
+            Value::Matrix(tensor) => tensor.clone(),
+            Value::Vector(_) => unreachable!("a MatrixId names a matrix"),
+        }
+    }
+
+    pub(crate) fn vector(&self, id: VectorId) -> Tensor<1> {
+        match &self.values[id.0] {
+            Value::Vector(tensor) => tensor.clone(),
+            Value::Matrix(_) => unreachable!("a VectorId names a vector"),
+        }
+    }
+
+    /// The next dropout site: none in evaluation.
+    pub(crate) fn dropout(&self, probability: f32) -> Dropout {
+        let Some(seed) = self.seed else { return Dropout::NONE };
+        let site = self.dropout_sites.get();
+        self.dropout_sites.set(site + 1);
+        if probability == 0.0 {
+            return Dropout::NONE;
+        }
+        // An odd multiplier keeps the sites' seeds distinct; the counter hash does the mixing.
+        let seed = seed ^ (site + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Dropout { probability, seed }
+    }
+
+    /// Runs the tape backwards from a loss of one element and collects the gradients; the tape and
+    /// everything it kept are freed.
+    pub fn gradients(self, loss: Tensor<1>) -> Gradients {
+        let mut gradients = loss.backward();
+        drop(loss);
+        let list = self.values.iter().map(|value| match value {
+            Value::Matrix(tensor) => tensor.grad_remove(&mut gradients).map(Value::Matrix),
+            Value::Vector(tensor) => tensor.grad_remove(&mut gradients).map(Value::Vector),
+        });
+        Gradients { list: list.collect() }
+    }
+}
+
+/// Gradients in the order of the parameters; `None` where none arrived.
+#[derive(Debug, Default)]
+pub struct Gradients {
+    /// In the order of [`Parameters::list`].
+    pub list: Vec<Option<Value>>,
+}
+
+impl Gradients {
+    /// Adds the gradients of another micro-batch.
+    pub fn add(&mut self, other: Self) {
+        if self.list.is_empty() {
+            *self = other;
+            return;
+        }
+        for (mine, theirs) in self.list.iter_mut().zip(other.list) {
+            *mine = match (mine.take(), theirs) {
+                (Some(Value::Matrix(a)), Some(Value::Matrix(b))) => Some(Value::Matrix(a + b)),
+                (Some(Value::Vector(a)), Some(Value::Vector(b))) => Some(Value::Vector(a + b)),
+                (a, b) => a.or(b),
+            };
+        }
+    }
+
+    /// Euclidean norm of all gradients together.
+    pub fn norm(&self) -> f64 {
+        let squares = self.list.iter().flatten().map(|value| match value {
+            Value::Matrix(tensor) => f64::from(crate::ops::sum_of_squares(tensor.clone())),
+            Value::Vector(tensor) => f64::from(crate::ops::sum_of_squares(tensor.clone())),
+        });
+        squares.sum::<f64>().sqrt()
+    }
+}

@@ -1,0 +1,137 @@
+//! The row-wise halves of attention, between the matrix products: softmax and its derivative.
+
+use super::HeadBias;
+use crate::dispatch::{Path, per_path};
+use crate::dropout::Mask;
+use crate::math::{exp, maximum, sum};
+
+/// What turns raw scores into probabilities.
+#[derive(Clone, Copy)]
+pub(super) struct Scoring<'a> {
+    /// Number of keys.
+    pub(super) length: usize,
+    /// Row distance of the scores.
+    pub(super) stride: usize,
+    pub(super) scale: f32,
+    pub(super) bias: Option<HeadBias<'a>>,
+    pub(super) mask: Option<Mask>,
+}
+
+impl Scoring<'_> {
+    /// `row · scale + bias`, in place.
+    #[inline(always)]
+    fn finish(&self, query: usize, row: &mut [f32]) {
+        match self.bias {
+            Some(bias) => {
+                for (score, bias) in row.iter_mut().zip(bias.row(query, self.length)) {
+                    *score = *score * self.scale + bias;
+                }
+            }
+            None => {
+                for score in row.iter_mut() {
+                    *score *= self.scale;
+                }
+            }
+        }
+    }
+
+    /// Dropout index, within the task, of the first key.
+    #[inline(always)]
+    fn first_index(&self, query: usize) -> u32 {
+        (query * self.length) as u32
+    }
+}
+
+/// Per query of a block: the log-sum-exp of its scores, and one over the sum of what [`softmax`] leaves.
+pub(super) struct Normalisers<'a> {
+    pub(super) log_sum_exp: &'a mut [f32],
+    pub(super) inverse_sum: &'a mut [f32],
+}
+
+/// Turns the scores of the queries from `first_query` on into exponentials (not yet divided by their sum), with
+/// dropout.
+pub(super) fn softmax(path: Path, scoring: Scoring, first_query: usize, scores: &mut [f32], out: Normalisers) {
+    softmax_on(path, scoring, first_query, scores, out);
+}
+
+per_path!(fn softmax_on(scoring: Scoring, first_query: usize, scores: &mut [f32], out: Normalisers) = softmax_body);
+
+#[inline(always)]
+fn softmax_body(scoring: Scoring, first_query: usize, scores: &mut [f32], out: Normalisers) {
+    for (index, row) in scores.chunks_exact_mut(scoring.stride).enumerate() {
+        let row = &mut row[..scoring.length];
+        let query = first_query + index;
+        scoring.finish(query, row);
+        let largest = maximum(row);
+        for score in row.iter_mut() {
+            *score = exp(*score - largest);
+        }
+        let total = sum(row);
+        out.log_sum_exp[index] = largest + total.ln();
+        out.inverse_sum[index] = 1.0 / total;
+        if let Some(mask) = scoring.mask {
+            let first = scoring.first_index(query);
+            for (key, score) in row.iter_mut().enumerate() {
+                *score = mask.apply(first.wrapping_add(key as u32), *score);
+            }
+        }
+    }
+}
+
+/// A block of query rows in the backward pass.
+pub(super) struct BackwardRows<'a> {
+    /// In: raw scores. Out: probabilities after dropout.
+    pub(super) scores: &'a mut [f32],
+    /// In: gradients of the probabilities after dropout. Out: gradients of the raw scores.
+    pub(super) gradients: &'a mut [f32],
+    pub(super) log_sum_exp: &'a [f32],
+    /// Per query, the product of the output and its gradient.
+    pub(super) output_dot: &'a [f32],
+    /// Gradient by distance, `[2 · length - 1]`; it is added to.
+    pub(super) dbias: Option<&'a mut [f32]>,
+}
+
+/// `ds = p · (dp · keep - dot)`: the derivative of softmax; `dot` is the row's Σ p · keep · dp, which equals the
+/// product of the output and its gradient.
+pub(super) fn softmax_backward(path: Path, scoring: Scoring, first_query: usize, rows: BackwardRows) {
+    softmax_backward_on(path, scoring, first_query, rows);
+}
+
+per_path!(fn softmax_backward_on(scoring: Scoring, first_query: usize, rows: BackwardRows) = softmax_backward_body);
+
+#[inline(always)]
+fn softmax_backward_body(scoring: Scoring, first_query: usize, rows: BackwardRows) {
+    let BackwardRows { scores, gradients, log_sum_exp, output_dot, mut dbias } = rows;
+    let lines = scores.chunks_exact_mut(scoring.stride).zip(gradients.chunks_exact_mut(scoring.stride));
+    for (index, (scores, gradients)) in lines.enumerate() {
+        let (scores, gradients) = (&mut scores[..scoring.length], &mut gradients[..scoring.length]);
+        let query = first_query + index;
+        scoring.finish(query, scores);
+        let (normaliser, dot) = (log_sum_exp[index], output_dot[index]);
+        match scoring.mask {
+            Some(mask) => {
+                let first = scoring.first_index(query);
+                for (key, (score, gradient)) in scores.iter_mut().zip(gradients.iter_mut()).enumerate() {
+                    let probability = exp(*score - normaliser);
+                    let keep = mask.factor(first.wrapping_add(key as u32));
+                    *score = probability * keep;
+                    *gradient = probability * (*gradient * keep - dot);
+                }
+            }
+            None => {
+                for (score, gradient) in scores.iter_mut().zip(gradients.iter_mut()) {
+                    *score = exp(*score - normaliser);
+                    *gradient = *score * (*gradient - dot);
+                }
+            }
+        }
+        if let Some(dbias) = &mut dbias {
+            for (dbias, gradient) in dbias[scoring.length - 1 - query..].iter_mut().zip(gradients.iter()) {
+                *dbias += gradient;
+            }
+        }
+        for gradient in gradients.iter_mut() {
+            *gradient *= scoring.scale;
+        }
+    }
+}

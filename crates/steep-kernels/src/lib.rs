@@ -1,0 +1,36 @@
+//! How is each hot loop of a transformer encoder computed on the CPU?
+//!
+//! Plain `f32` slices in, plain slices out. A batch is packed: its token features are one flat row-major
+//! `[T, features]` slice without padding, and `offsets` (length `B + 1`, from 0 to `T`) tells where each
+//! sequence starts. Outputs are the caller's slices; every function overwrites them unless its name says `add`.
+//!
+//! # Invariants
+//! * The numbers of a token never depend on the other tokens of the batch, nor on how many there are.
+//! * Results have the same bits for any number of threads.
+//! * Element-wise loops, norms, losses and the optimizer have the same bits on every instruction set of one
+//!   architecture; matrix products differ between machines with and without fused multiply-add.
+//!
+//! A slice of the wrong length or an index out of range is a programmer's error and panics with a message.
+
+#![allow(
+    unsafe_code,
+    reason = "run-time choice of the instruction set, register-blocked products and disjoint writes from several threads"
+)]
+
+pub mod activation;
+pub mod attention;
+pub mod dropout;
+pub mod embedding;
+pub mod linear;
+pub mod loss;
+pub mod matrix;
+pub mod norm;
+pub mod optimizer;
+
+mod disjoint;
+mod dispatch;
+mod math;
+mod parallel;
+mod product;
+#[cfg(test)]
+mod testing;

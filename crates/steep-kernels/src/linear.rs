@@ -1,0 +1,195 @@
+//! `y = x · Wᵀ + b`: a linear layer and its three gradients.
+
+use crate::dispatch::{Path, per_path};
+use crate::matrix::{Accumulate, Matrix, Start, multiply, multiply_from};
+use rayon::prelude::*;
+
+/// Tokens whose gradients are added up before they meet those of other tokens; fixed, so that the order of additions
+/// does not depend on the number of threads.
+const TOKENS_PER_SUM: usize = 128;
+
+/// The sizes of a linear layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinearShape {
+    /// Number of rows of the input.
+    pub tokens: usize,
+    /// Features of an input row.
+    pub in_features: usize,
+    /// Features of an output row.
+    pub out_features: usize,
+}
+
+impl LinearShape {
+    fn check_input(&self, x: &[f32]) {
+        assert_eq!(x.len(), self.tokens * self.in_features, "the input must be [tokens, in_features]");
+    }
+
+    fn check_output(&self, y: &[f32]) {
+        assert_eq!(y.len(), self.tokens * self.out_features, "the output must be [tokens, out_features]");
+    }
+
+    fn check_weight(&self, weight: &[f32]) {
+        let expected = self.out_features * self.in_features;
+        assert_eq!(weight.len(), expected, "the weight must be [out_features, in_features]");
+    }
+}
+
+/// `y = x · weightᵀ + bias`.
+///
+/// # Shapes
+/// `x` [tokens, in], `weight` [out, in], `bias` [out], `y` [tokens, out].
+pub fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32], shape: LinearShape) {
+    shape.check_input(x);
+    shape.check_weight(weight);
+    shape.check_output(y);
+    let x = Matrix::row_major(x, shape.tokens, shape.in_features);
+    let weight = Matrix::row_major(weight, shape.out_features, shape.in_features);
+    multiply_from(y, x, weight.transposed(), bias.map_or(Start::Zero, Start::EveryRow));
+}
+
+/// `dx = dy · weight`.
+///
+/// # Shapes
+/// `dy` [tokens, out], `weight` [out, in], `dx` [tokens, in].
+pub fn backward_input(dy: &[f32], weight: &[f32], dx: &mut [f32], shape: LinearShape) {
+    shape.check_output(dy);
+    shape.check_weight(weight);
+    shape.check_input(dx);
+    let dy = Matrix::row_major(dy, shape.tokens, shape.out_features);
+    let weight = Matrix::row_major(weight, shape.out_features, shape.in_features);
+    multiply(dx, dy, weight, Accumulate::Overwrite);
+}
+
+/// `dweight = dyᵀ · x`.
+///
+/// # Shapes
+/// `dy` [tokens, out], `x` [tokens, in], `dweight` [out, in].
+pub fn backward_weight(dy: &[f32], x: &[f32], dweight: &mut [f32], shape: LinearShape) {
+    shape.check_output(dy);
+    shape.check_input(x);
+    shape.check_weight(dweight);
+    let dy = Matrix::row_major(dy, shape.tokens, shape.out_features);
+    let x = Matrix::row_major(x, shape.tokens, shape.in_features);
+    multiply(dweight, dy.transposed(), x, Accumulate::Overwrite);
+}
+
+/// `dbias = Σ over tokens of dy`, in a fixed order.
+///
+/// # Shapes
+/// `dy` [tokens, out], `dbias` [out].
+pub fn backward_bias(dy: &[f32], dbias: &mut [f32], shape: LinearShape) {
+    shape.check_output(dy);
+    assert_eq!(dbias.len(), shape.out_features, "the bias must be [out_features]");
+    dbias.fill(0.0);
+    if dbias.is_empty() {
+        return;
+    }
+    let path = Path::best();
+    let features = shape.out_features;
+    let mut sums = vec![0.0; shape.tokens.div_ceil(TOKENS_PER_SUM) * features];
+    sums.par_chunks_mut(features)
+        .zip(dy.par_chunks(TOKENS_PER_SUM * features))
+        .for_each(|(sum, rows)| add_rows(path, rows, sum));
+    add_rows(path, &sums, dbias);
+}
+
+per_path!(fn add_rows_per_path(rows: &[f32], sum: &mut [f32]) = add_rows_body);
+
+/// Adds the rows of `rows` [n, features] to `sum` [features], one after the other.
+pub(crate) fn add_rows(path: Path, rows: &[f32], sum: &mut [f32]) {
+    add_rows_per_path(path, rows, sum);
+}
+
+#[inline(always)]
+fn add_rows_body(rows: &[f32], sum: &mut [f32]) {
+    for row in rows.chunks_exact(sum.len()) {
+        for (sum, value) in sum.iter_mut().zip(row) {
+            *sum += value;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, bits, dot, finite_differences, numbers, same_for_any_thread_count, wide};
+
+    fn reference(x: &[f64], weight: &[f64], bias: &[f64], shape: LinearShape) -> Vec<f64> {
+        let LinearShape { tokens, in_features, out_features } = shape;
+        (0..tokens * out_features)
+            .map(|i| {
+                let (t, o) = (i / out_features, i % out_features);
+                let row = &x[t * in_features..][..in_features];
+                let column = &weight[o * in_features..][..in_features];
+                bias[o] + row.iter().zip(column).map(|(a, b)| a * b).sum::<f64>()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn forward_matches_the_definition() {
+        for (tokens, in_features, out_features) in [(0, 3, 4), (1, 5, 1), (1, 384, 130), (7, 513, 17), (130, 33, 65)] {
+            let shape = LinearShape { tokens, in_features, out_features };
+            let x = numbers(tokens * in_features, 1);
+            let weight = numbers(out_features * in_features, 2);
+            let bias = numbers(out_features, 3);
+            let mut y = vec![f32::NAN; tokens * out_features];
+            forward(&x, &weight, Some(&bias), &mut y, shape);
+            assert_close(&y, &reference(&wide(&x), &wide(&weight), &wide(&bias), shape), 1e-5);
+            forward(&x, &weight, None, &mut y, shape);
+            let zero = vec![0.0; out_features];
+            assert_close(&y, &reference(&wide(&x), &wide(&weight), &zero, shape), 1e-5);
+        }
+    }
+
+    #[test]
+    fn gradients_match_finite_differences() {
+        let shape = LinearShape { tokens: 5, in_features: 7, out_features: 3 };
+        let (x, weight, bias) = (numbers(35, 1), numbers(21, 2), numbers(3, 3));
+        let dy = numbers(15, 4);
+        let (mut dx, mut dweight, mut dbias) = (vec![9.0; 35], vec![9.0; 21], vec![9.0; 3]);
+        backward_input(&dy, &weight, &mut dx, shape);
+        backward_weight(&dy, &x, &mut dweight, shape);
+        backward_bias(&dy, &mut dbias, shape);
+        let (x, weight, bias) = (wide(&x), wide(&weight), wide(&bias));
+        assert_close(&dx, &finite_differences(&x, |x| dot(&reference(x, &weight, &bias, shape), &dy)), 1e-5);
+        assert_close(&dweight, &finite_differences(&weight, |w| dot(&reference(&x, w, &bias, shape), &dy)), 1e-5);
+        assert_close(&dbias, &finite_differences(&bias, |b| dot(&reference(&x, &weight, b, shape), &dy)), 1e-5);
+    }
+
+    #[test]
+    fn no_tokens_give_zero_gradients() {
+        let shape = LinearShape { tokens: 0, in_features: 4, out_features: 3 };
+        let (mut dweight, mut dbias) = (vec![9.0; 12], vec![9.0; 3]);
+        backward_weight(&[], &[], &mut dweight, shape);
+        backward_bias(&[], &mut dbias, shape);
+        assert_eq!(dweight, vec![0.0; 12]);
+        assert_eq!(dbias, vec![0.0; 3]);
+    }
+
+    #[test]
+    fn threads_and_paths_do_not_change_the_bits() {
+        let shape = LinearShape { tokens: 517, in_features: 65, out_features: 131 };
+        let dy = numbers(shape.tokens * shape.out_features, 4);
+        let x = numbers(shape.tokens * shape.in_features, 5);
+        same_for_any_thread_count(|| {
+            let mut dbias = vec![0.0; shape.out_features];
+            backward_bias(&dy, &mut dbias, shape);
+            dbias
+        });
+        same_for_any_thread_count(|| {
+            let mut dweight = vec![0.0; shape.out_features * shape.in_features];
+            backward_weight(&dy, &x, &mut dweight, shape);
+            dweight
+        });
+        let sums: Vec<_> = Path::available()
+            .into_iter()
+            .map(|path| {
+                let mut sum = vec![0.0; shape.out_features];
+                add_rows(path, &dy, &mut sum);
+                bits(&sum)
+            })
+            .collect();
+        assert!(sums.iter().all(|sum| *sum == sums[0]));
+    }
+}

@@ -1,0 +1,71 @@
+//! Which known name did the user probably mean?
+
+use super::fault::column_fault;
+use crate::error::Error;
+use std::path::Path;
+
+/// The name with the smallest edit distance, if it is near enough to be a slip of the pen.
+pub(super) fn nearest<'a>(wanted: &str, names: &[&'a str]) -> Option<&'a str> {
+    let wanted = wanted.to_lowercase();
+    let limit = (wanted.chars().count() / 3).max(2);
+    let scored = names.iter().map(|name| (edit_distance(&wanted, &name.to_lowercase()), *name));
+    scored.filter(|(distance, _)| *distance <= limit).min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
+}
+
+/// The error for a column that is not there.
+pub(super) fn unknown_column(file: &Path, wanted: &str, names: &[&str]) -> Error {
+    let problem = match names {
+        [] => "there is no such column, as there are no columns at all".to_owned(),
+        names => format!("there is no such column; the columns are {}", listed(names)),
+    };
+    let hint = match nearest(wanted, names) {
+        Some(name) => format!("did you mean '{name}'?"),
+        None => "name one of the columns that are there".to_owned(),
+    };
+    column_fault(file, wanted, problem, hint)
+}
+
+fn listed(names: &[&str]) -> String {
+    const MOST: usize = 30;
+    let shown = names.iter().take(MOST).map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MOST) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// Levenshtein's distance between two strings, in characters.
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, l) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, r) in right.iter().enumerate() {
+            let changed = diagonal + usize::from(l != *r);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_pen_finds_its_name() {
+        assert_eq!(nearest("txet", &["label", "text"]), Some("text"));
+        assert_eq!(nearest("lable_x", &["label_x", "text"]), Some("label_x"));
+        assert_eq!(nearest("Text", &["label", "text"]), Some("text"));
+        assert_eq!(nearest("zebra", &["label", "text"]), None);
+    }
+
+    #[test]
+    fn edit_distance_counts_changes() {
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+        assert_eq!(edit_distance("", "abc"), 3);
+        assert_eq!(edit_distance("abc", "abc"), 0);
+    }
+}

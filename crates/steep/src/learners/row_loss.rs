@@ -1,0 +1,235 @@
+//! The loss of every row as a function of its logits, and its derivative.
+//!
+//! Losses are taken along a line of logits `z + step · d`, so that a line search never repeats a matrix product.
+//! Sums run in 64 bits over fixed chunks of rows, in order.
+
+use rayon::prelude::*;
+
+/// Rows handled by one task.
+const CHUNK_ROWS: usize = 256;
+
+/// Which loss, with the labels and weights of the rows.
+pub(crate) enum RowLoss {
+    /// Cross-entropy of the softmax over all classes.
+    Softmax {
+        /// The class of each row.
+        classes: Vec<u32>,
+        /// The factor of each row, its class weight included.
+        weights: Vec<f64>,
+    },
+    /// Binary cross-entropy of each output on its own.
+    Logistic {
+        /// Whether a row is positive: `[rows, outputs]`.
+        positives: Vec<bool>,
+        /// The factor of each row.
+        weights: Vec<f64>,
+        /// The factors of negative and positive rows, for each output.
+        factors: Vec<[f64; 2]>,
+    },
+}
+
+/// A line in the space of logits, all `[rows, outputs]`.
+#[derive(Clone, Copy)]
+pub(crate) struct LogitLine<'a> {
+    pub(crate) logits: &'a [f32],
+    pub(crate) direction: &'a [f32],
+    pub(crate) step: f64,
+}
+
+/// The weighted sum of losses at a point of a line, and its derivative by the step.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct LineLoss {
+    pub(crate) loss: f64,
+    pub(crate) slope: f64,
+}
+
+impl RowLoss {
+    /// The loss at `line.step`; `residuals[rows, outputs]` receive the derivative by each logit. Loss, slope and
+    /// residuals are multiplied by `scale`.
+    pub(crate) fn evaluate(&self, line: LogitLine<'_>, scale: f64, residuals: &mut [f32]) -> LineLoss {
+        let outputs = self.outputs(residuals.len());
+        let size = CHUNK_ROWS * outputs;
+        let parts: Vec<LineLoss> = residuals
+            .par_chunks_mut(size)
+            .zip(line.logits.par_chunks(size).zip(line.direction.par_chunks(size)))
+            .enumerate()
+            .map(|(chunk, (residuals, (logits, direction)))| {
+                move_along(logits, direction, line.step as f32, residuals);
+                let loss = self.chunk_loss(chunk * CHUNK_ROWS, outputs, scale, residuals);
+                LineLoss { loss, slope: dot(residuals, direction) }
+            })
+            .collect();
+        parts.iter().fold(LineLoss::default(), |sum, part| LineLoss {
+            loss: sum.loss + part.loss,
+            slope: sum.slope + part.slope,
+        })
+    }
+
+    fn outputs(&self, residual_count: usize) -> usize {
+        match self {
+            Self::Softmax { classes, .. } => residual_count / classes.len().max(1),
+            Self::Logistic { factors, .. } => factors.len(),
+        }
+    }
+
+    /// Turns the logits in `values` into residuals and returns the sum of losses.
+    fn chunk_loss(&self, first: usize, outputs: usize, scale: f64, values: &mut [f32]) -> f64 {
+        let mut sum = 0.0;
+        for (row, values) in (first..).zip(values.chunks_exact_mut(outputs)) {
+            sum += match self {
+                Self::Softmax { classes, weights } => {
+                    softmax_row(values, classes[row] as usize, weights[row] * scale)
+                }
+                Self::Logistic { positives, weights, factors } => {
+                    let positives = &positives[row * outputs..][..outputs];
+                    logistic_row(values, positives, factors, weights[row] * scale)
+                }
+            };
+        }
+        sum
+    }
+}
+
+fn move_along(logits: &[f32], direction: &[f32], step: f32, moved: &mut [f32]) {
+    for ((moved, logit), direction) in moved.iter_mut().zip(logits).zip(direction) {
+        *moved = logit + step * direction;
+    }
+}
+
+fn dot(left: &[f32], right: &[f32]) -> f64 {
+    let mut lanes = [0.0f64; 8];
+    let (left_chunks, right_chunks) = (left.chunks_exact(8), right.chunks_exact(8));
+    let rest = left_chunks.remainder().iter().zip(right_chunks.remainder());
+    let rest: f64 = rest.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+    for (a, b) in left_chunks.zip(right_chunks) {
+        for lane in 0..8 {
+            lanes[lane] += f64::from(a[lane]) * f64::from(b[lane]);
+        }
+    }
+    lanes.iter().sum::<f64>() + rest
+}
+
+/// Cross-entropy of one row; `values` are its logits and become `weight · (softmax − one_hot)`.
+///
+/// The largest term of the softmax is 1 before division; the sum of the others is kept apart, so that the loss of
+/// a confident row is not lost beside the 1.
+fn softmax_row(values: &mut [f32], class: usize, weight: f64) -> f64 {
+    let (top, largest) = arg_max(values);
+    let class_logit = values[class];
+    values.iter_mut().for_each(|value| *value = exp_of_negative(*value - largest));
+    values[top] = 0.0;
+    let others = f64::from(sum(values));
+    values[top] = 1.0;
+    let factor = (weight / (1.0 + others)) as f32;
+    values.iter_mut().for_each(|value| *value *= factor);
+    values[class] = if class == top {
+        (-weight * others / (1.0 + others)) as f32
+    } else {
+        values[class] - weight as f32
+    };
+    weight * (others.ln_1p() + f64::from(largest) - f64::from(class_logit))
+}
+
+/// Binary cross-entropies of one row; `values` are its logits and become the derivatives by them.
+fn logistic_row(values: &mut [f32], positives: &[bool], factors: &[[f64; 2]], weight: f64) -> f64 {
+    let mut sum = 0.0;
+    for ((value, &positive), factors) in values.iter_mut().zip(positives).zip(factors) {
+        let weight = weight * factors[usize::from(positive)];
+        // The margin: how far the logit lies on the right side.
+        let margin = f64::from(if positive { *value } else { -*value });
+        let small = (-margin.abs()).exp();
+        sum += weight * ((-margin).max(0.0) + small.ln_1p());
+        let error = if margin >= 0.0 { small / (1.0 + small) } else { 1.0 / (1.0 + small) };
+        *value = (if positive { -weight * error } else { weight * error }) as f32;
+    }
+    sum
+}
+
+fn arg_max(values: &[f32]) -> (usize, f32) {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (at, &value) in values.iter().enumerate() {
+        if value > best.1 {
+            best = (at, value);
+        }
+    }
+    best
+}
+
+fn sum(values: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; 8];
+    let chunks = values.chunks_exact(8);
+    let rest: f32 = chunks.remainder().iter().sum();
+    for chunk in chunks {
+        for lane in 0..8 {
+            lanes[lane] += chunk[lane];
+        }
+    }
+    lanes.iter().sum::<f32>() + rest
+}
+
+/// `exp(x)` for `x <= 0` with a relative error under 2e-7; below −87 it stays at `exp(−87)`, about 1.6e-38.
+///
+/// Cephes' `expf` without branches, so that the compiler turns loops over it into vector instructions.
+fn exp_of_negative(x: f32) -> f32 {
+    const LOG2_E: f32 = std::f32::consts::LOG2_E;
+    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    // Adding this constant rounds to an integer, and leaves that integer plus the exponent bias in the lowest bits.
+    const ROUND: f32 = 12_582_912.0 + 127.0;
+    let x = if x > -87.0 { x } else { -87.0 };
+    let shifted = x * LOG2_E + ROUND;
+    let whole = shifted - ROUND;
+    let rest = x - whole * LN_2_HIGH - whole * LN_2_LOW;
+    let mut polynomial = 1.987_569_1e-4;
+    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+        polynomial = polynomial * rest + coefficient;
+    }
+    (polynomial * rest * rest + rest + 1.0) * f32::from_bits(shifted.to_bits() << 23)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fast_exponential_is_exact_to_two_ulp() {
+        let largest = (0..200_000)
+            .map(|i| -86.9 * i as f32 / 200_000.0)
+            .map(|x| (f64::from(exp_of_negative(x)) / f64::from(x).exp() - 1.0).abs())
+            .fold(0.0, f64::max);
+        assert!(largest < 2.4e-7, "{largest:e}");
+        assert!(exp_of_negative(-1e30) < 2e-38);
+        assert_eq!(exp_of_negative(0.0), 1.0);
+    }
+
+    fn check_derivatives(loss: &RowLoss, logits: &[f32]) {
+        let direction: Vec<f32> = (0..logits.len()).map(|i| ((i * 7 % 5) as f32 - 2.0) * 0.3).collect();
+        let mut residuals = vec![0.0; logits.len()];
+        let mut at =
+            |step| loss.evaluate(LogitLine { logits, direction: &direction, step }, 0.5, &mut residuals);
+        let (before, here, after) = (at(-1e-2), at(0.0), at(1e-2));
+        let slope = (after.loss - before.loss) / 2e-2;
+        assert!((here.slope - slope).abs() < 1e-3, "{} against {slope}", here.slope);
+    }
+
+    #[test]
+    fn slopes_are_the_derivatives_of_losses() {
+        let logits: Vec<f32> = (0..12).map(|i| (i * 5 % 7) as f32 - 3.0).collect();
+        check_derivatives(
+            &RowLoss::Softmax { classes: vec![0, 2, 1, 2], weights: vec![1.0, 2.0, 0.5, 1.0] },
+            &logits,
+        );
+        let positives = (0..12).map(|i| i % 3 == 0).collect();
+        let factors = vec![[1.0, 2.0], [0.5, 1.0], [1.0, 1.0]];
+        check_derivatives(&RowLoss::Logistic { positives, weights: vec![1.0; 4], factors }, &logits);
+    }
+
+    #[test]
+    fn confident_rows_keep_their_small_losses() {
+        let mut values = [30.0, 0.0, 0.0];
+        let loss = softmax_row(&mut values, 0, 1.0);
+        let expected = (2.0 * (-30.0f64).exp()).ln_1p();
+        assert!((loss / expected - 1.0).abs() < 1e-6);
+        assert!((f64::from(values[0]) / -expected - 1.0).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,208 @@
+//! Fine-tuning on labels: one class, several classes, or numbers.
+
+use crate::error::Result;
+use crate::evaluation::metrics;
+use crate::progress::Context;
+use crate::training::{Objective, Sequences, micro_batches};
+use burn::Tensor;
+use burn::tensor::{Device, TensorData, activation};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use steep_encoder::{Model, Pass, ProblemType};
+
+/// What the rows should come out as.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Targets {
+    /// A class for each row.
+    Classes(Vec<u32>),
+    /// For each row, 0 or 1 for each class: [rows, labels].
+    Flags(Vec<f32>),
+    /// For each row, one number for each output: [rows, labels].
+    Numbers(Vec<f32>),
+}
+
+impl Targets {
+    /// transformers' name of the task.
+    pub fn problem_type(&self) -> ProblemType {
+        match self {
+            Self::Classes(_) => ProblemType::SingleLabelClassification,
+            Self::Flags(_) => ProblemType::MultiLabelClassification,
+            Self::Numbers(_) => ProblemType::Regression,
+        }
+    }
+}
+
+/// Details of the loss.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassificationSettings {
+    /// Share of the target spread over all classes (single label only).
+    pub label_smoothing_factor: f64,
+    /// Weight of each class (single label only); empty for equal weights.
+    pub class_weights: Vec<f32>,
+}
+
+/// Fine-tuning over some rows.
+pub struct Classification<'a> {
+    /// All sequences.
+    pub sequences: &'a dyn Sequences,
+    /// Targets of all sequences.
+    pub targets: &'a Targets,
+    /// Number of outputs.
+    pub num_labels: usize,
+    /// The rows trained on.
+    pub rows: Vec<u32>,
+    /// The rows evaluated on.
+    pub validation_rows: Vec<u32>,
+    /// Details of the loss.
+    pub settings: ClassificationSettings,
+    /// Tokens computed at once in evaluation.
+    pub max_tokens: usize,
+}
+
+impl Classification<'_> {
+    /// Summed loss of logits [n, labels] and the weight that makes it torch's mean.
+    fn loss_of(&self, logits: Tensor<2>, rows: &[u32]) -> (Tensor<1>, f64) {
+        let count = (rows.len() * self.num_labels) as f64;
+        match self.targets {
+            Targets::Classes(classes) => self.cross_entropy(logits, rows, classes),
+            Targets::Flags(flags) => {
+                (binary_cross_entropy(logits.clone(), self.rows_of(flags, rows, &logits)), count)
+            }
+            Targets::Numbers(numbers) => {
+                let difference = logits.clone() - self.rows_of(numbers, rows, &logits);
+                ((difference.clone() * difference).sum(), count)
+            }
+        }
+    }
+
+    /// As `torch.nn.CrossEntropyLoss(weight, label_smoothing)`: with both, each class has its own
+    /// weight in the smoothing term, and the mean divides by the labels' weights.
+    fn cross_entropy(&self, logits: Tensor<2>, rows: &[u32], classes: &[u32]) -> (Tensor<1>, f64) {
+        let smoothing = self.settings.label_smoothing_factor as f32;
+        let weight = |class: usize| self.settings.class_weights.get(class).copied().unwrap_or(1.0);
+        let spread = smoothing / self.num_labels as f32;
+        let mut target = Vec::with_capacity(rows.len() * self.num_labels);
+        let mut total = 0.0;
+        for &row in rows {
+            let label = classes[row as usize] as usize;
+            total += f64::from(weight(label));
+            let hard = |class: usize| if class == label { 1.0 - smoothing } else { 0.0 };
+            target.extend((0..self.num_labels).map(|class| weight(class) * (hard(class) + spread)));
+        }
+        let target = matrix(target, rows.len(), &logits);
+        let log_probabilities = activation::log_softmax(logits, 1);
+        ((target * log_probabilities).sum().neg(), total)
+    }
+
+    fn rows_of(&self, values: &[f32], rows: &[u32], like: &Tensor<2>) -> Tensor<2> {
+        let width = self.num_labels;
+        let span = |row: u32| row as usize * width..(row as usize + 1) * width;
+        let picked = rows.iter().flat_map(|&row| values[span(row)].iter().copied()).collect();
+        matrix(picked, rows.len(), like)
+    }
+
+    fn logits(&self, model: &Model, pass: &Pass, rows: &[u32]) -> Tensor<2> {
+        let batch = self.sequences.pack(rows);
+        let hidden = model.last_hidden_state(pass, &batch);
+        model.classification_logits(pass, hidden, &batch)
+    }
+
+    fn measures(&self, logits: &[f32]) -> BTreeMap<String, f64> {
+        let rows = self.validation_rows.iter().map(|&row| row as usize);
+        let width = self.num_labels;
+        let mut measures = BTreeMap::new();
+        match self.targets {
+            Targets::Classes(classes) => {
+                let truth: Vec<u32> = rows.map(|row| classes[row]).collect();
+                let predicted: Vec<u32> = logits.chunks_exact(width).map(largest).collect();
+                measures.insert("accuracy".into(), metrics::accuracy(&truth, &predicted));
+                measures.insert("macro_f1".into(), metrics::macro_f1(&truth, &predicted, width));
+            }
+            Targets::Flags(flags) => {
+                let truth: Vec<f32> = rows.flat_map(|row| flags[row * width..(row + 1) * width].to_vec()).collect();
+                let f1 = micro_f1(&truth, logits);
+                measures.insert("micro_f1".into(), f1);
+            }
+            Targets::Numbers(numbers) => {
+                let truth = rows.flat_map(|row| numbers[row * width..(row + 1) * width].to_vec());
+                let squares = truth.zip(logits).map(|(truth, found)| f64::from(truth - found).powi(2));
+                let mse = squares.sum::<f64>() / logits.len() as f64;
+                measures.insert("mse".into(), mse);
+            }
+        }
+        measures
+    }
+}
+
+/// Σ max(x, 0) − x·y + log(1 + exp(−|x|)), which no logit overflows.
+fn binary_cross_entropy(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+    let positive = logits.clone().clamp_min(0.0);
+    let tail = logits.clone().abs().neg().exp().log1p();
+    (positive - logits * targets + tail).sum()
+}
+
+fn matrix(values: Vec<f32>, rows: usize, like: &Tensor<2>) -> Tensor<2> {
+    let columns = like.dims()[1];
+    let device: Device = like.device();
+    Tensor::from_data(TensorData::new(values, [rows, columns]), &device)
+}
+
+fn largest(row: &[f32]) -> u32 {
+    let best = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
+    best.map_or(0, |(class, _)| class as u32)
+}
+
+/// F1 over all (row, class) pairs; a class is predicted when its logit is positive.
+fn micro_f1(truth: &[f32], logits: &[f32]) -> f64 {
+    let (mut hits, mut wanted, mut claimed) = (0.0, 0.0, 0.0);
+    for (&truth, &logit) in truth.iter().zip(logits) {
+        let (truth, claim) = (f64::from(truth), f64::from(u8::from(logit > 0.0)));
+        hits += truth * claim;
+        wanted += truth;
+        claimed += claim;
+    }
+    if wanted + claimed == 0.0 { 0.0 } else { 2.0 * hits / (wanted + claimed) }
+}
+
+impl Objective for Classification<'_> {
+    fn sequences(&self) -> &dyn Sequences {
+        self.sequences
+    }
+
+    fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    fn loss(&self, model: &Model, pass: &Pass, rows: &[u32], _: u64) -> Option<(Tensor<1>, f64)> {
+        let logits = self.logits(model, pass, rows);
+        Some(self.loss_of(logits, rows))
+    }
+
+    fn evaluate(&self, model: &Model, ctx: &Context) -> Result<BTreeMap<String, f64>> {
+        if self.validation_rows.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let pass = Pass::evaluate(&model.parameters);
+        let (mut loss_sum, mut weight_sum, mut all) = (0.0, 0.0, Vec::new());
+        let length = |row: u32| self.sequences.length(row as usize);
+        for rows in micro_batches(&self.validation_rows, self.max_tokens, length) {
+            ctx.cancel.check()?;
+            let logits = self.logits(model, &pass, rows);
+            let (loss, weight) = self.loss_of(logits.clone(), rows);
+            loss_sum += f64::from(loss.into_scalar::<f32>());
+            weight_sum += weight;
+            all.extend(logits.into_data().iter::<f32>());
+        }
+        let mut measures = self.measures(&all);
+        measures.insert("loss".into(), loss_sum / weight_sum);
+        Ok(measures)
+    }
+
+    fn metric_for_best_model(&self) -> (&'static str, bool) {
+        match self.targets {
+            Targets::Classes(_) => ("accuracy", true),
+            Targets::Flags(_) => ("micro_f1", true),
+            Targets::Numbers(_) => ("loss", false),
+        }
+    }
+}

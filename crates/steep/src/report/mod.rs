@@ -1,0 +1,35 @@
+//! What was found, and how is it told? `results.json` for programs, one HTML file and a table for people.
+//!
+//! The flow is [`Results`] → [`conclude`] (the verdict in words, stored in the results) → [`html`] and [`table`].
+//! Nothing here measures anything: every number shown is a field of [`Results`].
+
+mod charts;
+mod details;
+mod facts;
+mod format;
+mod heat;
+mod html;
+mod metric;
+mod results;
+mod route;
+mod scatter;
+mod sections;
+mod strips;
+mod svg;
+mod terminal;
+mod verdict;
+
+#[cfg(test)]
+pub(crate) mod sample;
+
+pub use facts::{
+    ClassCount, DataFacts, DuplicateKind, DuplicatePair, Duplicates, InputDigest, Machine, Manifest, ModelFacts,
+    RowCounts, Truncation,
+};
+pub use html::html;
+pub use results::{
+    Certainty, Comparison, Curve, CurveKind, Outcome, Results, SCHEMA_VERSION, Task, Verdict,
+};
+pub use route::{ClassScore, Confusion, RouteResult, Score, ScoredBy, StageSeconds, Status};
+pub use terminal::table;
+pub use verdict::conclude;

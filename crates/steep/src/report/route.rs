@@ -1,0 +1,196 @@
+//! One measured route: its scores, its cost, where it errs.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
+
+/// What turned a route's encoder into predictions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ScoredBy {
+    /// A classifier fitted on the embeddings, the same for every encoder.
+    #[serde(rename = "classifier on embeddings")]
+    Classifier,
+    /// The head that was trained together with the encoder.
+    #[serde(rename = "own head")]
+    OwnHead,
+    /// No encoder at all.
+    #[serde(rename = "baseline")]
+    Baseline,
+}
+
+impl ScoredBy {
+    /// The words that `results.json` and the report use.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Classifier => "classifier on embeddings",
+            Self::OwnHead => "own head",
+            Self::Baseline => "baseline",
+        }
+    }
+}
+
+/// Whether a route was measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Status {
+    /// Measured on every seed.
+    Done,
+    /// Stopped by an error.
+    Failed {
+        /// The error in words.
+        reason: String,
+    },
+    /// Left out on purpose.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A metric's value on the test rows, over all seeds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// The mean over seeds, in the metric's own unit (accuracy from 0 to 1).
+    #[serde(deserialize_with = "null_is_nan")]
+    pub mean: f64,
+    /// The interval's lower end.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub low: f64,
+    /// The interval's upper end.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub high: f64,
+    /// One value a seed, in the order of [`Results::seeds`](super::Results::seeds); nothing is discarded.
+    #[serde(default, deserialize_with = "nulls_are_nan")]
+    pub per_seed: Vec<f64>,
+}
+
+/// Wall-clock seconds by stage, summed over seeds. A stage that several routes share is counted in each of them
+/// in full: this is what the route would cost alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StageSeconds {
+    /// Continued pretraining on the unlabelled texts.
+    pub adapt: f64,
+    /// Training encoder and head on the labels.
+    pub finetune: f64,
+    /// Turning texts into vectors.
+    pub extract: f64,
+    /// Fitting the classifier, the choice of `C` included.
+    pub fit: f64,
+    /// Predicting the test rows.
+    pub predict: f64,
+}
+
+impl StageSeconds {
+    /// The sum of all stages.
+    pub fn total(&self) -> f64 {
+        self.adapt + self.finetune + self.extract + self.fit + self.predict
+    }
+
+    /// The stages by name, in the order in which they run.
+    pub fn by_stage(&self) -> [(&'static str, f64); 5] {
+        [
+            ("adapt", self.adapt),
+            ("finetune", self.finetune),
+            ("extract", self.extract),
+            ("fit", self.fit),
+            ("predict", self.predict),
+        ]
+    }
+}
+
+/// How well one class is found, on the test rows, of the first seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassScore {
+    /// The class as the user's data spells it.
+    pub name: String,
+    /// Test rows of this class.
+    pub support: u64,
+    /// Of the rows predicted as this class, the share that is.
+    pub precision: f64,
+    /// Of the rows of this class, the share that was found.
+    pub recall: f64,
+    /// The harmonic mean of the two.
+    pub f1: f64,
+}
+
+/// Counts of true against predicted class, on the test rows, of the first seed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confusion {
+    /// The classes, naming both rows and columns.
+    pub classes: Vec<String>,
+    /// `counts[truth][prediction]`, square, as long as `classes`.
+    pub counts: Vec<Vec<u64>>,
+}
+
+/// One way to a classifier, measured. A route that is scored in two ways (classifier on embeddings, own head) is
+/// two results with different `id` and the same `name`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RouteResult {
+    /// Unique among the results; comparisons and the verdict refer to it.
+    pub id: String,
+    /// The route: `majority`, `tfidf`, `frozen`, `adapted`, `finetuned`, `adapted+finetuned`, `finetuned+adapted`.
+    pub name: String,
+    /// What was done, in one sentence.
+    #[serde(default)]
+    pub description: String,
+    /// What made the predictions.
+    pub scored_by: ScoredBy,
+    /// Whether it was measured.
+    pub status: Status,
+    /// Scores by metric name (`accuracy`, `macro_f1`, …); empty unless the status is done.
+    #[serde(default)]
+    pub scores: BTreeMap<String, Score>,
+    /// What it took.
+    #[serde(default)]
+    pub seconds: StageSeconds,
+    /// Scores by class; empty for regression.
+    #[serde(default)]
+    pub classes: Vec<ClassScore>,
+    /// The confusion matrix; single-label classification only.
+    #[serde(default)]
+    pub confusion: Option<Confusion>,
+    /// The inverse regularisation strength that cross-validation chose, one a seed; empty where there is none.
+    #[serde(default)]
+    pub chosen_c: Vec<f64>,
+}
+
+impl RouteResult {
+    /// A done result without any figure yet, under the usual id: the route's name, with ` (own head)` added where
+    /// its own head made the predictions.
+    pub fn new(name: &str, scored_by: ScoredBy, description: &str) -> Self {
+        let id = match scored_by {
+            ScoredBy::OwnHead => format!("{name} (own head)"),
+            ScoredBy::Classifier | ScoredBy::Baseline => name.to_owned(),
+        };
+        Self {
+            id,
+            name: name.to_owned(),
+            description: description.to_owned(),
+            scored_by,
+            status: Status::Done,
+            scores: BTreeMap::new(),
+            seconds: StageSeconds::default(),
+            classes: Vec::new(),
+            confusion: None,
+            chosen_c: Vec::new(),
+        }
+    }
+
+    /// The score in `metric`, if the route was measured and the mean is a number.
+    pub fn measured(&self, metric: &str) -> Option<&Score> {
+        if self.status != Status::Done {
+            return None;
+        }
+        self.scores.get(metric).filter(|score| score.mean.is_finite())
+    }
+}
+
+/// JSON has no NaN: it is written as `null` and read back as NaN.
+pub(super) fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
+
+fn nulls_are_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+    let values = Vec::<Option<f64>>::deserialize(deserializer)?;
+    Ok(values.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect())
+}

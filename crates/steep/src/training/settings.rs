@@ -1,0 +1,70 @@
+//! What training will do, with nothing left open.
+
+use super::{LrSchedulerType, Schedule};
+use serde::{Deserialize, Serialize};
+use steep_encoder::AdamWSettings;
+
+/// Resolved training settings; names are transformers' where it has them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingSettings {
+    /// Passes over the data; may be a fraction.
+    pub num_train_epochs: f64,
+    /// Optimizer steps; wins over the epochs when set.
+    pub max_steps: Option<u64>,
+    /// Sequences an optimizer step.
+    pub train_batch_size: usize,
+    /// Tokens that are computed at once; bounds the memory, changes no result but rounding.
+    pub max_tokens_per_micro_batch: usize,
+    /// The largest learning rate.
+    pub learning_rate: f64,
+    /// Shape of the schedule.
+    pub lr_scheduler_type: LrSchedulerType,
+    /// Share of the steps spent warming up.
+    pub warmup_ratio: f64,
+    /// Optimizer settings.
+    pub adamw: AdamWSettings,
+    /// Seed of order, masking and dropout.
+    pub seed: u64,
+    /// Steps between log entries.
+    pub logging_steps: u64,
+    /// Evaluations in an epoch; 0 evaluates at the start and the end only.
+    pub evaluations_per_epoch: u32,
+    /// Steps between checkpoints.
+    pub save_steps: u64,
+    /// Checkpoints kept.
+    pub save_total_limit: usize,
+    /// Whether the best evaluated weights are taken at the end rather than the last.
+    pub load_best_model_at_end: bool,
+}
+
+impl TrainingSettings {
+    /// Optimizer steps in one epoch of `rows` sequences.
+    pub fn steps_per_epoch(&self, rows: usize) -> u64 {
+        rows.div_ceil(self.train_batch_size).max(1) as u64
+    }
+
+    /// Optimizer steps in all.
+    pub fn total_steps(&self, rows: usize) -> u64 {
+        let epochs = self.num_train_epochs * self.steps_per_epoch(rows) as f64;
+        self.max_steps.unwrap_or(epochs.ceil() as u64)
+    }
+
+    /// The learning rates.
+    pub fn schedule(&self, rows: usize) -> Schedule {
+        let total_steps = self.total_steps(rows);
+        Schedule {
+            lr_scheduler_type: self.lr_scheduler_type,
+            learning_rate: self.learning_rate,
+            warmup_steps: (self.warmup_ratio * total_steps as f64).ceil() as u64,
+            total_steps,
+        }
+    }
+
+    /// Steps between evaluations.
+    pub fn eval_steps(&self, rows: usize) -> u64 {
+        match u64::from(self.evaluations_per_epoch) {
+            0 => u64::MAX,
+            evaluations => (self.steps_per_epoch(rows) / evaluations).max(1),
+        }
+    }
+}
