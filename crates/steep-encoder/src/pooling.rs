@@ -49,7 +49,7 @@ impl PoolingMode {
 /// Pools the tokens of one sequence.
 ///
 /// # Shapes
-/// - `states`: [n, width], n ≥ 1
+/// - `states`: [n, width]; the vector of no tokens is zero
 /// - `out`: [width]; overwritten
 ///
 /// `skip` leading tokens (a prompt's) are left out, as `include_prompt = false` asks; weighted
@@ -60,6 +60,9 @@ pub fn pool(mode: PoolingMode, states: &[f32], width: usize, skip: usize, out: &
     let length = rows.len();
     let kept = || states.chunks_exact(width).enumerate().skip(skip.min(length.saturating_sub(1)));
     out.fill(0.0);
+    if length == 0 {
+        return;
+    }
     match mode {
         PoolingMode::Cls => copy(kept().next(), out),
         PoolingMode::LastToken => copy(kept().last(), out),

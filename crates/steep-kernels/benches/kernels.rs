@@ -73,12 +73,34 @@ fn attention(criterion: &mut Criterion) {
         let flops = 4 * sequences * length * length * HIDDEN;
         let name = |what: &str| format!("attention {what} {sequences}x{length}x12x32 dropout {probability}");
         measure(criterion, &name("forward"), operations(flops), || {
-            attention_forward(&inputs, &inputs, &inputs, None, 0.2, dropout, &mut out, &mut log_sum_exp, shape);
+            attention_forward(
+                &inputs,
+                &inputs,
+                &inputs,
+                None,
+                0.2,
+                dropout,
+                &mut out,
+                &mut log_sum_exp,
+                shape,
+            );
         });
         measure(criterion, &name("backward"), operations(flops * 5 / 2), || {
             attention_backward(
-                &inputs, &inputs, &inputs, None, 0.2, dropout, &out, &log_sum_exp, &inputs, &mut dquery, &mut dkey,
-                &mut dvalue, None, shape,
+                &inputs,
+                &inputs,
+                &inputs,
+                None,
+                0.2,
+                dropout,
+                &out,
+                &log_sum_exp,
+                &inputs,
+                &mut dquery,
+                &mut dkey,
+                &mut dvalue,
+                None,
+                shape,
             );
         });
     }
@@ -94,12 +116,33 @@ fn norm(criterion: &mut Criterion) {
     for probability in [0.0, 0.1] {
         let dropout = Dropout { probability, seed: 1 };
         measure(criterion, &format!("add_norm forward dropout {probability}"), floats(3 * x.len()), || {
-            add_norm_forward(&x, Some(&residual), &gamma, &beta, 1e-12, dropout, &mut y, &mut mean, &mut inverse, shape);
+            add_norm_forward(
+                &x,
+                Some(&residual),
+                &gamma,
+                &beta,
+                1e-12,
+                dropout,
+                &mut y,
+                &mut mean,
+                &mut inverse,
+                shape,
+            );
         });
         measure(criterion, &format!("add_norm backward dropout {probability}"), floats(5 * x.len()), || {
             add_norm_backward(
-                &x, Some(&residual), &gamma, &mean, &inverse, dropout, &dy, &mut dx, Some(&mut dresidual), &mut dgamma,
-                &mut dbeta, shape,
+                &x,
+                Some(&residual),
+                &gamma,
+                &mean,
+                &inverse,
+                dropout,
+                &dy,
+                &mut dx,
+                Some(&mut dresidual),
+                &mut dgamma,
+                &mut dbeta,
+                shape,
             );
         });
     }

@@ -179,8 +179,14 @@ mod tests {
             for ((x, y), dx) in x.iter().zip(y).zip(dx) {
                 let (value, slope) = reference(activation, f64::from(*x));
                 let allowed = if activation == Activation::Gelu { 1e-6 } else { 5e-7 * value.abs().max(2.0) };
-                assert!((f64::from(y) - value).abs() <= allowed, "{activation:?}({x}) = {y} instead of {value}");
-                assert!((f64::from(dx) - slope).abs() <= 1e-6, "{activation:?}'({x}) = {dx} instead of {slope}");
+                assert!(
+                    (f64::from(y) - value).abs() <= allowed,
+                    "{activation:?}({x}) = {y} instead of {value}"
+                );
+                assert!(
+                    (f64::from(dx) - slope).abs() <= 1e-6,
+                    "{activation:?}'({x}) = {dx} instead of {slope}"
+                );
             }
         }
     }

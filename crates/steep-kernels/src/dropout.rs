@@ -28,7 +28,10 @@ impl Dropout {
 
     /// The mask over the indices whose upper half is `high`; `None` if nothing is dropped.
     pub(crate) fn mask(self, high: u32) -> Option<Mask> {
-        assert!((0.0..1.0).contains(&self.probability), "a dropout probability must be at least 0 and less than 1");
+        assert!(
+            (0.0..1.0).contains(&self.probability),
+            "a dropout probability must be at least 0 and less than 1"
+        );
         if self.probability == 0.0 {
             return None;
         }
@@ -98,10 +101,12 @@ pub fn apply(dropout: Dropout, x: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), y.len(), "input and output of dropout must be equally long");
     let mask = dropout.flat_mask(x.len());
     let path = Path::best();
-    y.par_chunks_mut(ELEMENTS).zip(x.par_chunks(ELEMENTS)).enumerate().for_each(|(chunk, (y, x))| match mask {
-        Some(mask) => apply_on(path, mask, (chunk * ELEMENTS) as u32, x, y),
-        None => y.copy_from_slice(x),
-    });
+    y.par_chunks_mut(ELEMENTS).zip(x.par_chunks(ELEMENTS)).enumerate().for_each(
+        |(chunk, (y, x))| match mask {
+            Some(mask) => apply_on(path, mask, (chunk * ELEMENTS) as u32, x, y),
+            None => y.copy_from_slice(x),
+        },
+    );
 }
 
 per_path!(fn apply_on(mask: Mask, first: u32, x: &[f32], y: &mut [f32]) = apply_body);
@@ -177,7 +182,10 @@ mod tests {
             assert!((agree(&base, other) - 0.5).abs() < 0.008);
         }
         for shift in [1, 2, 64, 384, 4096] {
-            assert!((agree(&base[shift..], &base[..base.len() - shift]) - 0.5).abs() < 0.009, "shift {shift}");
+            assert!(
+                (agree(&base[shift..], &base[..base.len() - shift]) - 0.5).abs() < 0.009,
+                "shift {shift}"
+            );
         }
     }
 }

@@ -31,7 +31,13 @@ pub fn gather_add(weight: &[f32], ids: &[u32], out: &mut [f32], features: usize)
     for_each_token(weight, ids, out, features, add);
 }
 
-fn for_each_token(weight: &[f32], ids: &[u32], out: &mut [f32], features: usize, act: fn(&mut [f32], &[f32])) {
+fn for_each_token(
+    weight: &[f32],
+    ids: &[u32],
+    out: &mut [f32],
+    features: usize,
+    act: fn(&mut [f32], &[f32]),
+) {
     let tokens = rows_per_task(features);
     out.par_chunks_mut(tokens * features).zip(ids.par_chunks(tokens)).for_each(|(out, ids)| {
         for (out, id) in out.chunks_exact_mut(features).zip(ids) {
@@ -54,7 +60,8 @@ pub fn scatter_add(dout: &[f32], ids: &[u32], dweight: &mut [f32], features: usi
     check(dweight, ids, dout, features);
     assert!(u32::try_from(ids.len()).is_ok(), "a batch has fewer than 2^32 tokens");
     // Sorted by id, then by token: equal ids meet in the order of their tokens, in one task.
-    let mut order: Vec<u64> = ids.iter().zip(0u64..).map(|(id, token)| u64::from(*id) << 32 | token).collect();
+    let mut order: Vec<u64> =
+        ids.iter().zip(0u64..).map(|(id, token)| u64::from(*id) << 32 | token).collect();
     order.sort_unstable();
     scatter(dout, &order, dweight, 0, features);
 }
@@ -110,7 +117,8 @@ mod tests {
             let ids = ids(tokens, 50, 2);
             let mut out = vec![f32::NAN; tokens * 7];
             gather(&weight, &ids, &mut out, 7);
-            let expected: Vec<f32> = ids.iter().flat_map(|id| weight[*id as usize * 7..][..7].to_vec()).collect();
+            let expected: Vec<f32> =
+                ids.iter().flat_map(|id| weight[*id as usize * 7..][..7].to_vec()).collect();
             assert_eq!(out, expected);
             gather_add(&weight, &ids, &mut out, 7);
             assert!(out.iter().zip(&expected).all(|(out, e)| *out == e + e));

@@ -16,6 +16,12 @@
     unsafe_code,
     reason = "run-time choice of the instruction set, register-blocked products and disjoint writes from several threads"
 )]
+#![allow(
+    clippy::inline_always,
+    reason = "a body must be inlined into the function that enables an instruction set, or it is compiled without it"
+)]
+#![allow(clippy::needless_range_loop, reason = "loops over lanes are written for the vectoriser")]
+#![allow(clippy::excessive_precision, reason = "coefficients are quoted as published")]
 
 pub mod activation;
 pub mod attention;

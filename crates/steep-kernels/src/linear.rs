@@ -112,7 +112,9 @@ fn add_rows_body(rows: &[f32], sum: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{assert_close, bits, dot, finite_differences, numbers, same_for_any_thread_count, wide};
+    use crate::testing::{
+        assert_close, bits, dot, finite_differences, numbers, same_for_any_thread_count, wide,
+    };
 
     fn reference(x: &[f64], weight: &[f64], bias: &[f64], shape: LinearShape) -> Vec<f64> {
         let LinearShape { tokens, in_features, out_features } = shape;
@@ -128,7 +130,9 @@ mod tests {
 
     #[test]
     fn forward_matches_the_definition() {
-        for (tokens, in_features, out_features) in [(0, 3, 4), (1, 5, 1), (1, 384, 130), (7, 513, 17), (130, 33, 65)] {
+        for (tokens, in_features, out_features) in
+            [(0, 3, 4), (1, 5, 1), (1, 384, 130), (7, 513, 17), (130, 33, 65)]
+        {
             let shape = LinearShape { tokens, in_features, out_features };
             let x = numbers(tokens * in_features, 1);
             let weight = numbers(out_features * in_features, 2);
@@ -153,8 +157,16 @@ mod tests {
         backward_bias(&dy, &mut dbias, shape);
         let (x, weight, bias) = (wide(&x), wide(&weight), wide(&bias));
         assert_close(&dx, &finite_differences(&x, |x| dot(&reference(x, &weight, &bias, shape), &dy)), 1e-5);
-        assert_close(&dweight, &finite_differences(&weight, |w| dot(&reference(&x, w, &bias, shape), &dy)), 1e-5);
-        assert_close(&dbias, &finite_differences(&bias, |b| dot(&reference(&x, &weight, b, shape), &dy)), 1e-5);
+        assert_close(
+            &dweight,
+            &finite_differences(&weight, |w| dot(&reference(&x, w, &bias, shape), &dy)),
+            1e-5,
+        );
+        assert_close(
+            &dbias,
+            &finite_differences(&bias, |b| dot(&reference(&x, &weight, b, shape), &dy)),
+            1e-5,
+        );
     }
 
     #[test]

@@ -1,12 +1,18 @@
 //! Cross-entropy between logits and class labels, with label smoothing as in torch.
 
 use crate::dispatch::{Path, per_path};
-use crate::math::{exp, maximum, sum};
+use crate::math::{LANES, exp, ln, maximum, sum, sum_of};
 use crate::parallel::rows_per_task;
 use rayon::prelude::*;
 
 /// Checks the sizes and returns the number of classes (1 if there are no rows).
-fn check(logits: &[f32], labels: &[u32], label_smoothing: f32, per_row: &[f32], log_sum_exp: &[f32]) -> usize {
+fn check(
+    logits: &[f32],
+    labels: &[u32],
+    label_smoothing: f32,
+    per_row: &[f32],
+    log_sum_exp: &[f32],
+) -> usize {
     let rows = labels.len();
     assert!((0.0..=1.0).contains(&label_smoothing), "label smoothing must lie between 0 and 1");
     assert_eq!(per_row.len(), rows, "there must be one loss per label");
@@ -39,12 +45,17 @@ pub fn cross_entropy_forward(
     let path = Path::best();
     let rows = rows_per_task(2 * classes);
     let smoothing = label_smoothing;
-    (losses.par_chunks_mut(rows), log_sum_exp.par_chunks_mut(rows), labels.par_chunks(rows), logits.par_chunks(rows * classes))
+    (
+        losses.par_chunks_mut(rows),
+        log_sum_exp.par_chunks_mut(rows),
+        labels.par_chunks(rows),
+        logits.par_chunks(rows * classes),
+    )
         .into_par_iter()
         .for_each(|(losses, log_sum_exp, labels, logits)| {
             for (row, logits) in logits.chunks_exact(classes).enumerate() {
                 let (maximum, exponentials, mean) = statistics_on(path, logits, smoothing > 0.0);
-                let normaliser = exponentials.ln() + maximum;
+                let normaliser = ln(exponentials) + maximum;
                 log_sum_exp[row] = normaliser;
                 let at_label = logits[labels[row] as usize];
                 losses[row] = (1.0 - smoothing) * (normaliser - at_label);
@@ -72,16 +83,18 @@ pub fn cross_entropy_backward(
     let path = Path::best();
     let rows = rows_per_task(2 * classes);
     let elements = rows * classes;
-    dlogits.par_chunks_mut(elements).zip(logits.par_chunks(elements)).enumerate().for_each(|(chunk, (dlogits, logits))| {
-        let first = chunk * rows;
-        for (row, (dlogits, logits)) in
-            (first..).zip(dlogits.chunks_exact_mut(classes).zip(logits.chunks_exact(classes)))
-        {
-            let scale = dlosses[row];
-            backward_on(path, logits, log_sum_exp[row], label_smoothing / classes as f32, scale, dlogits);
-            dlogits[labels[row] as usize] -= scale * (1.0 - label_smoothing);
-        }
-    });
+    dlogits.par_chunks_mut(elements).zip(logits.par_chunks(elements)).enumerate().for_each(
+        |(chunk, (dlogits, logits))| {
+            let first = chunk * rows;
+            for (row, (dlogits, logits)) in
+                (first..).zip(dlogits.chunks_exact_mut(classes).zip(logits.chunks_exact(classes)))
+            {
+                let scale = dlosses[row];
+                backward_on(path, logits, log_sum_exp[row], label_smoothing / classes as f32, scale, dlogits);
+                dlogits[labels[row] as usize] -= scale * (1.0 - label_smoothing);
+            }
+        },
+    );
 }
 
 per_path!(fn statistics_on(logits: &[f32], with_mean: bool) -> (f32, f32, f32) = statistics_body);
@@ -92,9 +105,9 @@ per_path!(
 /// The largest logit, the sum of the exponentials below it, and the mean if it is wanted (else 0).
 #[inline(always)]
 fn statistics_body(logits: &[f32], with_mean: bool) -> (f32, f32, f32) {
-    let largest = maximum(logits);
-    let exponentials = crate::math::sum_of(logits, logits, |logit, _| exp(logit - largest));
-    let mean = if with_mean { sum(logits) / logits.len() as f32 } else { 0.0 };
+    let largest = maximum::<LANES>(logits);
+    let exponentials = sum_of::<LANES>(logits, logits, |logit, _| exp(logit - largest));
+    let mean = if with_mean { sum::<LANES>(logits) / logits.len() as f32 } else { 0.0 };
     (largest, exponentials, mean)
 }
 
@@ -108,7 +121,9 @@ fn backward_body(logits: &[f32], log_sum_exp: f32, uniform: f32, scale: f32, dlo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{assert_close, bits, dot, finite_differences, numbers, same_for_any_thread_count, wide};
+    use crate::testing::{
+        assert_close, bits, dot, finite_differences, numbers, same_for_any_thread_count, wide,
+    };
 
     fn reference(logits: &[f64], labels: &[u32], smoothing: f64) -> Vec<f64> {
         let classes = logits.len() / labels.len().max(1);
@@ -134,7 +149,8 @@ mod tests {
 
     #[test]
     fn losses_and_gradients_match_the_definition() {
-        for (rows, classes, smoothing) in [(0, 3, 0.0), (1, 1, 0.0), (3, 2, 0.1), (5, 37, 0.0), (4, 70, 0.3)] {
+        for (rows, classes, smoothing) in [(0, 3, 0.0), (1, 1, 0.0), (3, 2, 0.1), (5, 37, 0.0), (4, 70, 0.3)]
+        {
             let logits: Vec<f32> = numbers(rows * classes, 1).into_iter().map(|x| 5.0 * x).collect();
             let labels: Vec<u32> = (0..rows).map(|i| (i * 13 % classes) as u32).collect();
             let dlosses = numbers(rows, 2);

@@ -3,8 +3,13 @@
 //! Only plain multiplications and additions, never fused ones: every instruction set gives the same bits.
 //! NaN propagates because clamps are written as comparisons.
 
-/// How many partial sums the row reductions keep; fixed, so that the order of additions is the same everywhere.
-const LANES: usize = 32;
+/// How many partial sums the reductions of feature rows keep; fixed, so that the order of additions is the same
+/// everywhere.
+pub(crate) const LANES: usize = 32;
+
+/// The upper 9 bits of `ln 2`, whose products with exponents are exact, and the rest.
+const LN_2_HIGH: f32 = 0.693_359_4;
+const LN_2_LOW: f32 = -2.121_944_4e-4;
 
 /// `e^x` within 2 units in the last place, from 0 (below -104) through the subnormals to infinity (above 88.72).
 ///
@@ -14,8 +19,6 @@ const LANES: usize = 32;
 pub(crate) fn exp(x: f32) -> f32 {
     // 1.5 · 2^23: adding it rounds to the nearest integer and leaves that integer in the low bits.
     const ROUND: f32 = 12_582_912.0;
-    const LN_2_HIGH: f32 = 0.693_359_4;
-    const LN_2_LOW: f32 = -2.121_944_4e-4;
     let x = if x > 89.0 { 89.0 } else { x };
     let x = if x < -110.0 { -110.0 } else { x };
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
@@ -37,6 +40,30 @@ pub(crate) fn exp(x: f32) -> f32 {
 #[inline(always)]
 fn power_of_two(n: i32) -> f32 {
     f32::from_bits((n.wrapping_add(127) as u32) << 23)
+}
+
+/// `ln x` of a normal positive number within 2 units in the last place (or 1e-7 near 1); infinity and NaN pass.
+///
+/// Cephes `logf`: `x = 2^e · m` with `√½ ≤ m < √2`, and a polynomial of degree 8 around 1.
+#[inline(always)]
+pub(crate) fn ln(x: f32) -> f32 {
+    const SQRT_HALF_BITS: u32 = 0x3F35_04F3;
+    let exponent = (x.to_bits().wrapping_sub(SQRT_HALF_BITS) as i32) >> 23;
+    let f = f32::from_bits(x.to_bits().wrapping_sub((exponent as u32) << 23)) - 1.0;
+    let e = exponent as f32;
+    let z = f * f;
+    let p = 7.037_683_6e-2;
+    let p = p * f - 1.151_461e-1;
+    let p = p * f + 1.167_699_9e-1;
+    let p = p * f - 1.242_014_1e-1;
+    let p = p * f + 1.424_932_3e-1;
+    let p = p * f - 1.666_805_8e-1;
+    let p = p * f + 2.000_071_5e-1;
+    let p = p * f - 2.499_999_4e-1;
+    let p = p * f + 3.333_333_1e-1;
+    let small = (p * f * z + e * LN_2_LOW) - 0.5 * z;
+    let value = (f + small) + e * LN_2_HIGH;
+    if x < f32::INFINITY { value } else { x }
 }
 
 /// Hyperbolic tangent (Cephes `tanhf`): an odd polynomial near 0, `1 - 2 / (e^2x + 1)` elsewhere.
@@ -82,35 +109,36 @@ pub(crate) fn normal(x: f32) -> (f32, f32) {
     (if x < 0.0 { tail } else { 1.0 - tail }, bell)
 }
 
-/// The sum of `values` in an order that depends only on their number.
+/// The sum of `values` in an order that depends only on their number and `N`, the number of partial sums.
 #[inline(always)]
-pub(crate) fn sum(values: &[f32]) -> f32 {
-    sum_of(values, values, |value, _| value)
+pub(crate) fn sum<const N: usize>(values: &[f32]) -> f32 {
+    sum_of::<N>(values, values, |value, _| value)
 }
 
-/// The sum of `term(a, b)` over pairs, in an order that depends only on their number.
+/// The sum of `term(a, b)` over pairs, in an order that depends only on their number and `N`.
 #[inline(always)]
-pub(crate) fn sum_of(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [0.0f32; LANES];
-    let (a, a_rest) = a.as_chunks::<LANES>();
-    let (b, b_rest) = b.as_chunks::<LANES>();
+pub(crate) fn sum_of<const N: usize>(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [0.0f32; N];
+    let (a, a_rest) = a.as_chunks::<N>();
+    let (b, b_rest) = b.as_chunks::<N>();
     for (a, b) in a.iter().zip(b) {
-        for lane in 0..LANES {
+        for lane in 0..N {
             lanes[lane] += term(a[lane], b[lane]);
         }
     }
     for ((lane, a), b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
         *lane += term(*a, *b);
     }
-    add_lanes(lanes)
+    fold_lanes(lanes, |a, b| a + b)
 }
 
+/// Halves the lanes until one is left.
 #[inline(always)]
-fn add_lanes(mut lanes: [f32; LANES]) -> f32 {
-    let mut width = LANES / 2;
+fn fold_lanes<const N: usize>(mut lanes: [f32; N], combine: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut width = N / 2;
     while width > 0 {
         for lane in 0..width {
-            lanes[lane] += lanes[lane + width];
+            lanes[lane] = combine(lanes[lane], lanes[lane + width]);
         }
         width /= 2;
     }
@@ -119,20 +147,23 @@ fn add_lanes(mut lanes: [f32; LANES]) -> f32 {
 
 /// The largest of `values` (NaN is passed over; the exponentials that follow bring it back).
 #[inline(always)]
-pub(crate) fn maximum(values: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let (chunks, rest) = values.as_chunks::<LANES>();
+pub(crate) fn maximum<const N: usize>(values: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; N];
+    let (chunks, rest) = values.as_chunks::<N>();
     for chunk in chunks {
-        for lane in 0..LANES {
+        for lane in 0..N {
             lanes[lane] = larger(lanes[lane], chunk[lane]);
         }
     }
-    let largest = lanes.into_iter().fold(f32::NEG_INFINITY, larger);
-    rest.iter().copied().fold(largest, larger)
+    for (lane, value) in lanes.iter_mut().zip(rest) {
+        *lane = larger(*lane, *value);
+    }
+    fold_lanes(lanes, larger)
 }
 
+/// The larger number, or `a` if `b` is NaN.
 #[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
+pub(crate) fn larger(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }
 }
 
@@ -184,6 +215,18 @@ mod tests {
     }
 
     #[test]
+    fn ln_is_within_few_units() {
+        for x in grid(-80.0, 88.0).map(f32::exp).chain(grid(0.5, 3.0)) {
+            let expected = f64::from(x).ln();
+            let error = (f64::from(ln(x)) - expected).abs();
+            assert!(error <= 1.2e-7 * expected.abs().max(0.7), "{x}: {error:e}");
+        }
+        assert_eq!(ln(1.0), 0.0);
+        assert_eq!(ln(f32::INFINITY), f32::INFINITY);
+        assert!(ln(f32::NAN).is_nan());
+    }
+
+    #[test]
     fn tanh_is_within_few_units() {
         let worst = grid(-12.0, 12.0)
             .filter(|x| *x != 0.0)
@@ -198,11 +241,12 @@ mod tests {
     #[test]
     fn normal_keeps_its_relative_accuracy_in_the_tail() {
         for x in grid(-10.0, 10.0).step_by(7) {
-            let expected = 0.5 * if x <= 0.0 {
-                erfc(-f64::from(x) / std::f64::consts::SQRT_2)
-            } else {
-                2.0 - erfc(f64::from(x) / std::f64::consts::SQRT_2)
-            };
+            let expected = 0.5
+                * if x <= 0.0 {
+                    erfc(-f64::from(x) / std::f64::consts::SQRT_2)
+                } else {
+                    2.0 - erfc(f64::from(x) / std::f64::consts::SQRT_2)
+                };
             // The rounding of x² grows with it.
             let allowed = 6e-7 + 1.2e-7 * f64::from(x * x) / 2.0;
             let error = (f64::from(normal(x).0) / expected - 1.0).abs();
@@ -217,8 +261,8 @@ mod tests {
     fn reductions_take_every_element() {
         for length in [0, 1, 31, 32, 33, 100] {
             let values: Vec<f32> = (0..length).map(|i| i as f32 - 40.0).collect();
-            assert_eq!(sum(&values), values.iter().sum::<f32>());
-            assert_eq!(maximum(&values), values.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+            assert_eq!(sum::<16>(&values), values.iter().sum::<f32>());
+            assert_eq!(maximum::<32>(&values), values.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         }
     }
 }

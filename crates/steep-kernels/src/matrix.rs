@@ -14,12 +14,13 @@
 use crate::disjoint::Disjoint;
 use rayon::prelude::*;
 
-/// The longest chain of additions. At most the inner block `gemm` takes itself for any cache size (512), so that it
-/// never cuts a block again.
-const INNER_BLOCK: usize = 512;
+/// The longest chain of additions. Below the inner block `gemm` takes itself for any cache size (512), so that it
+/// never cuts a block again; 384 was the fastest of 256, 384 and 512.
+const INNER_BLOCK: usize = 384;
 
-/// Output columns per tile: four register tiles of 16 columns times 3, the fastest of those tried (192 to 768).
+/// Output columns per tile; wider tiles pay where `gemm` copies the left operand once for each of them.
 const COLUMN_BLOCK: usize = 192;
+const WIDE_COLUMN_BLOCK: usize = 384;
 
 /// Multiply-adds below which another task does not pay (about 20 µs).
 const TASK_WORK: usize = 1 << 22;
@@ -111,7 +112,7 @@ pub(crate) fn multiply_from(out: &mut [f32], a: Matrix, b: Matrix, start: Start)
     if rows == 0 || columns == 0 {
         return;
     }
-    let grid = Grid::new(rows, columns, a.columns, rayon::current_num_threads());
+    let grid = Grid::new(a, b, rayon::current_num_threads());
     let out = Disjoint::new(out);
     if grid.tasks() == 1 {
         tile(&out, a, b, start, grid.area(0));
@@ -148,15 +149,17 @@ struct Grid {
 }
 
 impl Grid {
-    fn new(rows: usize, columns: usize, inner: usize, threads: usize) -> Self {
-        let work = rows.saturating_mul(columns).saturating_mul(inner);
-        let most = work / TASK_WORK;
-        if most < 2 {
+    /// Two tiles per thread, as large as possible: a tile copies its part of `b`.
+    fn new(a: Matrix, b: Matrix, threads: usize) -> Self {
+        let (rows, columns) = (a.rows, b.columns);
+        let most = rows.saturating_mul(columns).saturating_mul(a.columns) / TASK_WORK;
+        if most < 2 || threads == 1 {
             return Self { rows, columns, row_block: rows, column_block: columns };
         }
-        let column_blocks = columns.div_ceil(COLUMN_BLOCK).min(most);
+        let widest = if a.column_stride == 1 { COLUMN_BLOCK } else { WIDE_COLUMN_BLOCK };
+        let column_blocks = columns.div_ceil(widest).min(most);
         let column_block = columns.div_ceil(column_blocks).next_multiple_of(16);
-        let row_blocks = (4 * threads).min(most).div_ceil(column_blocks);
+        let row_blocks = (2 * threads).min(most).div_ceil(column_blocks);
         let row_block = rows.div_ceil(row_blocks).next_multiple_of(6);
         Self { rows, columns, row_block, column_block }
     }
@@ -359,7 +362,9 @@ mod tests {
     #[test]
     fn a_row_does_not_know_its_neighbours_at_model_sizes() {
         for rows in [1, 2, 3, 7, 39, 300] {
-            for (inner, columns) in [(384, 1536), (1536, 384), (384, 384), (384, 7), (384, 1), (1537, 2), (1, 384), (2, 70)] {
+            for (inner, columns) in
+                [(384, 1536), (1536, 384), (384, 384), (384, 7), (384, 1), (1537, 2), (1, 384), (2, 70)]
+            {
                 check_rows(rows, inner, columns, true);
             }
         }
@@ -389,8 +394,12 @@ mod tests {
 
     #[test]
     fn the_grid_covers_the_output_once() {
-        for (rows, columns, inner, threads) in [(2048, 1536, 384, 2), (1, 30522, 384, 3), (4097, 33, 999, 5), (7, 7, 7, 2)] {
-            let grid = Grid::new(rows, columns, inner, threads);
+        for (rows, columns, inner, threads) in
+            [(2048, 1536, 384, 2), (1, 30522, 384, 3), (4097, 33, 999, 5), (7, 7, 7, 2)]
+        {
+            let (a, b) = (numbers(rows * inner, 1), numbers(inner * columns, 2));
+            let a = Matrix::row_major(&a, rows, inner);
+            let grid = Grid::new(a, Matrix::row_major(&b, inner, columns), threads);
             let mut seen = vec![0u8; rows * columns];
             for area in (0..grid.tasks()).map(|task| grid.area(task)) {
                 for row in area.row..area.row + area.rows {
@@ -404,6 +413,11 @@ mod tests {
     #[test]
     #[should_panic(expected = "inner dimensions")]
     fn unequal_inner_dimensions_are_refused() {
-        multiply(&mut [0.0; 4], Matrix::row_major(&[0.0; 6], 2, 3), Matrix::row_major(&[0.0; 4], 2, 2), Accumulate::Add);
+        multiply(
+            &mut [0.0; 4],
+            Matrix::row_major(&[0.0; 6], 2, 3),
+            Matrix::row_major(&[0.0; 4], 2, 2),
+            Accumulate::Add,
+        );
     }
 }

@@ -38,7 +38,8 @@ struct Factors {
 
 impl Factors {
     fn new(step: &AdamWStep) -> Self {
-        let (rate, beta1, beta2) = (f64::from(step.learning_rate), f64::from(step.beta1), f64::from(step.beta2));
+        let (rate, beta1, beta2) =
+            (f64::from(step.learning_rate), f64::from(step.beta1), f64::from(step.beta2));
         let correction = |beta: f64| 1.0 - beta.powi(step.step as i32);
         Self {
             gradient_scale: step.gradient_scale,

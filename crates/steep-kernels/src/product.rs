@@ -7,8 +7,8 @@
 use crate::dispatch::{Path, per_path};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm512_add_ps,
-    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
+    __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps,
+    _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
 };
 
 /// Whether the baseline has a fused multiply-add.
@@ -87,7 +87,13 @@ fn body<V: Vector, S: Vector, const TALL: usize>(mut out: Out, a: Left, b: Right
 
 /// `C` vectors of columns: rows in tiles of `TALL`, then 4 and 1.
 #[inline(always)]
-fn strip<V: Vector, const TALL: usize, const C: usize>(out: &mut Out, a: Left, b: Right, size: Size, column: usize) {
+fn strip<V: Vector, const TALL: usize, const C: usize>(
+    out: &mut Out,
+    a: Left,
+    b: Right,
+    size: Size,
+    column: usize,
+) {
     let mut row = 0;
     while row + TALL <= size.rows {
         // SAFETY: `product` checked that the last row, column and inner position lie inside the slices; `V` belongs
@@ -256,7 +262,9 @@ mod tests {
 
     #[test]
     fn products_match_the_reference_on_every_path() {
-        for (rows, inner, columns) in [(0, 1, 1), (1, 0, 3), (1, 1, 1), (7, 5, 3), (13, 33, 61), (16, 64, 32), (9, 2, 40)] {
+        for (rows, inner, columns) in
+            [(0, 1, 1), (1, 0, 3), (1, 1, 1), (7, 5, 3), (13, 33, 61), (16, 64, 32), (9, 2, 40)]
+        {
             for transposed in [false, true] {
                 let a = numbers(rows * inner, 1);
                 let b = numbers(inner * (columns + 3), 2);

@@ -12,6 +12,8 @@
 pub mod compose;
 mod flex;
 mod tape;
+#[cfg(test)]
+mod tests;
 
 use burn::Tensor;
 use burn::backend::tensor::FloatTensor;

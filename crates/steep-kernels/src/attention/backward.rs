@@ -1,7 +1,7 @@
 //! The gradients of attention; probabilities are computed again, block of queries by block.
 
-use super::rows::{BackwardRows, Scoring, softmax_backward};
-use super::{AttentionShape, HeadBias, LANES, PositionBias, QUERY_BLOCK, Task};
+use super::rows::{BackwardRows, Scoring, output_dots, softmax_backward};
+use super::{AttentionShape, HeadBias, LANES, PositionBias, QUERY_BLOCK, Task, copy, transpose};
 use crate::disjoint::Disjoint;
 use crate::dispatch::Path;
 use crate::dropout::Dropout;
@@ -87,6 +87,8 @@ fn add_distances(distances: &[f32], gradient: &mut [f32], max_distance: usize, s
 
 #[derive(Default)]
 struct Scratch {
+    /// `[length, head_dim]`: values until they are transposed, then keys.
+    packed: Vec<f32>,
     /// Keys and values, `[head_dim, padded length]`.
     key: Vec<f32>,
     value: Vec<f32>,
@@ -125,8 +127,10 @@ impl Backward<'_> {
         }
         let padded = task.length.next_multiple_of(LANES);
         let head_dim = self.shape.head_dim;
-        self.shape.transpose(self.key, task, &mut scratch.key);
-        self.shape.transpose(self.value, task, &mut scratch.value);
+        self.shape.pack(self.value, task, &mut scratch.packed);
+        transpose(&scratch.packed, head_dim, &mut scratch.value);
+        self.shape.pack(self.key, task, &mut scratch.packed);
+        transpose(&scratch.packed, head_dim, &mut scratch.key);
         scratch.scores.resize(QUERY_BLOCK * padded, 0.0);
         scratch.gradients.resize(QUERY_BLOCK * padded, 0.0);
         scratch.dquery.resize(QUERY_BLOCK * head_dim, 0.0);
@@ -157,7 +161,9 @@ impl Backward<'_> {
         let scores = &mut scratch.scores[..rows * padded];
         let gradients = &mut scratch.gradients[..rows * padded];
         let by_key = Size { rows, inner: head_dim, columns: padded };
-        for (left, right, out) in [(query, &scratch.key, &mut *scores), (dout, &scratch.value, &mut *gradients)] {
+        for (left, right, out) in
+            [(query, &scratch.key, &mut *scores), (dout, &scratch.value, &mut *gradients)]
+        {
             product(
                 self.path,
                 Out { values: out, stride: padded, add: false },
@@ -171,12 +177,13 @@ impl Backward<'_> {
             self.path,
             Out { values: &mut scratch.dquery, stride: head_dim, add: false },
             Left { values: gradients, row_stride: padded, inner_stride: 1 },
-            Right { values: self.shape.head(self.key, task, 0), stride: features },
+            Right { values: &scratch.packed, stride: head_dim },
             Size { rows, inner: task.length, columns: head_dim },
         );
         self.write(&self.dquery, task, first, &scratch.dquery[..rows * head_dim]);
         let by_query = Size { rows: task.length, inner: rows, columns: head_dim };
-        for (left, right, out) in [(gradients, query, &mut scratch.dkey), (scores, dout, &mut scratch.dvalue)] {
+        for (left, right, out) in [(gradients, query, &mut scratch.dkey), (scores, dout, &mut scratch.dvalue)]
+        {
             product(
                 self.path,
                 Out { values: out, stride: head_dim, add: true },
@@ -197,13 +204,13 @@ impl Backward<'_> {
         gradients: &mut [f32],
     ) {
         let (mut log_sum_exp, mut output_dot) = ([0.0; QUERY_BLOCK], [0.0; QUERY_BLOCK]);
-        for row in 0..rows {
-            let token = first + row;
-            log_sum_exp[row] = self.log_sum_exp[(task.start + token) * self.shape.num_heads + task.head];
-            let out = &self.shape.head(self.out, task, token)[..self.shape.head_dim];
-            let dout = &self.shape.head(self.dout, task, token)[..self.shape.head_dim];
-            output_dot[row] = crate::math::sum_of(out, dout, |a, b| a * b);
+        for (row, log_sum_exp) in log_sum_exp[..rows].iter_mut().enumerate() {
+            *log_sum_exp = self.log_sum_exp[(task.start + first + row) * self.shape.num_heads + task.head];
         }
+        let out = self.shape.head(self.out, task, first);
+        let dout = self.shape.head(self.dout, task, first);
+        let AttentionShape { head_dim, .. } = self.shape;
+        output_dots(self.path, out, dout, self.shape.features(), head_dim, &mut output_dot[..rows]);
         let dbias = self.distances.as_ref().map(|distances| {
             let start = 2 * (task.head * self.shape.tokens() + task.start);
             // SAFETY: each (head, sequence) belongs to one task; its 2n distances begin at twice its first token.
@@ -220,7 +227,7 @@ impl Backward<'_> {
         for (row, values) in values.chunks_exact(head_dim).enumerate() {
             let start = self.shape.position(task, first + row);
             // SAFETY: each (token, head) belongs to one task, which writes it here only.
-            unsafe { target.range(start..start + head_dim) }.copy_from_slice(values);
+            copy(values, unsafe { target.range(start..start + head_dim) });
         }
     }
 }

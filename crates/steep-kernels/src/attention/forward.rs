@@ -1,7 +1,7 @@
 //! `out = softmax(scale · Q · Kᵀ + bias) · V` per head and sequence.
 
 use super::rows::{Normalisers, Scoring, softmax};
-use super::{AttentionShape, HeadBias, LANES, PositionBias, QUERY_BLOCK, Task};
+use super::{AttentionShape, HeadBias, LANES, PositionBias, QUERY_BLOCK, Task, transpose};
 use crate::disjoint::Disjoint;
 use crate::dispatch::Path;
 use crate::dropout::Dropout;
@@ -51,6 +51,8 @@ pub fn attention_forward(
 
 #[derive(Default)]
 struct Scratch {
+    /// `[length, head_dim]`: keys until they are transposed, then values.
+    packed: Vec<f32>,
     /// Keys, `[head_dim, padded length]`.
     key: Vec<f32>,
     /// `[QUERY_BLOCK, padded length]`.
@@ -78,7 +80,9 @@ impl Forward<'_> {
             return;
         }
         let padded = task.length.next_multiple_of(LANES);
-        self.shape.transpose(self.key, task, &mut scratch.key);
+        self.shape.pack(self.key, task, &mut scratch.packed);
+        transpose(&scratch.packed, self.shape.head_dim, &mut scratch.key);
+        self.shape.pack(self.value, task, &mut scratch.packed);
         scratch.scores.resize(QUERY_BLOCK * padded, 0.0);
         scratch.out.resize(QUERY_BLOCK * self.shape.head_dim, 0.0);
         let scoring = Scoring {
@@ -106,14 +110,14 @@ impl Forward<'_> {
             Right { values: &scratch.key, stride: padded },
             Size { rows, inner: head_dim, columns: padded },
         );
-        let (mut log_sum_exp, mut inverse_sum) = ([0.0; QUERY_BLOCK], [0.0; QUERY_BLOCK]);
+        let (mut log_sum_exp, mut inverse_sum) = ([0.0; QUERY_BLOCK], [1.0; QUERY_BLOCK]);
         let normalisers = Normalisers { log_sum_exp: &mut log_sum_exp, inverse_sum: &mut inverse_sum };
         softmax(self.path, scoring, first, scores, normalisers);
         product(
             self.path,
             Out { values: &mut scratch.out, stride: head_dim, add: false },
             Left { values: scores, row_stride: padded, inner_stride: 1 },
-            Right { values: self.shape.head(self.value, task, 0), stride: features },
+            Right { values: &scratch.packed, stride: head_dim },
             Size { rows, inner: task.length, columns: head_dim },
         );
         for (row, values) in scratch.out.chunks_exact(head_dim).take(rows).enumerate() {
@@ -125,8 +129,9 @@ impl Forward<'_> {
         let start = self.shape.position(task, token);
         let position = (task.start + token) * self.shape.num_heads + task.head;
         // SAFETY: each (token, head) belongs to one task, which writes its row here only.
-        let (out, normaliser) =
-            unsafe { (self.out.range(start..start + values.len()), self.log_sum_exp.range(position..position + 1)) };
+        let (out, normaliser) = unsafe {
+            (self.out.range(start..start + values.len()), self.log_sum_exp.range(position..position + 1))
+        };
         for (out, value) in out.iter_mut().zip(values) {
             *out = value * inverse_sum;
         }

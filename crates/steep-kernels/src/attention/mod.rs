@@ -92,12 +92,19 @@ impl<'a> AttentionShape<'a> {
                 self.num_heads * bias.columns(),
                 "the position bias must be [num_heads, 2 * max_distance + 1]"
             );
-            assert!(bias.max_distance + 1 >= self.longest(), "max_distance is less than the longest sequence minus 1");
+            assert!(
+                bias.max_distance + 1 >= self.longest(),
+                "max_distance is less than the longest sequence minus 1"
+            );
         }
     }
 
     fn check_features(&self, name: &str, values: &[f32]) {
-        assert_eq!(values.len(), self.tokens() * self.features(), "{name} must be [tokens, num_heads * head_dim]");
+        assert_eq!(
+            values.len(),
+            self.tokens() * self.features(),
+            "{name} must be [tokens, num_heads * head_dim]"
+        );
     }
 
     fn check_heads(&self, name: &str, values: &[f32]) {
@@ -146,19 +153,37 @@ impl<'a> AttentionShape<'a> {
         dropout.mask((task.start * self.num_heads + task.head) as u32)
     }
 
-    /// The head's features transposed, `[head_dim, padded length]`; the padding is 0.
-    fn transpose(&self, values: &[f32], task: Task, transposed: &mut Vec<f32>) {
-        let padded = task.length.next_multiple_of(LANES);
-        transposed.clear();
-        transposed.resize(self.head_dim * padded, 0.0);
-        let features = self.features();
-        let source = self.head(values, task, 0);
-        for first in (0..task.length).step_by(LANES) {
-            let count = LANES.min(task.length - first);
-            for (feature, line) in transposed.chunks_exact_mut(padded).enumerate() {
-                for (index, target) in line[first..first + count].iter_mut().enumerate() {
-                    *target = source[(first + index) * features + feature];
-                }
+    /// The head's features side by side, `[length, head_dim]`: at their distance in the batch, rows of a power of two
+    /// features compete for the same cache sets.
+    fn pack(&self, values: &[f32], task: Task, packed: &mut Vec<f32>) {
+        packed.resize(task.length * self.head_dim, 0.0);
+        for (token, row) in packed.chunks_exact_mut(self.head_dim).enumerate() {
+            copy(&self.head(values, task, token)[..self.head_dim], row);
+        }
+    }
+}
+
+/// Copies the features of one head, in pieces of known size: a call of memcpy would cost more than the copy.
+#[inline(always)]
+fn copy(source: &[f32], target: &mut [f32]) {
+    let (source, source_rest) = source.as_chunks::<LANES>();
+    let (target, target_rest) = target.as_chunks_mut::<LANES>();
+    for (target, source) in target.iter_mut().zip(source) {
+        *target = *source;
+    }
+    target_rest.copy_from_slice(source_rest);
+}
+
+/// Transposes `[length, head_dim]` to `[head_dim, padded length]`; the padding is 0.
+fn transpose(rows: &[f32], head_dim: usize, transposed: &mut Vec<f32>) {
+    let length = rows.len() / head_dim;
+    let padded = length.next_multiple_of(LANES);
+    transposed.clear();
+    transposed.resize(head_dim * padded, 0.0);
+    for (block, rows) in rows.chunks(LANES * head_dim).enumerate() {
+        for (feature, line) in transposed.chunks_exact_mut(padded).enumerate() {
+            for (target, row) in line[block * LANES..].iter_mut().zip(rows.chunks_exact(head_dim)) {
+                *target = row[feature];
             }
         }
     }

@@ -1,16 +1,16 @@
 //! The row-wise halves of attention, between the matrix products: softmax and its derivative.
 
-use super::HeadBias;
+use super::{HeadBias, LANES};
 use crate::dispatch::{Path, per_path};
 use crate::dropout::Mask;
-use crate::math::{exp, maximum, sum};
+use crate::math::{exp, larger, ln, maximum, sum, sum_of};
 
 /// What turns raw scores into probabilities.
 #[derive(Clone, Copy)]
 pub(super) struct Scoring<'a> {
     /// Number of keys.
     pub(super) length: usize,
-    /// Row distance of the scores.
+    /// Row distance of the scores, a multiple of [`LANES`].
     pub(super) stride: usize,
     pub(super) scale: f32,
     pub(super) bias: Option<HeadBias<'a>>,
@@ -18,21 +18,25 @@ pub(super) struct Scoring<'a> {
 }
 
 impl Scoring<'_> {
-    /// `row · scale + bias`, in place.
+    /// `row · scale + bias`, in place; the padding becomes -∞, so that whole vectors can be worked on. Returns the
+    /// largest score.
     #[inline(always)]
-    fn finish(&self, query: usize, row: &mut [f32]) {
-        match self.bias {
-            Some(bias) => {
-                for (score, bias) in row.iter_mut().zip(bias.row(query, self.length)) {
-                    *score = *score * self.scale + bias;
-                }
+    fn finish(&self, query: usize, row: &mut [f32]) -> f32 {
+        row[self.length..].fill(f32::NEG_INFINITY);
+        if let Some(bias) = self.bias {
+            for (score, bias) in row.iter_mut().zip(bias.row(query, self.length)) {
+                *score = *score * self.scale + bias;
             }
-            None => {
-                for score in row.iter_mut() {
-                    *score *= self.scale;
-                }
+            return maximum::<LANES>(row);
+        }
+        let mut largest = [f32::NEG_INFINITY; LANES];
+        for chunk in row.as_chunks_mut::<LANES>().0 {
+            for lane in 0..LANES {
+                chunk[lane] *= self.scale;
+                largest[lane] = larger(largest[lane], chunk[lane]);
             }
         }
+        maximum::<LANES>(&largest)
     }
 
     /// Dropout index, within the task, of the first key.
@@ -50,7 +54,13 @@ pub(super) struct Normalisers<'a> {
 
 /// Turns the scores of the queries from `first_query` on into exponentials (not yet divided by their sum), with
 /// dropout.
-pub(super) fn softmax(path: Path, scoring: Scoring, first_query: usize, scores: &mut [f32], out: Normalisers) {
+pub(super) fn softmax(
+    path: Path,
+    scoring: Scoring,
+    first_query: usize,
+    scores: &mut [f32],
+    out: Normalisers,
+) {
     softmax_on(path, scoring, first_query, scores, out);
 }
 
@@ -59,22 +69,28 @@ per_path!(fn softmax_on(scoring: Scoring, first_query: usize, scores: &mut [f32]
 #[inline(always)]
 fn softmax_body(scoring: Scoring, first_query: usize, scores: &mut [f32], out: Normalisers) {
     for (index, row) in scores.chunks_exact_mut(scoring.stride).enumerate() {
-        let row = &mut row[..scoring.length];
         let query = first_query + index;
-        scoring.finish(query, row);
-        let largest = maximum(row);
-        for score in row.iter_mut() {
-            *score = exp(*score - largest);
+        let largest = scoring.finish(query, row);
+        let mut sums = [0.0; LANES];
+        for chunk in row.as_chunks_mut::<LANES>().0 {
+            for lane in 0..LANES {
+                chunk[lane] = exp(chunk[lane] - largest);
+                sums[lane] += chunk[lane];
+            }
         }
-        let total = sum(row);
-        out.log_sum_exp[index] = largest + total.ln();
-        out.inverse_sum[index] = 1.0 / total;
+        out.log_sum_exp[index] = largest;
+        out.inverse_sum[index] = sum::<LANES>(&sums);
         if let Some(mask) = scoring.mask {
             let first = scoring.first_index(query);
             for (key, score) in row.iter_mut().enumerate() {
                 *score = mask.apply(first.wrapping_add(key as u32), *score);
             }
         }
+    }
+    // Over all rows at once, which vectorises.
+    for (normaliser, total) in out.log_sum_exp.iter_mut().zip(out.inverse_sum) {
+        *normaliser += ln(*total);
+        *total = 1.0 / *total;
     }
 }
 
@@ -104,7 +120,6 @@ fn softmax_backward_body(scoring: Scoring, first_query: usize, rows: BackwardRow
     let BackwardRows { scores, gradients, log_sum_exp, output_dot, mut dbias } = rows;
     let lines = scores.chunks_exact_mut(scoring.stride).zip(gradients.chunks_exact_mut(scoring.stride));
     for (index, (scores, gradients)) in lines.enumerate() {
-        let (scores, gradients) = (&mut scores[..scoring.length], &mut gradients[..scoring.length]);
         let query = first_query + index;
         scoring.finish(query, scores);
         let (normaliser, dot) = (log_sum_exp[index], output_dot[index]);
@@ -126,12 +141,39 @@ fn softmax_backward_body(scoring: Scoring, first_query: usize, rows: BackwardRow
             }
         }
         if let Some(dbias) = &mut dbias {
-            for (dbias, gradient) in dbias[scoring.length - 1 - query..].iter_mut().zip(gradients.iter()) {
+            for (dbias, gradient) in
+                dbias[scoring.length - 1 - query..][..scoring.length].iter_mut().zip(gradients.iter())
+            {
                 *dbias += gradient;
             }
         }
         for gradient in gradients.iter_mut() {
             *gradient *= scoring.scale;
         }
+    }
+}
+
+/// The products of the output rows of one head with their gradients: row `i` starts at `i · features` in both.
+pub(super) fn output_dots(
+    path: Path,
+    out: &[f32],
+    dout: &[f32],
+    features: usize,
+    head_dim: usize,
+    dots: &mut [f32],
+) {
+    output_dots_on(path, out, dout, features, head_dim, dots);
+}
+
+per_path!(
+    fn output_dots_on(out: &[f32], dout: &[f32], features: usize, head_dim: usize, dots: &mut [f32])
+        = output_dots_body
+);
+
+#[inline(always)]
+fn output_dots_body(out: &[f32], dout: &[f32], features: usize, head_dim: usize, dots: &mut [f32]) {
+    for (row, dot) in dots.iter_mut().enumerate() {
+        let start = row * features;
+        *dot = sum_of::<LANES>(&out[start..][..head_dim], &dout[start..][..head_dim], |a, b| a * b);
     }
 }

@@ -54,18 +54,39 @@ impl Case {
 
     fn run(&self) -> Outcome {
         let [query, key, value, bias] = self.inputs();
-        let position_bias = self.max_distance.map(|max_distance| PositionBias { values: &bias, max_distance });
+        let position_bias =
+            self.max_distance.map(|max_distance| PositionBias { values: &bias, max_distance });
         let shape = self.shape();
         let nan = |length: usize| vec![f32::NAN; length];
         let (mut out, mut log_sum_exp) = (nan(self.size()), nan(shape.tokens() * self.num_heads));
         attention_forward(
-            &query, &key, &value, position_bias, self.scale(), self.dropout, &mut out, &mut log_sum_exp, shape,
+            &query,
+            &key,
+            &value,
+            position_bias,
+            self.scale(),
+            self.dropout,
+            &mut out,
+            &mut log_sum_exp,
+            shape,
         );
         let (mut dquery, mut dkey, mut dvalue, mut dbias) =
             (nan(self.size()), nan(self.size()), nan(self.size()), nan(bias.len()));
         attention_backward(
-            &query, &key, &value, position_bias, self.scale(), self.dropout, &out, &log_sum_exp, &self.dout(),
-            &mut dquery, &mut dkey, &mut dvalue, self.max_distance.map(|_| &mut dbias[..]), shape,
+            &query,
+            &key,
+            &value,
+            position_bias,
+            self.scale(),
+            self.dropout,
+            &out,
+            &log_sum_exp,
+            &self.dout(),
+            &mut dquery,
+            &mut dkey,
+            &mut dvalue,
+            self.max_distance.map(|_| &mut dbias[..]),
+            shape,
         );
         Outcome { out, gradients: [dquery, dkey, dvalue, dbias] }
     }
@@ -127,8 +148,12 @@ fn values_and_gradients_match_the_definition() {
         case.check();
         Case { dropout: Dropout { probability: 0.3, seed: 9 }, ..case }.check();
     }
-    Case { max_distance: Some(9), dropout: Dropout { probability: 0.2, seed: 1 }, ..Case::new(&[0, 5, 1, 0, 7, 0], 2, 3) }
-        .check();
+    Case {
+        max_distance: Some(9),
+        dropout: Dropout { probability: 0.2, seed: 1 },
+        ..Case::new(&[0, 5, 1, 0, 7, 0], 2, 3)
+    }
+    .check();
 }
 
 #[test]
@@ -156,8 +181,15 @@ fn a_sequence_alone_equals_the_sequence_in_a_batch() {
     let alone = AttentionShape { offsets: &[0, 50], ..case.shape() };
     let (mut out, mut log_sum_exp) = (vec![0.0; part.len()], vec![0.0; 100]);
     attention_forward(
-        &query[part.clone()], &key[part.clone()], &value[part.clone()], None, case.scale(), Dropout::NONE, &mut out,
-        &mut log_sum_exp, alone,
+        &query[part.clone()],
+        &key[part.clone()],
+        &value[part.clone()],
+        None,
+        case.scale(),
+        Dropout::NONE,
+        &mut out,
+        &mut log_sum_exp,
+        alone,
     );
     assert_eq!(bits(&out), bits(&whole[part]));
 }

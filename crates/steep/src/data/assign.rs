@@ -86,46 +86,58 @@ pub(super) fn by_class(rows: &[u32], strata: &[u32], classes: usize, fractions: 
 
 /// Deals units to parts so that sizes and class counts come near their fractions; gives the part of each unit.
 ///
-/// Large units come first, in random order among equals. Each goes where it reduces most the sum, over parts,
-/// of the squared distances of the class counts and of the size from their targets, each divided by its total
-/// (the idea of scikit-learn's `StratifiedGroupKFold`, for parts of unequal sizes).
+/// Large units come first, in random order among equals. Each goes where it least raises the sum, over parts, of
+/// (count − target)² / target for the class counts and for the size (the idea of scikit-learn's
+/// `StratifiedGroupKFold`, for parts of unequal sizes).
 pub(super) fn by_group(units: &[Unit], classes: usize, fractions: &[f64], seed: u64, stream: Stream) -> Vec<u32> {
     let mut totals = vec![0_f64; classes];
     units.iter().flat_map(|unit| &unit.counts).for_each(|(class, count)| totals[*class as usize] += f64::from(*count));
-    let all: f64 = totals.iter().sum();
-    let mut wanted: Vec<Vec<f64>> =
-        fractions.iter().map(|fraction| totals.iter().map(|total| total * fraction).collect()).collect();
-    let mut room: Vec<f64> = fractions.iter().map(|fraction| all * fraction).collect();
+    let mut parts: Vec<Filling> = fractions.iter().map(|fraction| Filling::new(*fraction, &totals)).collect();
     let mut order: Vec<usize> = (0..units.len()).collect();
     order.sort_by_cached_key(|at| (std::cmp::Reverse(units[*at].rows.len()), draw(seed, stream, *at as u64), *at));
     let mut part_of = vec![0; units.len()];
     for at in order {
-        let (unit, size) = (&units[at], units[at].rows.len() as f64);
-        let gain = |part: usize| {
-            let by_class = |(class, count): &(u32, u32)| {
-                f64::from(*count) * wanted[part][*class as usize] / totals[*class as usize]
-            };
-            unit.counts.iter().map(by_class).sum::<f64>() + size * room[part] / all
-        };
-        let gains: Vec<f64> = (0..fractions.len()).map(gain).collect();
-        let best = best_part(&gains, &room, fractions);
-        unit.counts.iter().for_each(|(class, count)| wanted[best][*class as usize] -= f64::from(*count));
-        room[best] -= size;
+        let scored = parts.iter().enumerate().filter(|(_, part)| part.target > 0.0);
+        let costs = scored.map(|(number, part)| (part.cost(&units[at]), number));
+        let best = costs.min_by(|left, right| left.0.total_cmp(&right.0).then(left.1.cmp(&right.1)));
+        let best = best.map_or(0, |(_, number)| number);
+        parts[best].add(&units[at]);
         part_of[at] = best as u32;
     }
     part_of
 }
 
-/// The part with the largest gain, then the most room, then the lowest number; never one of fraction nought.
-fn best_part(gains: &[f64], room: &[f64], fractions: &[f64]) -> usize {
-    let mut best = 0;
-    for part in 1..gains.len() {
-        let better = gains[part].total_cmp(&gains[best]).then(room[part].total_cmp(&room[best])).is_gt();
-        if fractions[part] > 0.0 && (better || fractions[best] <= 0.0) {
-            best = part;
+/// How full a part is, in all and by class.
+struct Filling {
+    target: f64,
+    size: f64,
+    targets: Vec<f64>,
+    counts: Vec<f64>,
+}
+
+impl Filling {
+    fn new(fraction: f64, totals: &[f64]) -> Self {
+        Self {
+            target: fraction * totals.iter().sum::<f64>(),
+            size: 0.0,
+            targets: totals.iter().map(|total| total * fraction).collect(),
+            counts: vec![0.0; totals.len()],
         }
     }
-    best
+
+    /// By how much a unit raises (count − target)² / target, summed over its classes and the size.
+    fn cost(&self, unit: &Unit) -> f64 {
+        let raise = |count: f64, target: f64, more: f64| more * (2.0 * (count - target) + more) / target;
+        let of_class = |(class, more): &(u32, u32)| {
+            raise(self.counts[*class as usize], self.targets[*class as usize], f64::from(*more))
+        };
+        unit.counts.iter().map(of_class).sum::<f64>() + raise(self.size, self.target, unit.rows.len() as f64)
+    }
+
+    fn add(&mut self, unit: &Unit) {
+        unit.counts.iter().for_each(|(class, count)| self.counts[*class as usize] += f64::from(*count));
+        self.size += unit.rows.len() as f64;
+    }
 }
 
 /// Deals units to parts by time: the earliest to the first part, the latest to the last. A unit stands at the

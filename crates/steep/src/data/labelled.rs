@@ -85,13 +85,13 @@ impl RowOrigins {
         }
     }
 
-    /// Records that the rows from a place on are those of a chunk.
-    pub(super) fn record(&mut self, place: u64, chunk: &Chunk) {
-        let follows = self.runs.last().is_some_and(|(first, file, row)| {
-            *file == chunk.file && chunk.first_row.checked_sub(*row) == Some(place - first)
+    /// Records that the rows from a place on are those of a file from `first_row` on.
+    pub(super) fn record(&mut self, place: u64, file: &Arc<Path>, first_row: u64) {
+        let follows = self.runs.last().is_some_and(|(first, same, row)| {
+            same == file && first_row.checked_sub(*row) == Some(place - first)
         });
         if !follows {
-            self.runs.push((place, chunk.file.clone(), chunk.first_row));
+            self.runs.push((place, file.clone(), first_row));
         }
     }
 }
@@ -165,7 +165,7 @@ impl Collected {
     }
 
     fn push(&mut self, chunk: &Chunk, text_columns: &[String], options: &LabelledOptions) -> Result<()> {
-        self.origins.record(self.texts.len() as u64, chunk);
+        self.origins.record(self.texts.len() as u64, &chunk.file, chunk.first_row);
         self.push_texts(chunk, text_columns, &options.text_column_delimiter)?;
         self.labels.push(chunk)?;
         if let Some(column) = &options.group_column {

@@ -98,7 +98,7 @@ fn pattern(source: &str) -> Result<Vec<SourceFile>> {
     for entry in entries.map_err(|error| bad(format!("the pattern cannot be used: {}", error.msg)))? {
         let path = entry.map_err(|error| {
             let path = error.path().to_path_buf();
-            Error::io("read", path)(error.into_error())
+            Error::io("read", path)(error.into())
         })?;
         if path.is_file() {
             files.push(named_file(path, &base)?);

@@ -3,7 +3,7 @@
 use super::columns::{default_text_column, text};
 use super::readers::{Chunks, ReadOptions, open};
 use crate::error::{Error, Result};
-use arrow::array::{Array, StringArray};
+use arrow::array::StringArray;
 use std::path::Path;
 use std::sync::Arc;
 

@@ -304,7 +304,8 @@ mod tests {
         let runs: Vec<(MeanRows, MeanRows)> = (0..5)
             .map(|_| {
                 let baseline = hits(300, 0.5, &mut draws);
-                let values = baseline.values.iter().map(|value| value + gain + 0.01 * uniform(&mut draws) - 0.005);
+                let values =
+                    baseline.values.iter().map(|value| value + gain + 0.01 * uniform(&mut draws) - 0.005);
                 let candidate = MeanRows { values: values.collect() };
                 (baseline, candidate)
             })

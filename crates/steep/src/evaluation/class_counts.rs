@@ -71,7 +71,8 @@ impl ClassCounts {
     /// Counts memberships `[rows, label_count]` label by label.
     pub fn from_memberships(actual: &[bool], predicted: &[bool], label_count: usize) -> Result<Self> {
         if actual.len() != predicted.len() || label_count == 0 || !actual.len().is_multiple_of(label_count) {
-            let problem = format!("{} and {} memberships of {label_count} labels", actual.len(), predicted.len());
+            let problem =
+                format!("{} and {} memberships of {label_count} labels", actual.len(), predicted.len());
             let hint = "give one actual and one predicted membership for each row and label";
             return Err(Error::config("predictions", problem, hint));
         }

@@ -155,7 +155,9 @@ mod tests {
     #[test]
     fn a_metric_of_another_task_is_refused_by_name() {
         let probabilities = DenseMatrix::new(1, 2, vec![0.4, 0.6]).unwrap();
-        assert!(Metric::Spearman.of_classes(&[1], &probabilities).unwrap_err().to_string().contains("Spearman"));
+        assert!(
+            Metric::Spearman.of_classes(&[1], &probabilities).unwrap_err().to_string().contains("Spearman")
+        );
         assert!(Metric::Mcc.of_labels(&[true, false], &probabilities).is_err());
         assert!(Metric::Accuracy.of_values(&[1.0], &[1.0]).is_err());
     }

@@ -75,8 +75,7 @@ pub fn label_ranking_average_precision(actual: &[bool], scores: &DenseMatrix) ->
 }
 
 fn row_ranking_precision(members: &[bool], scores: &[f32]) -> f64 {
-    let relevant: Vec<f32> =
-        scores.iter().zip(members).filter(|pair| *pair.1).map(|pair| *pair.0).collect();
+    let relevant: Vec<f32> = scores.iter().zip(members).filter(|pair| *pair.1).map(|pair| *pair.0).collect();
     if relevant.is_empty() || relevant.len() == members.len() {
         return 1.0;
     }

@@ -35,7 +35,8 @@ pub fn pearson(actual: &[f64], predicted: &[f64]) -> Result<Option<f64>> {
         left.iter().zip(right).map(|(a, b)| (a - left_mean) * (b - right_mean)).sum()
     };
     let covariance = moment(actual, means[0], predicted, means[1]);
-    let variances = [moment(actual, means[0], actual, means[0]), moment(predicted, means[1], predicted, means[1])];
+    let variances =
+        [moment(actual, means[0], actual, means[0]), moment(predicted, means[1], predicted, means[1])];
     let defined = variances.iter().all(|variance| *variance > 0.0);
     Ok(defined.then(|| (covariance / (variances[0].sqrt() * variances[1].sqrt())).clamp(-1.0, 1.0)))
 }

@@ -75,9 +75,10 @@ impl RowMetric for MeanRows {
     }
 
     fn value(&self, weights: &[u32]) -> Option<f64> {
-        let (sum, count) = self.values.iter().zip(weights).fold((0.0, 0u64), |(sum, count), (value, &weight)| {
-            (sum + f64::from(weight) * value, count + u64::from(weight))
-        });
+        let (sum, count) =
+            self.values.iter().zip(weights).fold((0.0, 0u64), |(sum, count), (value, &weight)| {
+                (sum + f64::from(weight) * value, count + u64::from(weight))
+            });
         (count > 0).then(|| sum / count as f64)
     }
 }
@@ -104,7 +105,12 @@ pub struct LabelRows {
 
 impl LabelRows {
     /// Prepares memberships `[rows, label_count]`; an error if sizes differ.
-    pub fn new(actual: &[bool], predicted: &[bool], label_count: usize, average: LabelAverage) -> Result<Self> {
+    pub fn new(
+        actual: &[bool],
+        predicted: &[bool],
+        label_count: usize,
+        average: LabelAverage,
+    ) -> Result<Self> {
         ClassCounts::from_memberships(actual, predicted, label_count)?;
         let (mut entries, mut offsets) = (Vec::new(), vec![0]);
         for (actual, predicted) in actual.chunks_exact(label_count).zip(predicted.chunks_exact(label_count)) {
@@ -236,7 +242,8 @@ mod tests {
         let rows = VarianceRows::new(actual, predicted).unwrap();
         assert!((rows.plain_value().unwrap() - expected).abs() < 1e-15);
         assert_eq!(MeanRows { values: vec![0.0, 1.0] }.value(&[1, 3]), Some(0.75));
-        let labels = LabelRows::new(&[true, false, true, true], &[true, true, false, true], 2, LabelAverage::Micro);
+        let labels =
+            LabelRows::new(&[true, false, true, true], &[true, true, false, true], 2, LabelAverage::Micro);
         assert_eq!(labels.unwrap().plain_value(), Some(4.0 / 6.0));
         let area = AreaRows::new(vec![true, false], vec![0.9, 0.1]).unwrap();
         assert_eq!((area.plain_value(), area.value(&[1, 0])), (Some(1.0), None));

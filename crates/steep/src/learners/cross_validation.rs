@@ -5,9 +5,9 @@ use crate::evaluation::metrics::Metric;
 use crate::features::matrix::{DenseMatrix, Features};
 use crate::features::scaling::{Scaler, Scaling};
 use crate::learners::labels::{Labels, SampleWeights};
-use crate::learners::logistic_regression::{LogisticRegression, TrainingRows};
 use crate::learners::linear_fit::FitReport;
 use crate::learners::linear_model::LinearModel;
+use crate::learners::logistic_regression::{LogisticRegression, TrainingRows};
 use crate::progress::Context;
 use serde::{Deserialize, Serialize};
 
@@ -120,7 +120,11 @@ impl LogisticRegressionCv {
         grid.sort_by(f64::total_cmp);
         grid.dedup();
         if grid.is_empty() {
-            return Err(Error::config("c_grid", "there is no candidate", "give at least one positive number"));
+            return Err(Error::config(
+                "c_grid",
+                "there is no candidate",
+                "give at least one positive number",
+            ));
         }
         Ok(grid)
     }

@@ -33,7 +33,10 @@ impl Labels {
         }
         if let Some(row) = indices.iter().position(|&index| index as usize >= class_count) {
             let problem = format!("row {}: class {} of {class_count}", row + 1, indices[row]);
-            return Err(labels_error(problem, "class indices start at 0 and end below the number of classes"));
+            return Err(labels_error(
+                problem,
+                "class indices start at 0 and end below the number of classes",
+            ));
         }
         Ok(Self::SingleLabel { indices, class_count })
     }
@@ -163,8 +166,7 @@ mod tests {
     #[test]
     fn balanced_factors_give_each_class_the_same_total() {
         let indices = [0, 0, 0, 1, 2, 2];
-        let factors =
-            class_factors(&ClassWeight::Balanced, indices.into_iter(), &[1.0; 6], 4).unwrap();
+        let factors = class_factors(&ClassWeight::Balanced, indices.into_iter(), &[1.0; 6], 4).unwrap();
         assert_eq!(factors, [6.0 / 9.0, 2.0, 1.0, 1.0]);
     }
 

@@ -13,9 +13,7 @@ use crate::learners::row_loss::{LogitLine, RowLoss};
 use crate::progress::Context;
 use serde::{Deserialize, Serialize};
 
-/// The logits are recomputed from the weights after so many steps, so that 32-bit rounding does not build up.
-const REFRESH_STEPS: usize = 50;
-/// So many steps without a new lowest value end the fit.
+/// So many steps without a new lowest value or gradient end the fit.
 const MAX_IDLE_STEPS: usize = 5;
 /// A relative decrease below this is none; scipy's `ftol` as scikit-learn sets it.
 const FUNCTION_TOLERANCE: f64 = 64.0 * f64::EPSILON;
@@ -62,7 +60,7 @@ pub(crate) struct PenalizedFit<'a> {
 struct State {
     parameters: Vec<f64>,
     /// `[rows, outputs]`, as are `residuals`.
-    logits: Vec<f32>,
+    logits: Vec<f64>,
     residuals: Vec<f32>,
     value: f64,
     gradient: Vec<f64>,
@@ -72,7 +70,8 @@ impl PenalizedFit<'_> {
     /// Runs from `parameters` until a stop and returns the best parameters.
     pub(crate) fn run(&self, parameters: Vec<f64>, context: &Context<'_>) -> Result<(Vec<f64>, FitReport)> {
         let (mut state, mut history) = (self.evaluate(parameters), History::default());
-        let (mut iterations, mut idle_steps, mut lowest) = (0, 0, state.value);
+        let (mut iterations, mut idle_steps) = (0, 0);
+        let mut lowest = (state.value, largest(&state.gradient));
         let stop = loop {
             context.cancel.check()?;
             if largest(&state.gradient) <= self.tolerance {
@@ -88,12 +87,10 @@ impl PenalizedFit<'_> {
                 break Stop::PrecisionReached;
             }
             iterations += 1;
-            let decreased = lowest - state.value > FUNCTION_TOLERANCE * lowest.abs().max(1.0);
-            idle_steps = if decreased { 0 } else { idle_steps + 1 };
-            lowest = lowest.min(state.value);
-            if iterations % REFRESH_STEPS == 0 {
-                state = self.evaluate(state.parameters);
-            }
+            let slope = largest(&state.gradient);
+            let decreased = lowest.0 - state.value > FUNCTION_TOLERANCE * lowest.0.abs().max(1.0);
+            idle_steps = if decreased || slope < lowest.1 { 0 } else { idle_steps + 1 };
+            lowest = (lowest.0.min(state.value), lowest.1.min(slope));
             context.progress.advance(1);
         };
         let report = FitReport {
@@ -114,9 +111,10 @@ impl PenalizedFit<'_> {
     }
 
     fn evaluate(&self, parameters: Vec<f64>) -> State {
-        let logits = self.logits(&parameters);
+        let first_logits = self.logits(&parameters);
+        let logits: Vec<f64> = first_logits.iter().map(|&logit| f64::from(logit)).collect();
         let mut residuals = vec![0.0; logits.len()];
-        let line = LogitLine { logits: &logits, direction: &logits, step: 0.0 };
+        let line = LogitLine { logits: &logits, direction: &first_logits, step: 0.0 };
         let loss = self.loss.evaluate(line, 1.0 / self.total_weight, &mut residuals).loss;
         let weights = &parameters[..self.weight_count()];
         let value = loss + 0.5 * self.penalty() * inner_product(weights, weights);
@@ -160,16 +158,13 @@ impl PenalizedFit<'_> {
 
     fn step_along(&self, state: &mut State, history: &mut History) -> bool {
         let direction = history.direction(&state.gradient);
-        let first_step = if history.is_empty() {
-            1.0 / inner_product(&direction, &direction).sqrt()
-        } else {
-            1.0
-        };
+        let first_step =
+            if history.is_empty() { 1.0 / inner_product(&direction, &direction).sqrt() } else { 1.0 };
         let Some((step, value, direction_logits)) = self.search_line(state, &direction, first_step) else {
             return false;
         };
         for (logit, change) in state.logits.iter_mut().zip(&direction_logits) {
-            *logit += step as f32 * change;
+            *logit += step * f64::from(*change);
         }
         for (parameter, change) in state.parameters.iter_mut().zip(&direction) {
             *parameter += step * change;
@@ -193,8 +188,7 @@ impl PenalizedFit<'_> {
             return None;
         }
         let direction_logits = self.logits(direction);
-        let (weights, moves) =
-            (&state.parameters[..self.weight_count()], &direction[..self.weight_count()]);
+        let (weights, moves) = (&state.parameters[..self.weight_count()], &direction[..self.weight_count()]);
         // The penalty along the line is a parabola with these coefficients.
         let [constant, linear, quadratic] = [(weights, weights), (weights, moves), (moves, moves)]
             .map(|(left, right)| self.penalty() * inner_product(left, right));

@@ -225,10 +225,9 @@ fn check_sizes(
     }
     let scale = match scaler {
         Scaler::None => None,
-        Scaler::Standard(scaler) => {
-            (scaler.mean.len() == columns && scaler.mean.iter().all(|mean| mean.is_finite()))
-                .then_some(&scaler.scale)
-        }
+        Scaler::Standard(scaler) => (scaler.mean.len() == columns
+            && scaler.mean.iter().all(|mean| mean.is_finite()))
+        .then_some(&scaler.scale),
         Scaler::MaxAbs(scaler) => Some(&scaler.scale),
     };
     let scale_fits = scale.map_or(*scaler == Scaler::None, |scale| {
@@ -268,10 +267,9 @@ fn read_tensors(
     };
     let scaler = match description.scaling {
         Scaling::None => Scaler::None,
-        Scaling::Standard => Scaler::Standard(StandardScaler {
-            mean: double("scaler.mean")?,
-            scale: double("scaler.scale")?,
-        }),
+        Scaling::Standard => {
+            Scaler::Standard(StandardScaler { mean: double("scaler.mean")?, scale: double("scaler.scale")? })
+        }
         Scaling::MaxAbs => Scaler::MaxAbs(MaxAbsScaler { scale: double("scaler.scale")? }),
     };
     let model = LinearModel {

@@ -40,8 +40,11 @@ impl LinearModel {
     /// Decision values `[rows, outputs]`: `X · coefficientsᵀ + intercepts`.
     pub fn decision_function(&self, features: &Features) -> Result<DenseMatrix> {
         if features.columns() != self.columns {
-            let problem =
-                format!("the model was fitted on {} columns, the features have {}", self.columns, features.columns());
+            let problem = format!(
+                "the model was fitted on {} columns, the features have {}",
+                self.columns,
+                features.columns()
+            );
             let hint = "give the columns that were used for fitting, in the same order";
             return Err(Error::config("features", problem, hint));
         }

@@ -72,7 +72,11 @@ impl LogisticRegression {
         let problem = Problem::new(self, rows)?;
         if (start.columns, start.outputs()) != (rows.features.columns(), problem.outputs) {
             let problem = "the model to start from has other columns or classes";
-            return Err(Error::config("start", problem, "start from a model of the same features and labels"));
+            return Err(Error::config(
+                "start",
+                problem,
+                "start from a model of the same features and labels",
+            ));
         }
         problem.solve(start.parameters(), context)
     }
@@ -126,8 +130,11 @@ impl<'a> Problem<'a> {
         check_two_classes(indices)?;
         let positions = indices.iter().map(|&index| index as usize);
         let factors = class_factors(&options.class_weight, positions, &row_weights, class_count)?;
-        let weights: Vec<f64> =
-            indices.iter().zip(row_weights).map(|(&index, weight)| weight * factors[index as usize]).collect();
+        let weights: Vec<f64> = indices
+            .iter()
+            .zip(row_weights)
+            .map(|(&index, weight)| weight * factors[index as usize])
+            .collect();
         let total_weight = check_total(weights.iter().sum())?;
         let (loss, outputs, link) = if class_count == 2 {
             let positives = indices.iter().map(|&index| index == 1).collect();

@@ -65,7 +65,11 @@ impl MeanRegression {
         if mean.is_finite() {
             return Ok(Self { mean });
         }
-        Err(Error::config("values", "there is no value, or one is not finite", "check filters and the column"))
+        Err(Error::config(
+            "values",
+            "there is no value, or one is not finite",
+            "check filters and the column",
+        ))
     }
 }
 

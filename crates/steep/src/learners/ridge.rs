@@ -59,7 +59,11 @@ impl RidgeRegression {
         }
         if features.rows() != values.len() || values.is_empty() {
             let problem = format!("{} rows of features and {} values", features.rows(), values.len());
-            return Err(Error::config("values", problem, "give one value for each row, and at least one row"));
+            return Err(Error::config(
+                "values",
+                problem,
+                "give one value for each row, and at least one row",
+            ));
         }
         if let Some(row) = values.iter().position(|value| !value.is_finite()) {
             let problem = format!("row {}: {} is not a finite number", row + 1, values[row]);

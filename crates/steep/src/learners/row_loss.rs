@@ -29,9 +29,12 @@ pub(crate) enum RowLoss {
 }
 
 /// A line in the space of logits, all `[rows, outputs]`.
+///
+/// Logits are sums of many steps and are kept in 64 bits, so that the differences that small steps make are not
+/// rounded away; directions come from 32-bit products.
 #[derive(Clone, Copy)]
 pub(crate) struct LogitLine<'a> {
-    pub(crate) logits: &'a [f32],
+    pub(crate) logits: &'a [f64],
     pub(crate) direction: &'a [f32],
     pub(crate) step: f64,
 }
@@ -54,8 +57,8 @@ impl RowLoss {
             .zip(line.logits.par_chunks(size).zip(line.direction.par_chunks(size)))
             .enumerate()
             .map(|(chunk, (residuals, (logits, direction)))| {
-                move_along(logits, direction, line.step as f32, residuals);
-                let loss = self.chunk_loss(chunk * CHUNK_ROWS, outputs, scale, residuals);
+                let line = LogitLine { logits, direction, step: line.step };
+                let loss = self.chunk_loss([chunk * CHUNK_ROWS, outputs], line, scale, residuals);
                 LineLoss { loss, slope: dot(residuals, direction) }
             })
             .collect();
@@ -72,17 +75,27 @@ impl RowLoss {
         }
     }
 
-    /// Turns the logits in `values` into residuals and returns the sum of losses.
-    fn chunk_loss(&self, first: usize, outputs: usize, scale: f64, values: &mut [f32]) -> f64 {
-        let mut sum = 0.0;
-        for (row, values) in (first..).zip(values.chunks_exact_mut(outputs)) {
+    /// The sum of losses of some rows, the first of which is row `first`.
+    fn chunk_loss(
+        &self,
+        [first, outputs]: [usize; 2],
+        line: LogitLine<'_>,
+        scale: f64,
+        residuals: &mut [f32],
+    ) -> f64 {
+        let (mut sum, mut logits) = (0.0, vec![0.0; outputs]);
+        let lines = line.logits.chunks_exact(outputs).zip(line.direction.chunks_exact(outputs));
+        for (row, (residuals, (start, direction))) in
+            (first..).zip(residuals.chunks_exact_mut(outputs).zip(lines))
+        {
+            move_along(start, direction, line.step, &mut logits);
             sum += match self {
                 Self::Softmax { classes, weights } => {
-                    softmax_row(values, classes[row] as usize, weights[row] * scale)
+                    softmax_row(&logits, classes[row] as usize, weights[row] * scale, residuals)
                 }
                 Self::Logistic { positives, weights, factors } => {
                     let positives = &positives[row * outputs..][..outputs];
-                    logistic_row(values, positives, factors, weights[row] * scale)
+                    logistic_row(&logits, positives, factors, weights[row] * scale, residuals)
                 }
             };
         }
@@ -90,9 +103,9 @@ impl RowLoss {
     }
 }
 
-fn move_along(logits: &[f32], direction: &[f32], step: f32, moved: &mut [f32]) {
+fn move_along(logits: &[f64], direction: &[f32], step: f64, moved: &mut [f64]) {
     for ((moved, logit), direction) in moved.iter_mut().zip(logits).zip(direction) {
-        *moved = logit + step * direction;
+        *moved = logit + step * f64::from(*direction);
     }
 }
 
@@ -109,44 +122,52 @@ fn dot(left: &[f32], right: &[f32]) -> f64 {
     lanes.iter().sum::<f64>() + rest
 }
 
-/// Cross-entropy of one row; `values` are its logits and become `weight · (softmax − one_hot)`.
+/// Cross-entropy of one row; `residuals` become `weight · (softmax − one_hot)`.
 ///
 /// The largest term of the softmax is 1 before division; the sum of the others is kept apart, so that the loss of
 /// a confident row is not lost beside the 1.
-fn softmax_row(values: &mut [f32], class: usize, weight: f64) -> f64 {
-    let (top, largest) = arg_max(values);
-    let class_logit = values[class];
-    values.iter_mut().for_each(|value| *value = exp_of_negative(*value - largest));
-    values[top] = 0.0;
-    let others = f64::from(sum(values));
-    values[top] = 1.0;
+fn softmax_row(logits: &[f64], class: usize, weight: f64, residuals: &mut [f32]) -> f64 {
+    let (top, largest) = arg_max(logits);
+    for (residual, logit) in residuals.iter_mut().zip(logits) {
+        *residual = exp_of_negative((*logit - largest) as f32);
+    }
+    residuals[top] = 0.0;
+    let others = f64::from(sum(residuals));
+    residuals[top] = 1.0;
     let factor = (weight / (1.0 + others)) as f32;
-    values.iter_mut().for_each(|value| *value *= factor);
-    values[class] = if class == top {
+    residuals.iter_mut().for_each(|residual| *residual *= factor);
+    residuals[class] = if class == top {
         (-weight * others / (1.0 + others)) as f32
     } else {
-        values[class] - weight as f32
+        residuals[class] - weight as f32
     };
-    weight * (others.ln_1p() + f64::from(largest) - f64::from(class_logit))
+    weight * (others.ln_1p() + (largest - logits[class]))
 }
 
-/// Binary cross-entropies of one row; `values` are its logits and become the derivatives by them.
-fn logistic_row(values: &mut [f32], positives: &[bool], factors: &[[f64; 2]], weight: f64) -> f64 {
+/// Binary cross-entropies of one row; `residuals` become the derivatives by its logits.
+fn logistic_row(
+    logits: &[f64],
+    positives: &[bool],
+    factors: &[[f64; 2]],
+    weight: f64,
+    residuals: &mut [f32],
+) -> f64 {
     let mut sum = 0.0;
-    for ((value, &positive), factors) in values.iter_mut().zip(positives).zip(factors) {
+    let labels = positives.iter().zip(factors);
+    for ((residual, logit), (&positive, factors)) in residuals.iter_mut().zip(logits).zip(labels) {
         let weight = weight * factors[usize::from(positive)];
         // The margin: how far the logit lies on the right side.
-        let margin = f64::from(if positive { *value } else { -*value });
+        let margin = if positive { *logit } else { -*logit };
         let small = (-margin.abs()).exp();
         sum += weight * ((-margin).max(0.0) + small.ln_1p());
         let error = if margin >= 0.0 { small / (1.0 + small) } else { 1.0 / (1.0 + small) };
-        *value = (if positive { -weight * error } else { weight * error }) as f32;
+        *residual = (if positive { -weight * error } else { weight * error }) as f32;
     }
     sum
 }
 
-fn arg_max(values: &[f32]) -> (usize, f32) {
-    let mut best = (0, f32::NEG_INFINITY);
+fn arg_max(values: &[f64]) -> (usize, f64) {
+    let mut best = (0, f64::NEG_INFINITY);
     for (at, &value) in values.iter().enumerate() {
         if value > best.1 {
             best = (at, value);
@@ -202,7 +223,7 @@ mod tests {
         assert_eq!(exp_of_negative(0.0), 1.0);
     }
 
-    fn check_derivatives(loss: &RowLoss, logits: &[f32]) {
+    fn check_derivatives(loss: &RowLoss, logits: &[f64]) {
         let direction: Vec<f32> = (0..logits.len()).map(|i| ((i * 7 % 5) as f32 - 2.0) * 0.3).collect();
         let mut residuals = vec![0.0; logits.len()];
         let mut at =
@@ -214,7 +235,7 @@ mod tests {
 
     #[test]
     fn slopes_are_the_derivatives_of_losses() {
-        let logits: Vec<f32> = (0..12).map(|i| (i * 5 % 7) as f32 - 3.0).collect();
+        let logits: Vec<f64> = (0..12).map(|i| f64::from(i * 5 % 7) - 3.0).collect();
         check_derivatives(
             &RowLoss::Softmax { classes: vec![0, 2, 1, 2], weights: vec![1.0, 2.0, 0.5, 1.0] },
             &logits,
@@ -226,10 +247,10 @@ mod tests {
 
     #[test]
     fn confident_rows_keep_their_small_losses() {
-        let mut values = [30.0, 0.0, 0.0];
-        let loss = softmax_row(&mut values, 0, 1.0);
+        let mut residuals = [0.0; 3];
+        let loss = softmax_row(&[30.0, 0.0, 0.0], 0, 1.0, &mut residuals);
         let expected = (2.0 * (-30.0f64).exp()).ln_1p();
         assert!((loss / expected - 1.0).abs() < 1e-6);
-        assert!((f64::from(values[0]) / -expected - 1.0).abs() < 1e-6);
+        assert!((f64::from(residuals[0]) / -expected - 1.0).abs() < 1e-6);
     }
 }

@@ -1,7 +1,8 @@
 //! Fine-tuning on labels: one class, several classes, or numbers.
 
 use crate::error::Result;
-use crate::evaluation::metrics;
+use crate::evaluation::metrics::Metric;
+use crate::features::matrix::DenseMatrix;
 use crate::progress::Context;
 use crate::training::{Objective, Sequences, micro_batches};
 use burn::Tensor;
@@ -107,30 +108,42 @@ impl Classification<'_> {
         model.classification_logits(pass, hidden, &batch)
     }
 
-    fn measures(&self, logits: &[f32]) -> BTreeMap<String, f64> {
+    /// The metrics of all validation logits, [rows, labels] row-major.
+    fn measures(&self, logits: Vec<f32>) -> Result<BTreeMap<String, f64>> {
         let rows = self.validation_rows.iter().map(|&row| row as usize);
         let width = self.num_labels;
-        let mut measures = BTreeMap::new();
-        match self.targets {
+        let count = self.validation_rows.len();
+        let pick = |values: &[f32]| -> Vec<f32> {
+            rows.clone().flat_map(|row| values[row * width..(row + 1) * width].to_vec()).collect()
+        };
+        Ok(BTreeMap::from(match self.targets {
             Targets::Classes(classes) => {
                 let truth: Vec<u32> = rows.map(|row| classes[row]).collect();
-                let predicted: Vec<u32> = logits.chunks_exact(width).map(largest).collect();
-                measures.insert("accuracy".into(), metrics::accuracy(&truth, &predicted));
-                measures.insert("macro_f1".into(), metrics::macro_f1(&truth, &predicted, width));
+                // The largest logit is the largest probability.
+                let logits = DenseMatrix::new(count, width, logits)?;
+                [
+                    ("accuracy".to_owned(), Metric::Accuracy.of_classes(&truth, &logits)?),
+                    ("macro_f1".to_owned(), Metric::MacroF1.of_classes(&truth, &logits)?),
+                ]
             }
             Targets::Flags(flags) => {
-                let truth: Vec<f32> = rows.flat_map(|row| flags[row * width..(row + 1) * width].to_vec()).collect();
-                let f1 = micro_f1(&truth, logits);
-                measures.insert("micro_f1".into(), f1);
+                let truth: Vec<bool> = pick(flags).iter().map(|flag| *flag > 0.5).collect();
+                let sigmoid = |logit: &f32| 1.0 / (1.0 + (-logit).exp());
+                let probabilities = DenseMatrix::new(count, width, logits.iter().map(sigmoid).collect())?;
+                [
+                    ("micro_f1".to_owned(), Metric::MicroF1.of_labels(&truth, &probabilities)?),
+                    ("macro_f1".to_owned(), Metric::MacroF1.of_labels(&truth, &probabilities)?),
+                ]
             }
             Targets::Numbers(numbers) => {
-                let truth = rows.flat_map(|row| numbers[row * width..(row + 1) * width].to_vec());
-                let squares = truth.zip(logits).map(|(truth, found)| f64::from(truth - found).powi(2));
-                let mse = squares.sum::<f64>() / logits.len() as f64;
-                measures.insert("mse".into(), mse);
+                let wide = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<_>>();
+                let (truth, found) = (wide(&pick(numbers)), wide(&logits));
+                [
+                    ("mean_squared_error".to_owned(), Metric::MeanSquaredError.of_values(&truth, &found)?),
+                    ("mean_absolute_error".to_owned(), Metric::MeanAbsoluteError.of_values(&truth, &found)?),
+                ]
             }
-        }
-        measures
+        }))
     }
 }
 
@@ -145,23 +158,6 @@ fn matrix(values: Vec<f32>, rows: usize, like: &Tensor<2>) -> Tensor<2> {
     let columns = like.dims()[1];
     let device: Device = like.device();
     Tensor::from_data(TensorData::new(values, [rows, columns]), &device)
-}
-
-fn largest(row: &[f32]) -> u32 {
-    let best = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
-    best.map_or(0, |(class, _)| class as u32)
-}
-
-/// F1 over all (row, class) pairs; a class is predicted when its logit is positive.
-fn micro_f1(truth: &[f32], logits: &[f32]) -> f64 {
-    let (mut hits, mut wanted, mut claimed) = (0.0, 0.0, 0.0);
-    for (&truth, &logit) in truth.iter().zip(logits) {
-        let (truth, claim) = (f64::from(truth), f64::from(u8::from(logit > 0.0)));
-        hits += truth * claim;
-        wanted += truth;
-        claimed += claim;
-    }
-    if wanted + claimed == 0.0 { 0.0 } else { 2.0 * hits / (wanted + claimed) }
 }
 
 impl Objective for Classification<'_> {
@@ -193,7 +189,7 @@ impl Objective for Classification<'_> {
             weight_sum += weight;
             all.extend(logits.into_data().iter::<f32>());
         }
-        let mut measures = self.measures(&all);
+        let mut measures = self.measures(all)?;
         measures.insert("loss".into(), loss_sum / weight_sum);
         Ok(measures)
     }

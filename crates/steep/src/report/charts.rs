@@ -1,9 +1,11 @@
 //! Curves over optimizer steps: losses, the forgetting meter, validation scores.
 
 use super::format::{count, shorten};
+use super::markup::Markup;
 use super::metric;
 use super::results::{Curve, CurveKind, Results};
-use super::svg::{Anchor, Markup, Scale, Svg, colour_class, px, ticks};
+use super::svg::{Anchor, Scale, Svg, colour_class, px, ticks};
+use std::fmt::Write;
 
 /// A picture of curves with its words.
 #[derive(Debug, Clone)]
@@ -110,10 +112,16 @@ fn panel(title: String, lines: &[Line], caption: String) -> Option<Panel> {
         svg.open_group(&line.class, &line.meaning);
         svg.path("curve", &path(&points, &steps, &scale));
         if let Some((step, value)) = points.last().filter(|(_, value)| value.is_finite()) {
-            svg.element("circle", &[("class", &"tip"), ("cx", &px(steps.at(*step))), ("cy", &px(scale.at(*value))), ("r", &"2.5")]);
+            svg.element(
+                "circle",
+                &[("class", &"tip"), ("cx", &px(steps.at(*step))), ("cy", &px(scale.at(*value))), ("r", &"2.5")],
+            );
         }
         if let Some((step, value)) = lowest(line.curve).filter(|_| line.curve.kind == CurveKind::ValidationLoss) {
-            svg.element("circle", &[("class", &"least"), ("cx", &px(steps.at(step as f64))), ("cy", &px(scale.at(value))), ("r", &"4")]);
+            svg.element(
+                "circle",
+                &[("class", &"least"), ("cx", &px(steps.at(step as f64))), ("cy", &px(scale.at(value))), ("r", &"4")],
+            );
         }
         svg.close_group();
         let entry = (line.class.clone(), line.meaning.clone());
@@ -135,10 +143,20 @@ fn draw_axes(svg: &mut Svg, steps: &Scale, scale: &Scale) {
     for value in values.into_iter().filter(|value| value.fract() == 0.0) {
         let x = steps.at(value);
         let anchor = if steps.range.1 - x < 16.0 { Anchor::End } else { Anchor::Middle };
-        svg.text("axis", (if anchor == Anchor::End { steps.range.1 } else { x }, scale.range.0 + 18.0), anchor, &count(value as u64));
+        svg.text(
+            "axis",
+            (if anchor == Anchor::End { steps.range.1 } else { x }, scale.range.0 + 18.0),
+            anchor,
+            &count(value as u64),
+        );
     }
     svg.line("base", (steps.range.0, scale.range.0), (steps.range.1, scale.range.0));
-    svg.text("axis-title", (f64::midpoint(steps.range.0, steps.range.1), scale.range.0 + 38.0), Anchor::Middle, "optimizer step");
+    svg.text(
+        "axis-title",
+        (f64::midpoint(steps.range.0, steps.range.1), scale.range.0 + 38.0),
+        Anchor::Middle,
+        "optimizer step",
+    );
 }
 
 /// The points, or the means of as many runs of neighbours as can be seen; the last point stays as it is.
@@ -165,7 +183,7 @@ fn path(points: &[(f64, f64)], steps: &Scale, scale: &Scale) -> String {
     for (step, value) in points {
         if value.is_finite() {
             let command = if is_drawing { 'L' } else { 'M' };
-            data.push_str(&format!("{command}{} {}", px(steps.at(*step)), px(scale.at(*value))));
+            let _ = write!(data, "{command}{} {}", px(steps.at(*step)), px(scale.at(*value)));
         }
         is_drawing = value.is_finite();
     }
@@ -193,7 +211,8 @@ mod tests {
 
     #[test]
     fn curves_without_any_number_are_no_panel() {
-        let curve = Curve { stage: "adapt".into(), kind: CurveKind::TrainLoss, seed: None, points: vec![(1, f64::NAN)] };
+        let curve =
+            Curve { stage: "adapt".into(), kind: CurveKind::TrainLoss, seed: None, points: vec![(1, f64::NAN)] };
         let line = Line { class: "train".into(), meaning: "x".into(), curve: &curve };
         assert!(panel("t".into(), &[line], String::new()).is_none());
     }

@@ -1,14 +1,15 @@
 //! The sections to look things up in: mistakes, classes, data, settings; ready for the template.
 
 use super::format::{bytes, columns_of, count, millions, plural, shorten};
-use super::html::cut;
 use super::heat::{Cell, MOST_TABLE_CLASSES, Matrix, Pair};
+use super::html::cut;
+use super::markup::Markup;
 use super::metric;
 use super::results::Results;
 use super::route::{ClassScore, RouteResult, ScoredBy};
 use super::sections::{MOST_ROWS, Picture};
 use super::strips::Layout;
-use super::svg::{Markup, colour_class};
+use super::svg::colour_class;
 use std::collections::BTreeMap;
 
 /// Where the recommended route errs.
@@ -36,9 +37,8 @@ pub(super) struct PairRow {
 impl Mistakes {
     /// The confusion matrix of the recommended route, or of the best that has one.
     pub(super) fn of(results: &Results) -> Option<Self> {
-        let (route, matrix) = in_focus(results).into_iter().find_map(|route| {
-            Some((route, Matrix::of(route.confusion.as_ref()?)?))
-        })?;
+        let (route, matrix) =
+            in_focus(results).into_iter().find_map(|route| Some((route, Matrix::of(route.confusion.as_ref()?)?)))?;
         let is_small = matrix.classes().len() <= MOST_TABLE_CLASSES;
         let maps = || Some(Picture { wide: matrix.map(Layout::Wide)?, narrow: matrix.map(Layout::Narrow)? });
         let most_pairs = if is_small { 5 } else { 15 };
@@ -99,9 +99,10 @@ impl Classes {
     /// The classes of the recommended route beside the best baseline's, the most frequent first.
     pub(super) fn of(results: &Results) -> Option<Self> {
         let route = in_focus(results).into_iter().find(|route| !route.classes.is_empty())?;
-        let reference = results.ranked().into_iter().find(|other| {
-            other.scored_by == ScoredBy::Baseline && other.id != route.id && !other.classes.is_empty()
-        });
+        let reference = results
+            .ranked()
+            .into_iter()
+            .find(|other| other.scored_by == ScoredBy::Baseline && other.id != route.id && !other.classes.is_empty());
         let by_name: BTreeMap<&str, &ClassScore> =
             reference.iter().flat_map(|other| &other.classes).map(|class| (class.name.as_str(), class)).collect();
         let train: BTreeMap<&str, u64> =
@@ -183,10 +184,9 @@ impl Data {
             fact("Mean length", &format!("{} tokens", metric::number(data.mean_tokens, 1))),
             fact("Cut texts", &cut_texts(&data.truncation)),
         ];
-        if let (Some(most), Some(least)) = (
-            data.classes.iter().max_by_key(|class| class.train),
-            data.classes.iter().min_by_key(|class| class.train),
-        ) {
+        if let (Some(most), Some(least)) =
+            (data.classes.iter().max_by_key(|class| class.train), data.classes.iter().min_by_key(|class| class.train))
+        {
             let (most_name, least_name) = (shorten(&most.name, 30), shorten(&least.name, 30));
             let words = format!("from {} ({most_name}) to {} ({least_name})", count(most.train), count(least.train));
             facts.push(fact("Training rows a class", &words));
@@ -201,7 +201,9 @@ fn cut_texts(truncation: &super::facts::Truncation) -> String {
         return format!("none is longer than {} tokens", count(truncation.max_length));
     }
     let share = 100.0 * truncation.texts as f64 / truncation.of.max(1) as f64;
-    format!("{} of {} ({}%) cut to {} tokens", count(truncation.texts), count(truncation.of), metric::number(share, 1), count(truncation.max_length))
+    let share = if share < 0.05 { "< 0.1".to_owned() } else { metric::number(share, 1) };
+    let (cut, of, limit) = (count(truncation.texts), count(truncation.of), count(truncation.max_length));
+    format!("{cut} of {of} ({share} %) cut to {limit} tokens")
 }
 
 fn duplicate_row(found: &super::facts::Duplicates) -> DuplicateRow {
@@ -235,7 +237,10 @@ impl Settings {
         let (model, machine, manifest) = (&results.model, &results.machine, &results.manifest);
         let shape = format!(
             "{}, {} weights, {} layers of {}",
-            model.model_type, millions(model.parameters), count(model.layers), count(model.hidden_size)
+            model.model_type,
+            millions(model.parameters),
+            count(model.layers),
+            count(model.hidden_size)
         );
         let seeds: Vec<String> = results.seeds.iter().take(50).map(u64::to_string).collect();
         let facts = vec![

@@ -147,8 +147,16 @@ pub(super) fn columns_of(text: &str) -> usize {
 fn character_columns(character: char) -> usize {
     match character as u32 {
         0x0000..=0x001f | 0x007f..=0x009f | 0x0300..=0x036f | 0x200b..=0x200f | 0xfe00..=0xfe0f => 0,
-        0x1100..=0x115f | 0x2e80..=0x303e | 0x3041..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff => 2,
-        0xfe30..=0xfe6f | 0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x1f300..=0x1faff | 0x20000..=0x3fffd => 2,
+        0x1100..=0x115f
+        | 0x2e80..=0x303e
+        | 0x3041..=0xa4cf
+        | 0xac00..=0xd7a3
+        | 0xf900..=0xfaff
+        | 0xfe30..=0xfe6f
+        | 0xff00..=0xff60
+        | 0xffe0..=0xffe6
+        | 0x1f300..=0x1faff
+        | 0x20000..=0x3fffd => 2,
         _ => 1,
     }
 }
@@ -160,8 +168,14 @@ mod tests {
     #[test]
     fn durations_change_their_unit() {
         let cases = [
-            (0.0, "0 s"), (0.01, "< 0.1 s"), (0.44, "0.4 s"), (45.2, "45 s"), (660.0, "11 min"),
-            (7500.0, "2 h 05 min"), (97_200.0, "1 d 3 h"), (f64::NAN, "–"),
+            (0.0, "0 s"),
+            (0.01, "< 0.1 s"),
+            (0.44, "0.4 s"),
+            (45.2, "45 s"),
+            (660.0, "11 min"),
+            (7500.0, "2 h 05 min"),
+            (97_200.0, "1 d 3 h"),
+            (f64::NAN, "–"),
         ];
         for (seconds, text) in cases {
             assert_eq!(duration(seconds), text);
@@ -172,7 +186,10 @@ mod tests {
 
     #[test]
     fn counts_have_separators() {
-        assert_eq!((count(7).as_str(), count(50_490).as_str(), count(1_234_567).as_str()), ("7", "50,490", "1,234,567"));
+        assert_eq!(
+            (count(7).as_str(), count(50_490).as_str(), count(1_234_567).as_str()),
+            ("7", "50,490", "1,234,567")
+        );
         assert_eq!(plural(1, "row"), "1 row");
         assert_eq!(plural(2000, "row"), "2,000 rows");
         assert_eq!(millions(22_713_216), "22.7 M");
@@ -192,7 +209,8 @@ mod tests {
     fn shortened_texts_fit_and_keep_characters_whole() {
         assert_eq!(shorten("short", 10), "short");
         assert_eq!(shorten("a long label indeed", 10), "a long la…");
-        for text in ["日本語のとても長いラベル", "👩‍👩‍👧‍👦👩‍👩‍👧‍👦👩‍👩‍👧‍👦👩‍👩‍👧‍👦👩‍👩‍👧‍👦👩‍👩‍👧‍👦", &"e\u{301}".repeat(5000)] {
+        for text in ["日本語のとても長いラベル", "👩‍👩‍👧‍👦👩‍👩‍👧‍👦👩‍👩‍👧‍👦👩‍👩‍👧‍👦👩‍👩‍👧‍👦👩‍👩‍👧‍👦", &"e\u{301}".repeat(5000)]
+        {
             assert!(columns_of(&shorten(text, 10)) <= 10, "{}", shorten(text, 10));
         }
         assert!(shorten(&format!("e{}", "\u{301}".repeat(100_000)), 10).len() < 500);

@@ -1,9 +1,11 @@
 //! The confusion matrix: as a table of counts for few classes, as a map and the most confused pairs for many.
 
 use super::format::shorten;
+use super::markup::Markup;
 use super::route::Confusion;
 use super::strips::Layout;
-use super::svg::{Anchor, Markup, Svg, px, text_width};
+use super::svg::{Anchor, Svg, px, text_width};
+use std::fmt::Write;
 
 /// Up to this many classes the matrix is a table with counts.
 pub(super) const MOST_TABLE_CLASSES: usize = 20;
@@ -78,7 +80,8 @@ impl Matrix {
             return None;
         }
         let share = self.share(row, column);
-        let (letter, limits) = if row == column { ('h', [0.2, 0.4, 0.6, 0.8]) } else { ('m', [0.02, 0.05, 0.12, 0.25]) };
+        let (letter, limits) =
+            if row == column { ('h', [0.2, 0.4, 0.6, 0.8]) } else { ('m', [0.02, 0.05, 0.12, 0.25]) };
         let level = 1 + limits.iter().filter(|limit| share >= **limit).count();
         Some(format!("{letter}{level}"))
     }
@@ -138,7 +141,7 @@ impl Matrix {
             for column in 0..self.classes.len() {
                 if self.shade(row, column).as_deref() == Some(shade) {
                     let (x, y) = (px(margin + column as f64 * cell + 0.3), px(margin + row as f64 * cell + 0.3));
-                    data.push_str(&format!("M{x} {y}h{side}v{side}h-{side}z"));
+                    let _ = write!(data, "M{x} {y}h{side}v{side}h-{side}z");
                 }
             }
         }

@@ -2,9 +2,10 @@
 
 use super::details::{Classes, Data, Mistakes, Settings};
 use super::format::{one_line, shorten};
+use super::markup::Markup;
 use super::results::Results;
 use super::sections::{Cost, Differences, Scores, VerdictView};
-use super::svg::Markup;
+
 use super::{charts, format};
 use crate::error::{Error, Result};
 use askama::Template;
@@ -205,7 +206,9 @@ mod tests {
 
     #[test]
     fn the_checker_sees_what_is_wrong() {
-        for broken in ["<p><b></p>", "<p>", "<p onclick=\"x\"></p>", "<a href=\"//x\"></a>", "<script></script>", "<p a=b></p>"] {
+        for broken in
+            ["<p><b></p>", "<p>", "<p onclick=\"x\"></p>", "<a href=\"//x\"></a>", "<script></script>", "<p a=b></p>"]
+        {
             assert!(std::panic::catch_unwind(|| check(broken)).is_err(), "{broken}");
         }
         check("<p>x<bdi title=\"y\">z</bdi></p>");

@@ -78,19 +78,23 @@ pub(super) fn number(value: f64, decimals: usize) -> String {
     }
     let text = format!("{value:.decimals$}");
     match text.strip_prefix('-') {
-        Some(digits) if digits.chars().any(|digit| digit.is_ascii_digit() && digit != '0') => format!("{MINUS}{digits}"),
+        Some(digits) if digits.chars().any(|digit| digit.is_ascii_digit() && digit != '0') => {
+            format!("{MINUS}{digits}")
+        }
         Some(digits) => digits.to_owned(),
         None => text,
     }
 }
 
-/// A number with four significant digits, at most six after the point.
+/// A number in a unit of its own: three digits after the point, fewer for large numbers, more for tiny ones.
 fn significant(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return number(value, 0);
-    }
-    let magnitude = value.abs().log10().floor();
-    let decimals = (3.0 - magnitude).clamp(0.0, 6.0) as usize;
+    let decimals = match value.abs() {
+        size if size >= 1000.0 => 0,
+        size if size >= 100.0 => 1,
+        size if size >= 10.0 => 2,
+        size if size >= 0.001 || size == 0.0 => 3,
+        _ => 6,
+    };
     number(value, decimals)
 }
 
@@ -124,6 +128,8 @@ mod tests {
         assert_eq!(difference("accuracy", -0.00001), "0.00");
         assert_eq!(difference_interval("macro_f1", -0.002, 0.0083), "[−0.20, 0.83]");
         assert_eq!(difference("rmse", 12.345_678), "+12.35");
+        assert_eq!(difference_interval("rmse", -0.07, 0.01), "[−0.070, 0.010]");
+        assert_eq!(value("mse", 0.000_021), "0.000021");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod facts;
 mod format;
 mod heat;
 mod html;
+mod markup;
 mod metric;
 mod results;
 mod route;
@@ -21,15 +22,15 @@ mod verdict;
 
 #[cfg(test)]
 pub(crate) mod sample;
+#[cfg(test)]
+mod sample_hostile;
 
 pub use facts::{
     ClassCount, DataFacts, DuplicateKind, DuplicatePair, Duplicates, InputDigest, Machine, Manifest, ModelFacts,
     RowCounts, Truncation,
 };
 pub use html::html;
-pub use results::{
-    Certainty, Comparison, Curve, CurveKind, Outcome, Results, SCHEMA_VERSION, Task, Verdict,
-};
+pub use results::{Certainty, Comparison, Curve, CurveKind, Outcome, Results, SCHEMA_VERSION, Task, Verdict};
 pub use route::{ClassScore, Confusion, RouteResult, Score, ScoredBy, StageSeconds, Status};
 pub use terminal::table;
 pub use verdict::conclude;

@@ -243,10 +243,8 @@ impl Results {
         let results: Self = serde_json::from_slice(bytes)
             .map_err(|error| Error::data(path, format!("is not a results file: {error}"), hint))?;
         if results.schema_version > SCHEMA_VERSION {
-            let problem = format!(
-                "has schema version {}, and this program reads up to {SCHEMA_VERSION}",
-                results.schema_version
-            );
+            let problem =
+                format!("has schema version {}, and this program reads up to {SCHEMA_VERSION}", results.schema_version);
             return Err(Error::data(path, problem, "read it with the version of steep that wrote it"));
         }
         Ok(results)

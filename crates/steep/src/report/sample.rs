@@ -1,5 +1,6 @@
-//! Made-up results for tests: a small comparison, one with 58 classes, hostile strings, regression, nothing at all.
+//! Made-up results for tests: a small comparison, one with 58 classes, regression, nothing at all.
 
+pub(crate) use super::sample_hostile::{hostile, hostile_strings};
 use super::*;
 use std::collections::BTreeMap;
 
@@ -101,7 +102,16 @@ pub(crate) fn comparison(route: &str, over: &str, difference: f64, reach: f64, e
         Outcome::Undecided
     };
     let probability_better = 1.0 / (1.0 + (-3.3 * difference / reach).exp());
-    Comparison { route: route.into(), over: over.into(), difference, low, high, probability_better, verdict, extra_seconds }
+    Comparison {
+        route: route.into(),
+        over: over.into(),
+        difference,
+        low,
+        high,
+        probability_better,
+        verdict,
+        extra_seconds,
+    }
 }
 
 /// Comparisons of results by id, differences taken from their means.
@@ -135,7 +145,8 @@ fn mistakes(classes: &[(&str, u64)], accuracy: f64, noise: &mut Noise) -> (Confu
         for _ in 0..*rows {
             let is_right = noise.unit() < accuracy + 0.15 * (noise.unit() - 0.5) - 0.3 / (*rows as f64).sqrt();
             // Mistakes prefer frequent classes and a few favourite neighbours.
-            let favourite = if noise.unit() < 0.4 { (truth * 7 + 3) % size } else { (noise.unit().powi(2) * size as f64) as usize };
+            let favourite =
+                if noise.unit() < 0.4 { (truth * 7 + 3) % size } else { (noise.unit().powi(2) * size as f64) as usize };
             counts[truth][if is_right { truth } else { favourite.min(size - 1) }] += 1;
         }
     }
@@ -161,17 +172,24 @@ fn falling(from: f64, to: f64, steps: u64, every: u64, wobble: f64, noise: &mut 
 }
 
 fn curves(results: &mut Results, steps: u64, noise: &mut Noise) {
-    let mut push = |stage: &str, kind, seed, points| results.curves.push(Curve { stage: stage.to_owned(), kind, seed, points });
+    let mut push =
+        |stage: &str, kind, seed, points| results.curves.push(Curve { stage: stage.to_owned(), kind, seed, points });
     push("adapt", CurveKind::TrainLoss, Some(1), falling(3.4, 2.05, steps, steps / 300, 0.09, noise));
     push("adapt", CurveKind::ValidationLoss, Some(1), falling(3.3, 2.0, steps, steps / 12, 0.01, noise));
     push("adapt", CurveKind::Forgetting, Some(1), falling(2.2, 2.75, steps, steps / 12, 0.01, noise));
     for (stage, end) in [("finetuned", 0.735), ("adapted+finetuned", 0.748), ("finetuned+adapted", 0.735)] {
         push(stage, CurveKind::TrainLoss, Some(1), falling(3.1, 0.35, steps / 2, steps / 400, 0.12, noise));
         let held_out = falling(2.9, 0.8, steps / 2, steps / 20, 0.02, noise);
-        let held_out = held_out.into_iter().map(|(step, loss)| (step, loss + 0.35 * (step as f64 / steps as f64 * 2.0).powi(3)));
+        let held_out =
+            held_out.into_iter().map(|(step, loss)| (step, loss + 0.35 * (step as f64 / steps as f64 * 2.0).powi(3)));
         push(stage, CurveKind::ValidationLoss, Some(1), held_out.collect());
         for seed in 1..=3 {
-            push(stage, CurveKind::ValidationScore, Some(seed), falling(0.42, end, steps / 2, steps / 20, 0.006, noise));
+            push(
+                stage,
+                CurveKind::ValidationScore,
+                Some(seed),
+                falling(0.42, end, steps / 2, steps / 20, 0.006, noise),
+            );
         }
     }
 }
@@ -192,13 +210,22 @@ fn duplicates() -> Vec<Duplicates> {
     let pair = |kept: &str, removed: &str| DuplicatePair { kept: kept.into(), removed: removed.into() };
     vec![
         Duplicates {
-            kind: DuplicateKind::Exact, kept_in: "test".into(), removed_from: "unlabelled".into(), removed: 1204,
+            kind: DuplicateKind::Exact,
+            kept_in: "test".into(),
+            removed_from: "unlabelled".into(),
+            removed: 1204,
             examples: vec![pair("a small tool that folds long lines", "A small tool that folds long lines")],
         },
         Duplicates {
-            kind: DuplicateKind::Near, kept_in: "test".into(), removed_from: "train".into(), removed: 37,
+            kind: DuplicateKind::Near,
+            kept_in: "test".into(),
+            removed_from: "train".into(),
+            removed: 37,
             examples: vec![
-                pair("plays chess against you, with an opening book", "plays chess against you with a larger opening book"),
+                pair(
+                    "plays chess against you, with an opening book",
+                    "plays chess against you with a larger opening book",
+                ),
                 pair("fonts for signs seen from far away", "fonts for signs that are seen from far away"),
             ],
         },
@@ -225,7 +252,13 @@ fn facts(classes: &[(&str, u64)], rows: RowCounts) -> DataFacts {
 }
 
 fn model() -> ModelFacts {
-    ModelFacts { name: "all-MiniLM-L6-v2".into(), model_type: "bert".into(), parameters: 22_713_216, hidden_size: 384, layers: 6 }
+    ModelFacts {
+        name: "all-MiniLM-L6-v2".into(),
+        model_type: "bert".into(),
+        parameters: 22_713_216,
+        hidden_size: 384,
+        layers: 6,
+    }
 }
 
 fn machine() -> Machine {
@@ -260,20 +293,71 @@ pub(crate) fn small() -> Results {
     curves(&mut results, 1200, &mut noise);
     results.equivalence_margin = Some(0.0025);
     results.detectable_difference = Some(0.0177);
-    results.warnings = vec!["556 test rows with 3 seeds: use 10 seeds or more test rows for differences under two points.".into()];
+    results.warnings =
+        vec!["556 test rows with 3 seeds: use 10 seeds or more test rows for differences under two points.".into()];
     results.verdict = conclude(&results);
     results
 }
 
 const SECTIONS: [(&str, u64); 58] = [
-    ("libs", 689), ("libdevel", 573), ("python", 467), ("doc", 459), ("perl", 434), ("devel", 366), ("utils", 241),
-    ("haskell", 226), ("net", 209), ("rust", 200), ("golang", 199), ("javascript", 192), ("java", 184), ("science", 170),
-    ("admin", 152), ("ruby", 151), ("gnu-r", 133), ("games", 114), ("x11", 106), ("text", 100), ("misc", 86), ("sound", 86),
-    ("php", 77), ("graphics", 70), ("fonts", 63), ("ocaml", 61), ("lisp", 55), ("web", 48), ("gnome", 45), ("math", 45),
-    ("mail", 38), ("localization", 37), ("interpreters", 37), ("metapackages", 36), ("editors", 35), ("cli-mono", 30),
-    ("kde", 29), ("introspection", 28), ("database", 25), ("video", 24), ("kernel", 23), ("tasks", 23), ("debug", 22),
-    ("electronics", 20), ("otherosfs", 18), ("httpd", 16), ("tex", 15), ("hamradio", 14), ("comm", 14), ("oldlibs", 13),
-    ("vcs", 13), ("xfce", 8), ("gnustep", 7), ("shells", 4), ("embedded", 2), ("education", 2), ("news", 2), ("zope", 2),
+    ("libs", 689),
+    ("libdevel", 573),
+    ("python", 467),
+    ("doc", 459),
+    ("perl", 434),
+    ("devel", 366),
+    ("utils", 241),
+    ("haskell", 226),
+    ("net", 209),
+    ("rust", 200),
+    ("golang", 199),
+    ("javascript", 192),
+    ("java", 184),
+    ("science", 170),
+    ("admin", 152),
+    ("ruby", 151),
+    ("gnu-r", 133),
+    ("games", 114),
+    ("x11", 106),
+    ("text", 100),
+    ("misc", 86),
+    ("sound", 86),
+    ("php", 77),
+    ("graphics", 70),
+    ("fonts", 63),
+    ("ocaml", 61),
+    ("lisp", 55),
+    ("web", 48),
+    ("gnome", 45),
+    ("math", 45),
+    ("mail", 38),
+    ("localization", 37),
+    ("interpreters", 37),
+    ("metapackages", 36),
+    ("editors", 35),
+    ("cli-mono", 30),
+    ("kde", 29),
+    ("introspection", 28),
+    ("database", 25),
+    ("video", 24),
+    ("kernel", 23),
+    ("tasks", 23),
+    ("debug", 22),
+    ("electronics", 20),
+    ("otherosfs", 18),
+    ("httpd", 16),
+    ("tex", 15),
+    ("hamradio", 14),
+    ("comm", 14),
+    ("oldlibs", 13),
+    ("vcs", 13),
+    ("xfce", 8),
+    ("gnustep", 7),
+    ("shells", 4),
+    ("embedded", 2),
+    ("education", 2),
+    ("news", 2),
+    ("zope", 2),
 ];
 
 /// 58 classes, every kind of outcome, a failed and a skipped route.
@@ -327,80 +411,6 @@ pub(crate) fn large() -> Results {
     results
 }
 
-/// Strings that attack the page, the terminal or the layout.
-pub(crate) fn hostile_strings() -> Vec<String> {
-    let mut strings: Vec<String> = [
-        "<script>alert(1)</script>", "</script><script>alert(1)</script>", "\"><img src=x onerror=alert(1)>",
-        "'><svg/onload=alert(1)>", "</title><script>alert(1)</script>", "</style><script>alert(1)</script>",
-        "</svg><script>alert(1)</script>", "</desc></svg><iframe src=javascript:alert(1)>", "<!--", "-->", "]]>",
-        "<![CDATA[<script>alert(1)</script>]]>", "javascript:alert(1)", "&lt;script&gt;", "&#60;script&#62;", "{{7*7}}",
-        "{% include 'x' %}", "<math><mtext></style><img src onerror=alert(1)>", "<a href='//evil.example'>x</a>",
-        "` onmouseover=alert(1) `", "\" style=\"position:fixed;inset:0\" x=\"", "<base href=//evil.example>",
-        "<meta http-equiv=refresh content=0>", "<link rel=stylesheet href=//evil.example>", "</bdi></td></table>",
-        "\u{202e}txt.exe\u{202c}", "مرحبا بالعالم", "שלום \u{202b}עולם", "\u{1b}[31mred\u{1b}[0m\u{7}", "nul\0byte",
-        "line\nbreak\r\nand\ttab", "日本語のとても長いラベルの名前", "👩‍👩‍👧‍👦 family", "Z̷̢̛a̷l̷g̷o̷", "", "   ",
-    ]
-    .map(str::to_owned)
-    .into();
-    strings.push("long ".repeat(40_000));
-    strings.push("W".repeat(300));
-    strings.push("e\u{301}".repeat(2000));
-    strings
-}
-
-/// The small results with every string replaced by a hostile one.
-pub(crate) fn hostile() -> Results {
-    let strings = hostile_strings();
-    let pick = |index: usize| strings[index % strings.len()].clone();
-    let mut results = small();
-    (results.title, results.created, results.metric) = (pick(0), pick(3), "accuracy".into());
-    let size = strings.len();
-    results.data.classes = (0..size)
-        .map(|index| ClassCount { name: pick(index), train: 10, validation: 1, test: 2 })
-        .collect();
-    for (index, route) in results.routes.iter_mut().enumerate().skip(2) {
-        (route.name, route.description) = (pick(index * 3), pick(index * 5 + 1));
-        route.id = format!("{}{index}", route.name);
-        route.scores.insert(pick(index + 4), score(0.5, 0.1, 2));
-        route.classes = (0..size)
-            .map(|class| ClassScore { name: pick(class), support: 2, precision: 0.5, recall: f64::INFINITY, f1: f64::NAN })
-            .collect();
-        route.confusion = Some(Confusion { classes: (0..size).map(pick).collect(), counts: vec![vec![1; size]; size] });
-    }
-    for index in 0..size {
-        results.warnings.push(pick(index));
-        let mut route = RouteResult::new(&format!("{}{index}", pick(index)), ScoredBy::OwnHead, &pick(index));
-        route.status = Status::Failed { reason: pick(index + 1) };
-        results.routes.push(route);
-        let pair = DuplicatePair { kept: pick(index), removed: pick(index + 1) };
-        let (kept_in, removed_from) = (pick(index), pick(index + 1));
-        let kind = DuplicateKind::Near;
-        results.data.duplicates.push(Duplicates { kind, kept_in, removed_from, removed: 1, examples: vec![pair] });
-        results.manifest.versions.insert(pick(index), pick(index + 1));
-        results.manifest.inputs.push(InputDigest { name: pick(index), bytes: u64::MAX, blake3: pick(index) });
-        let points = vec![(0, f64::NAN), (u64::MAX, f64::INFINITY), (5, -1e300)];
-        results.curves.push(Curve { stage: pick(index), kind: CurveKind::TrainLoss, seed: None, points });
-        results.comparisons.push(comparison(&pick(index), &pick(index + 1), f64::NAN, 1.0, f64::NAN));
-    }
-    // JSON has no infinity: such values would come back as NaN, and NaN is not equal to itself.
-    make_finite(&mut results);
-    results.data.labelled = strings.clone();
-    results.data.split = pick(1);
-    results.model.name = pick(4);
-    results.machine.cpu = pick(5);
-    results.manifest.configuration = strings.join("\n");
-    results.verdict = conclude(&results);
-    results
-}
-
-fn make_finite(results: &mut Results) {
-    let classes = results.routes.iter_mut().flat_map(|route| route.classes.iter_mut());
-    classes.for_each(|class| (class.recall, class.f1) = (2.5, -1.0));
-    let points = results.curves.iter_mut().flat_map(|curve| curve.points.iter_mut());
-    points.filter(|(_, value)| !value.is_finite()).for_each(|(_, value)| *value = 1e308);
-    results.comparisons.retain(|found| found.difference.is_finite());
-}
-
 /// A metric in its own unit of which less is better, one seed, one failure.
 pub(crate) fn regression() -> Results {
     use ScoredBy::{Baseline, Classifier, OwnHead};
@@ -411,7 +421,8 @@ pub(crate) fn regression() -> Results {
     let mut add = |name: &str, by, rmse: f64, seconds: f64| {
         let mut result = route(name, by, 0.5, 0.1, seconds);
         let single = Score { per_seed: vec![rmse], ..score(rmse, 0.06, 1) };
-        result.scores = BTreeMap::from([("rmse".to_owned(), single), ("r2".to_owned(), score(1.0 - rmse / 3.0, 0.02, 1))]);
+        result.scores =
+            BTreeMap::from([("rmse".to_owned(), single), ("r2".to_owned(), score(1.0 - rmse / 3.0, 0.02, 1))]);
         results.routes.push(result);
     };
     add("majority", Baseline, 2.91, 0.01);

@@ -1,9 +1,11 @@
 //! Cost beside score: one point a route, each with its name, no name over another.
 
 use super::format::{duration, shorten};
+use super::markup::Markup;
 use super::metric;
 use super::strips::Layout;
-use super::svg::{Anchor, Markup, Marker, Scale, Svg, px, text_width, ticks};
+use super::svg::{Anchor, Marker, Scale, Svg, px, text_width, ticks};
+use std::fmt::Write;
 
 /// One route.
 #[derive(Debug, Clone)]
@@ -53,8 +55,8 @@ impl CostScale {
 
     fn ticks(&self, count: usize) -> Vec<f64> {
         const ROUND: [f64; 20] = [
-            1.0, 3.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 3600.0, 10_800.0, 36_000.0, 86_400.0, 259_200.0, 864_000.0,
-            2.0, 5.0, 20.0, 120.0, 300.0, 7200.0,
+            1.0, 3.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 3600.0, 10_800.0, 36_000.0, 86_400.0, 259_200.0,
+            864_000.0, 2.0, 5.0, 20.0, 120.0, 300.0, 7200.0,
         ];
         if self.is_logarithmic {
             let held = ROUND[..14].iter().copied().filter(|seconds| self.scale.holds(seconds.ln()));
@@ -62,7 +64,11 @@ impl CostScale {
             let stride = held.len().div_ceil(count.max(1)).max(1);
             return held.into_iter().step_by(stride).collect();
         }
-        let unit = [1.0, 60.0, 3600.0, 86_400.0].into_iter().rev().find(|unit| self.scale.domain.1 / unit >= 2.0).unwrap_or(1.0);
+        let unit = [1.0, 60.0, 3600.0, 86_400.0]
+            .into_iter()
+            .rev()
+            .find(|unit| self.scale.domain.1 / unit >= 2.0)
+            .unwrap_or(1.0);
         let (values, _) = ticks((0.0, self.scale.domain.1 / unit), count);
         values.into_iter().map(|value| value * unit).collect()
     }
@@ -96,7 +102,10 @@ struct Placed {
 /// Draws the points; up is better. `metric` names the score, `domain` are the scores at both ends.
 pub(super) fn draw(layout: Layout, title: &str, points: &[Point], name: &str, domain: (f64, f64)) -> Markup {
     let (width, height) = (layout.width(), if layout == Layout::Wide { 400.0 } else { 380.0 });
-    let plot = Area(54.0, 10.0, width - 14.0, height - 52.0);
+    // On a wide screen the dearest routes have their names to the right of the plot.
+    let room = if layout == Layout::Wide { 170.0 } else { 14.0 };
+    let plot = Area(54.0, 10.0, width - room, height - 52.0);
+    let paper = Area(plot.0, plot.1, width - 2.0, plot.3);
     let range = if metric::is_lower_better(name) { (plot.1, plot.3) } else { (plot.3, plot.1) };
     let scores = Scale { domain, range };
     let shown: Vec<Point> = points.iter().filter(|point| scores.holds(point.score.1)).cloned().collect();
@@ -105,7 +114,7 @@ pub(super) fn draw(layout: Layout, title: &str, points: &[Point], name: &str, do
     draw_axes(&mut svg, layout, plot, &costs, &scores);
     let steps = frontier(&shown, &costs, &scores, name);
     draw_frontier(&mut svg, &steps, plot);
-    let labels = place(&shown, &steps, &costs, &scores, plot);
+    let labels = place(&shown, &steps, &costs, &scores, paper);
     for (point, label) in shown.iter().zip(&labels) {
         draw_point(&mut svg, point, label, &costs, &scores, name);
     }
@@ -167,7 +176,7 @@ fn draw_frontier(svg: &mut Svg, steps: &[(f64, f64)], plot: Area) {
     let Some((first, others)) = steps.split_first() else { return };
     let mut data = format!("M{} {}", px(first.0), px(first.1));
     for (x, y) in others {
-        data.push_str(&format!("H{}V{}", px(*x), px(*y)));
+        let _ = write!(data, "H{}V{}", px(*x), px(*y));
     }
     svg.path("frontier", &format!("{data}H{}", px(plot.2)));
 }
@@ -180,8 +189,7 @@ fn draw_point(svg: &mut Svg, point: &Point, label: &Placed, costs: &CostScale, s
     let (low, high) = whisker(point, scores);
     svg.line("whisker thin", (x, low), (x, high));
     if label.is_apart {
-        let nearest = (x.clamp(label.area.0, label.area.2), y.clamp(label.area.1 + 2.0, label.area.3 - 2.0));
-        svg.line("leader", (x, y), nearest);
+        svg.line("leader", (x, y), leader_end((x, y), label.area));
     }
     svg.marker(point.marker, (x, y), 6.5);
     svg.text("label", (label.area.0 + 2.0, label.area.3 - 4.5), Anchor::Start, &label.text);
@@ -190,7 +198,8 @@ fn draw_point(svg: &mut Svg, point: &Point, label: &Placed, costs: &CostScale, s
 
 fn whisker(point: &Point, scores: &Scale) -> (f64, f64) {
     let (low, mid, high) = point.score;
-    let at = |value: f64| scores.at(if value.is_finite() { value } else { mid }.clamp(scores.domain.0, scores.domain.1));
+    let at =
+        |value: f64| scores.at(if value.is_finite() { value } else { mid }.clamp(scores.domain.0, scores.domain.1));
     (at(low), at(high))
 }
 
@@ -211,29 +220,53 @@ fn place(points: &[Point], steps: &[(f64, f64)], costs: &CostScale, scores: &Sca
     }
     let mut placed = Vec::with_capacity(points.len());
     for point in points {
-        let label = place_one(point, (costs.at(point.seconds), scores.at(point.score.1)), &taken, plot);
+        let names: Vec<Area> = placed.iter().map(|label: &Placed| label.area).collect();
+        let label = place_one(point, (costs.at(point.seconds), scores.at(point.score.1)), &taken, &names, plot);
         taken.push(label.area);
         placed.push(label);
     }
     placed
 }
 
-fn place_one(point: &Point, at: (f64, f64), taken: &[Area], plot: Area) -> Placed {
+/// Where the line from a point to its name ends.
+fn leader_end(at: (f64, f64), label: Area) -> (f64, f64) {
+    (at.0.clamp(label.0, label.2), at.1.clamp(label.1 + 2.0, label.3 - 2.0))
+}
+
+/// How much of other names the line from a point to its name would cross, in pixels, weighted like covered area.
+fn crossed_by_leader(at: (f64, f64), label: Area, names: &[Area]) -> f64 {
+    let end = leader_end(at, label);
+    let on_name = |step: &i32| {
+        let share = f64::from(*step) / 20.0;
+        let (x, y) = (at.0 + share * (end.0 - at.0), at.1 + share * (end.1 - at.1));
+        names.iter().any(|name| x > name.0 - 2.0 && x < name.2 + 2.0 && y > name.1 && y < name.3)
+    };
+    20.0 * (1..20).filter(on_name).count() as f64
+}
+
+fn place_one(point: &Point, at: (f64, f64), taken: &[Area], names: &[Area], plot: Area) -> Placed {
     const DISTANCES: [f64; 9] = [11.0, 16.0, 22.0, 30.0, 40.0, 52.0, 66.0, 84.0, 104.0];
     const DIRECTIONS: [(f64, f64); 8] =
         [(1.0, 0.0), (-1.0, 0.0), (0.7, -0.7), (0.7, 0.7), (-0.7, -0.7), (-0.7, 0.7), (0.0, -1.0), (0.0, 1.0)];
-    let columns = ((plot.2 - plot.0) * 0.5 / (LABEL * 0.58)) as usize;
+    let columns = ((plot.2 - plot.0) * 0.75 / (LABEL * 0.58)) as usize;
     let text = shorten(&point.name, columns.clamp(8, 40));
     let (width, height) = (text_width(&text, LABEL) + 4.0, 17.0);
     let mut best: Option<(f64, Placed)> = None;
     for distance in DISTANCES {
         for (dx, dy) in DIRECTIONS {
             let (x, y) = (at.0 + dx * distance, at.1 + dy * distance);
-            let left = x - width * (0.5 - 0.5 * f64::from(dx.signum()) * f64::from(u8::from(dx != 0.0)));
+            let left = match dx {
+                dx if dx > 0.0 => x,
+                dx if dx < 0.0 => x - width,
+                _ => x - width / 2.0,
+            };
             let top = y - height * (0.5 - 0.5 * dy);
             let area = Area(left, top, left + width, top + height);
-            let cost = taken.iter().map(|other| area.overlap(*other)).sum::<f64>() + 4.0 * area.outside(plot);
-            let label = Placed { text: text.clone(), area, is_apart: distance > 17.0 };
+            let is_apart = distance > 17.0;
+            let covered = taken.iter().map(|other| area.overlap(*other)).sum::<f64>();
+            let crossed = if is_apart { crossed_by_leader(at, area, names) } else { 0.0 };
+            let cost = covered + crossed + 4.0 * area.outside(plot);
+            let label = Placed { text: text.clone(), area, is_apart };
             if cost <= 0.0 {
                 return label;
             }

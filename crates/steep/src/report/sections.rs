@@ -2,12 +2,14 @@
 
 use super::format::{duration, extra_duration, probability_sentence, shorten};
 use super::html::cut;
+use super::markup::{Markup, outcome_class};
 use super::metric;
 use super::results::{Certainty, Outcome, Results};
 use super::route::{RouteResult, ScoredBy, StageSeconds, Status};
 use super::scatter;
 use super::strips::{self, Axis, Layout, Strip};
-use super::svg::{Markup, Marker, colour_class, outcome_class};
+use super::svg::{Marker, colour_class};
+use std::fmt::Write;
 
 /// No table of the page has more rows; `results.json` has them all.
 pub(super) const MOST_ROWS: usize = 250;
@@ -80,7 +82,9 @@ fn cards(results: &Results) -> Vec<Card> {
     let mut cards: Vec<Card> = Vec::new();
     let mut shown: Vec<&str> = Vec::new();
     for (role, route) in candidates {
-        let Some((route, score)) = route.and_then(|route| Some((route, route.measured(&results.metric)?))) else { continue };
+        let Some((route, score)) = route.and_then(|route| Some((route, route.measured(&results.metric)?))) else {
+            continue;
+        };
         if shown.contains(&route.id.as_str()) {
             continue;
         }
@@ -127,7 +131,8 @@ impl Scores {
         let metrics = metric_names(results);
         let ranked = results.ranked();
         let missing = results.routes.iter().filter(|route| route.measured(&results.metric).is_none());
-        let rows = ranked.iter().copied().chain(missing).take(MOST_ROWS).map(|route| score_row(results, route, &metrics));
+        let rows =
+            ranked.iter().copied().chain(missing).take(MOST_ROWS).map(|route| score_row(results, route, &metrics));
         Self {
             picture: score_picture(results, &ranked),
             caption: score_caption(results),
@@ -185,7 +190,9 @@ fn score_caption(results: &Results) -> String {
         0 | 1 => "Marks are single runs".to_owned(),
         several => format!("Marks are means over {several} seeds, small ticks single seeds"),
     };
-    format!("{seeds}; lines are intervals. Discs: a classifier on the embeddings; diamonds: the encoder’s own head; squares: baselines.")
+    format!(
+        "{seeds}; lines are intervals. Discs: a classifier on the embeddings; diamonds: the encoder’s own head; squares: baselines."
+    )
 }
 
 fn score_picture(results: &Results, ranked: &[&RouteResult]) -> Option<Picture> {
@@ -196,8 +203,8 @@ fn score_picture(results: &Results, ranked: &[&RouteResult]) -> Option<Picture> 
     let baseline = ranked.iter().find(|route| route.scored_by == ScoredBy::Baseline);
     let reference = baseline.and_then(|route| route.measured(name)).map(|score| score.mean);
     let better = if metric::is_lower_better(name) { "lower is better" } else { "higher is better" };
-    let with_reference = reference.map_or("", |_| "; dashed: best baseline");
-    let title = format!("{} on the test rows, {better}{with_reference}", metric::label(name));
+    let with_reference = reference.map_or("", |_| ", dashed: best baseline");
+    let title = format!("{} on the test rows; {better}{with_reference}", metric::label(name));
     let axis = Axis { domain, title, band: None, reference, factor: 1.0 };
     Some(Picture::of(|layout| strips::draw(layout, "Scores of all routes", &strips, &axis)))
 }
@@ -232,12 +239,18 @@ impl Differences {
     /// All comparisons in the order in which they were planned; none if there are none.
     pub(super) fn of(results: &Results) -> Option<Self> {
         let name = &results.metric;
-        let strips: Vec<Strip> = results.comparisons.iter().take(60).map(|found| difference_strip(results, found)).collect();
-        let ends: Vec<_> = strips.iter().map(|strip| (strip.low, strip.mid, strip.high)).chain([(0.0, 0.0, 0.0)]).collect();
+        let strips: Vec<Strip> =
+            results.comparisons.iter().take(60).map(|found| difference_strip(results, found)).collect();
+        let ends: Vec<_> =
+            strips.iter().map(|strip| (strip.low, strip.mid, strip.high)).chain([(0.0, 0.0, 0.0)]).collect();
         let (low, high) = strips::spread(&ends)?;
         let margin = results.equivalence_margin.filter(|margin| margin.is_finite() && *margin > 0.0);
         let reach = margin.unwrap_or(0.0) * 1.2;
-        let direction = if metric::is_lower_better(name) { "negative: the first is better" } else { "positive: the first is better" };
+        let direction = if metric::is_lower_better(name) {
+            "negative: the first is better"
+        } else {
+            "positive: the first is better"
+        };
         let unit = if metric::is_share(name) { "points of " } else { "" };
         let axis = Axis {
             domain: (low.min(-reach), high.max(reach)),
@@ -254,16 +267,17 @@ impl Differences {
 fn difference_caption(results: &Results, margin: Option<f64>) -> String {
     let name = &results.metric;
     let unit = metric::difference_unit(name);
-    let mut caption = "Each pair was measured on the same rows and seeds. P is the probability, over resampled rows and \
+    let mut caption =
+        "Each pair was measured on the same rows and seeds. P is the probability, over resampled rows and \
                        seeds, that the first route is better."
-        .to_owned();
+            .to_owned();
     if let Some(margin) = margin {
         let margin = metric::unsigned_difference(name, margin);
-        caption.push_str(&format!(" Shaded: differences under {margin}{unit}, which count as practically equal."));
+        let _ = write!(caption, " Shaded: differences under {margin}{unit}, which count as practically equal.");
     }
     if let Some(smallest) = results.detectable_difference.filter(|smallest| smallest.is_finite()) {
         let smallest = metric::unsigned_difference(name, smallest);
-        caption.push_str(&format!(" This test set shows true differences of {smallest}{unit} four times out of five."));
+        let _ = write!(caption, " This test set shows true differences of {smallest}{unit} four times out of five.");
     }
     caption
 }
@@ -320,7 +334,14 @@ impl Cost {
         let domain = strips::spread(&ends)?;
         let outside = points.iter().filter(|point| point.score.1 < domain.0 || point.score.1 > domain.1);
         let outside: Vec<String> = outside
-            .map(|point| format!("{} ({}, {})", shorten(&point.name, 40), metric::value(name, point.score.1), duration(point.seconds)))
+            .map(|point| {
+                format!(
+                    "{} ({}, {})",
+                    shorten(&point.name, 40),
+                    metric::value(name, point.score.1),
+                    duration(point.seconds)
+                )
+            })
             .collect();
         let mut by_cost = ranked;
         by_cost.sort_by(|a, b| a.seconds.total().total_cmp(&b.seconds.total()));
@@ -340,7 +361,7 @@ fn cost_caption(metric: &str, outside: &[String]) -> String {
     );
     caption[..1].make_ascii_uppercase();
     if !outside.is_empty() {
-        caption.push_str(&format!(" Beyond the picture: {}.", outside.join("; ")));
+        let _ = write!(caption, " Beyond the picture: {}.", outside.join("; "));
     }
     caption
 }

@@ -1,7 +1,8 @@
 //! Rows of values with intervals on one common axis: scores of routes, differences of pairs.
 
 use super::format::shorten;
-use super::svg::{Anchor, Markup, Marker, Scale, Svg, px, text_width, ticks};
+use super::markup::Markup;
+use super::svg::{Anchor, Marker, Scale, Svg, px, text_width, ticks};
 
 /// For which width of screen a picture is drawn. Both are in the page; a style rule shows one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub(super) struct Axis {
 
 const NAME: f64 = 14.0;
 const ASIDE: f64 = 12.0;
+/// Figures are narrower than letters.
+const NARROW_VALUE: f64 = 10.7;
 
 /// Pixels of one layout.
 struct Geometry {
@@ -94,7 +97,7 @@ impl Geometry {
         match layout {
             Layout::Wide => {
                 let names = strips.iter().map(|strip| name_width(strip, is_double)).fold(120.0, f64::max).min(300.0);
-                let values = strips.iter().map(|strip| value_width(strip)).fold(60.0, f64::max).min(240.0);
+                let values = strips.iter().map(value_width).fold(60.0, f64::max).min(240.0);
                 let row = if is_double { 48.0 } else { 36.0 };
                 let plot = (names + 34.0, layout.width() - values - 30.0);
                 Self { layout, width: layout.width(), plot, row, top: 8.0, is_double }
@@ -109,6 +112,18 @@ impl Geometry {
     /// The y of a row's upper edge.
     fn row_top(&self, row: usize) -> f64 {
         self.top + row as f64 * self.row
+    }
+
+    /// The heights between which the background is drawn: everywhere, or on a phone, where words stand over the
+    /// marks, beside the marks only.
+    fn bands(&self, rows: usize, bottom: f64) -> Vec<(f64, f64)> {
+        match self.layout {
+            Layout::Wide => vec![(self.top, bottom)],
+            Layout::Narrow => {
+                let below = if self.is_double { 10.0 } else { 14.0 };
+                (0..rows).map(|row| (self.mark(row) - 11.0, self.mark(row) + below)).collect()
+            }
+        }
     }
 
     /// The y of a row's mark.
@@ -135,13 +150,22 @@ pub(super) fn draw(layout: Layout, title: &str, strips: &[Strip], axis: &Axis) -
     let geometry = Geometry::new(layout, strips);
     let bottom = geometry.row_top(strips.len());
     let scale = Scale { domain: axis.domain, range: geometry.plot };
-    let mut svg = Svg::new(layout.class(), geometry.width, bottom + 46.0, title, &describe(strips));
+    let titles = title_lines(layout, &axis.title);
+    let height = bottom + 30.0 + 17.0 * titles.len() as f64;
+    let mut svg = Svg::new(layout.class(), geometry.width, height, title, &describe(strips));
     for (row, strip) in strips.iter().enumerate().filter(|(_, strip)| strip.is_chosen) {
         svg.open_group(&strip.class, "");
         svg.rectangle("chosen", (0.0, geometry.row_top(row) + 1.0), (geometry.width, geometry.row - 2.0));
         svg.close_group();
     }
-    draw_axis(&mut svg, &geometry, axis, &scale, bottom);
+    for (from, to) in geometry.bands(strips.len(), bottom) {
+        draw_background(&mut svg, layout, axis, &scale, (from, to));
+    }
+    draw_axis(&mut svg, layout, axis, &scale, bottom);
+    let middle = f64::midpoint(geometry.plot.0, geometry.plot.1);
+    for (line, words) in titles.iter().enumerate() {
+        svg.text("axis-title", (middle, bottom + 38.0 + 17.0 * line as f64), Anchor::Middle, words);
+    }
     for (row, strip) in strips.iter().enumerate() {
         draw_strip(&mut svg, &geometry, &scale, row, strip);
     }
@@ -158,25 +182,42 @@ fn describe(strips: &[Strip]) -> String {
     told.collect::<Vec<_>>().join(" ")
 }
 
-fn draw_axis(svg: &mut Svg, geometry: &Geometry, axis: &Axis, scale: &Scale, bottom: f64) {
+/// The axis' title: on a phone one line for each of its parts.
+fn title_lines(layout: Layout, title: &str) -> Vec<&str> {
+    match layout {
+        Layout::Wide => vec![title],
+        Layout::Narrow => title.split("; ").collect(),
+    }
+}
+
+/// The values with labels, before the factor is taken back, and their digits after the point.
+fn axis_ticks(layout: Layout, axis: &Axis) -> (Vec<f64>, usize) {
+    let wanted = if layout == Layout::Wide { 6 } else { 4 };
+    ticks((axis.domain.0 * axis.factor, axis.domain.1 * axis.factor), wanted)
+}
+
+/// What lies behind the marks between two heights.
+fn draw_background(svg: &mut Svg, layout: Layout, axis: &Axis, scale: &Scale, (from, to): (f64, f64)) {
     if let Some((low, high)) = axis.band {
         let (low, high) = (scale.at(low.max(scale.domain.0)), scale.at(high.min(scale.domain.1)));
-        svg.rectangle("margin", (low, geometry.top), (high - low, bottom - geometry.top));
+        svg.rectangle("margin", (low, from), (high - low, to - from));
     }
-    let wanted = if geometry.layout == Layout::Wide { 6 } else { 4 };
-    let labels = (axis.domain.0 * axis.factor, axis.domain.1 * axis.factor);
-    let (values, decimals) = ticks(labels, wanted);
-    for value in values {
+    for value in axis_ticks(layout, axis).0 {
         let x = scale.at(value / axis.factor);
-        svg.line("grid", (x, geometry.top), (x, bottom));
-        svg.text("axis", (x, bottom + 17.0), Anchor::Middle, &super::metric::number(value, decimals));
+        svg.line("grid", (x, from), (x, to));
     }
     if let Some(reference) = axis.reference.filter(|reference| scale.holds(*reference)) {
         let x = scale.at(reference);
-        svg.line("reference", (x, geometry.top), (x, bottom));
+        svg.line("reference", (x, from), (x, to));
     }
-    let middle = f64::midpoint(geometry.plot.0, geometry.plot.1);
-    svg.text("axis-title", (middle, bottom + 38.0), Anchor::Middle, &axis.title);
+}
+
+fn draw_axis(svg: &mut Svg, layout: Layout, axis: &Axis, scale: &Scale, bottom: f64) {
+    let (values, decimals) = axis_ticks(layout, axis);
+    for value in values {
+        let label = super::metric::number(value, decimals);
+        svg.text("axis", (scale.at(value / axis.factor), bottom + 17.0), Anchor::Middle, &label);
+    }
 }
 
 fn draw_strip(svg: &mut Svg, geometry: &Geometry, scale: &Scale, row: usize, strip: &Strip) {
@@ -224,16 +265,16 @@ fn draw_words(svg: &mut Svg, geometry: &Geometry, row: usize, strip: &Strip) {
             draw_note(svg, (after, middle + 15.0), strip);
         }
         (Layout::Narrow, false) => {
-            let room = right - text_width(&strip.value, 13.0) - 20.0;
+            let room = right - text_width(&strip.value, NARROW_VALUE) - 12.0;
             draw_name_and_aside(svg, (10.0, top + 19.0), room, strip);
             svg.text("value", (right, top + 19.0), Anchor::End, &strip.value);
         }
         (Layout::Narrow, true) => {
-            let room = right - text_width(&strip.value, 13.0) - 20.0;
+            let room = right - text_width(&strip.value, NARROW_VALUE) - 12.0;
             svg.text("name", (10.0, top + 19.0), Anchor::Start, &cut(&strip.name, right - 10.0, NAME));
             svg.text("aside", (10.0, top + 36.0), Anchor::Start, &cut(&strip.aside, room, ASIDE));
             svg.text("value", (right, top + 36.0), Anchor::End, &strip.value);
-            draw_note(svg, (10.0, top + 80.0), strip);
+            draw_note(svg, (10.0, top + 81.0), strip);
         }
     }
 }
@@ -260,8 +301,12 @@ pub(super) fn spread(intervals: &[(f64, f64, f64)]) -> Option<(f64, f64)> {
     let mut kept: Vec<_> = intervals.iter().copied().filter(|(_, mid, _)| mid.is_finite()).collect();
     kept.sort_by(|a, b| a.1.total_cmp(&b.1));
     let ends = |kept: &[(f64, f64, f64)]| {
-        let low = kept.iter().map(|(low, mid, _)| if low.is_finite() { *low } else { *mid }).fold(f64::INFINITY, f64::min);
-        let high = kept.iter().map(|(.., mid, high)| if high.is_finite() { *high } else { *mid }).fold(f64::NEG_INFINITY, f64::max);
+        let low =
+            kept.iter().map(|(low, mid, _)| if low.is_finite() { *low } else { *mid }).fold(f64::INFINITY, f64::min);
+        let high = kept
+            .iter()
+            .map(|(.., mid, high)| if high.is_finite() { *high } else { *mid })
+            .fold(f64::NEG_INFINITY, f64::max);
         (low, high)
     };
     while kept.len() > 3 {

@@ -4,6 +4,7 @@ use super::format::{columns_of, duration, one_line, shorten};
 use super::metric;
 use super::results::{Certainty, Results};
 use super::route::{RouteResult, ScoredBy, Status};
+use std::fmt::Write;
 
 /// No line is wider than this.
 const WIDTH: usize = 100;
@@ -14,7 +15,8 @@ const GAP: &str = "  ";
 /// metric with its interval, macro-F1 where there is one, time. The recommended route is marked with `*`. The
 /// verdict's headline follows. No escape sequences, and none from the user's texts.
 pub fn table(results: &Results) -> String {
-    let has_macro_f1 = results.metric != "macro_f1" && results.routes.iter().any(|route| route.measured("macro_f1").is_some());
+    let has_macro_f1 =
+        results.metric != "macro_f1" && results.routes.iter().any(|route| route.measured("macro_f1").is_some());
     let mut rows = vec![header(results, has_macro_f1)];
     rows.extend(results.ranked().into_iter().map(|route| row(results, route, has_macro_f1)));
     let widths = column_widths(&rows);
@@ -52,7 +54,9 @@ fn row(results: &Results, route: &RouteResult, has_macro_f1: bool) -> Vec<String
     let mut cells = vec![format!("{mark}{}", shorten(&route.name, ROUTE_WIDTH)), scored_by.to_owned()];
     cells.push(score(route, &results.metric));
     if has_macro_f1 {
-        cells.push(route.measured("macro_f1").map_or_else(|| "–".to_owned(), |score| metric::value("macro_f1", score.mean)));
+        cells.push(
+            route.measured("macro_f1").map_or_else(|| "–".to_owned(), |score| metric::value("macro_f1", score.mean)),
+        );
     }
     cells.push(duration(route.seconds.total()));
     cells
@@ -60,7 +64,9 @@ fn row(results: &Results, route: &RouteResult, has_macro_f1: bool) -> Vec<String
 
 fn score(route: &RouteResult, name: &str) -> String {
     let Some(score) = route.measured(name) else { return "–".to_owned() };
-    format!("{} {}", metric::value(name, score.mean), metric::interval(name, score.low, score.high)).trim_end().to_owned()
+    format!("{} {}", metric::value(name, score.mean), metric::interval(name, score.low, score.high))
+        .trim_end()
+        .to_owned()
 }
 
 fn column_widths(rows: &[Vec<String>]) -> Vec<usize> {
@@ -95,7 +101,7 @@ fn push_unmeasured(text: &mut String, results: &Results) {
             Status::Skipped { reason } => format!("left out: {reason}"),
         };
         let name = shorten(&route.id, ROUTE_WIDTH);
-        text.push_str(&format!("  {name}{GAP}{}\n", shorten(&told, WIDTH - 4 - columns_of(&name))));
+        let _ = writeln!(text, "  {name}{GAP}{}", shorten(&told, WIDTH - 4 - columns_of(&name)));
     }
 }
 
@@ -120,7 +126,8 @@ fn push_verdict(text: &mut String, results: &Results) {
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ').map(|word| shorten(word, width)) {
-        let is_full = lines.last().is_some_and(|line| !line.is_empty() && columns_of(line) + 1 + columns_of(&word) > width);
+        let is_full =
+            lines.last().is_some_and(|line| !line.is_empty() && columns_of(line) + 1 + columns_of(&word) > width);
         if is_full {
             lines.push(String::new());
         }

@@ -4,6 +4,7 @@ use super::format::{count, duration, extra_duration, plural, probability_sentenc
 use super::metric;
 use super::results::{Certainty, Comparison, Outcome, Results, Verdict};
 use super::route::{RouteResult, ScoredBy, Status};
+use std::fmt::Write;
 
 /// A question people ask, and the pair of routes that answers it.
 struct Question {
@@ -125,7 +126,10 @@ impl<'a> Measured<'a> {
         }
         let beaten = self.beaten_by(chosen);
         if chosen.scored_by == ScoredBy::Baseline {
-            return format!("No encoder scored above `{id}`, a baseline that costs {}.", duration(chosen.seconds.total()));
+            return format!(
+                "No encoder scored above `{id}`, a baseline that costs {}.",
+                duration(chosen.seconds.total())
+            );
         }
         if beaten.is_empty() {
             return format!("`{id}` {top}, but it was not compared with a cheaper route.");
@@ -159,7 +163,9 @@ impl<'a> Measured<'a> {
         sentences.extend(self.what_undecided_means());
         sentences.extend(self.missing_routes());
         if self.results.seeds.len() == 1 {
-            sentences.push("Each route ran with one seed only: the intervals leave out what another seed would change.".to_owned());
+            sentences.push(
+                "Each route ran with one seed only: the intervals leave out what another seed would change.".to_owned(),
+            );
         }
         sentences
     }
@@ -186,7 +192,7 @@ impl<'a> Measured<'a> {
         let landmarks = [Some(chosen), self.named("frozen"), self.named("tfidf")];
         for route in landmarks.into_iter().flatten().filter(|route| route.id != best.id) {
             if !named.contains(&&route.id) {
-                text.push_str(&format!("; `{}` {}", route.id, self.scored(route)));
+                let _ = write!(text, "; `{}` {}", route.id, self.scored(route));
                 named.push(&route.id);
             }
         }
@@ -287,7 +293,9 @@ impl<'a> Measured<'a> {
         } else if !helped(&labels) && !helped(&texts) {
             format!("Neither the labels nor the unlabelled texts were shown to improve the encoder: {figures}.")
         } else {
-            format!("Whether labels or unlabelled texts mattered more is undecided: {figures}, and the intervals overlap.")
+            format!(
+                "Whether labels or unlabelled texts mattered more is undecided: {figures}, and the intervals overlap."
+            )
         })
     }
 
@@ -296,10 +304,18 @@ impl<'a> Measured<'a> {
         let figures = self.figures(&comparison);
         let figures = figures.rsplit_once(": ").map_or(figures.as_str(), |(figures, _)| figures);
         Some(match comparison.verdict {
-            Outcome::Better => format!("The order mattered: adapting first, then fine-tuning, is better than the reverse ({figures})."),
-            Outcome::Worse => format!("The order mattered: fine-tuning first, then adapting, is better ({figures} for adapting first)."),
-            Outcome::PracticallyEqual => format!("The order of adapting and fine-tuning made no practical difference ({figures} for adapting first)."),
-            Outcome::Undecided => format!("Whether the order of adapting and fine-tuning matters is undecided ({figures} for adapting first)."),
+            Outcome::Better => {
+                format!("The order mattered: adapting first, then fine-tuning, is better than the reverse ({figures}).")
+            }
+            Outcome::Worse => format!(
+                "The order mattered: fine-tuning first, then adapting, is better ({figures} for adapting first)."
+            ),
+            Outcome::PracticallyEqual => format!(
+                "The order of adapting and fine-tuning made no practical difference ({figures} for adapting first)."
+            ),
+            Outcome::Undecided => format!(
+                "Whether the order of adapting and fine-tuning matters is undecided ({figures} for adapting first)."
+            ),
         })
     }
 
@@ -328,8 +344,12 @@ impl<'a> Measured<'a> {
         let missing = self.results.routes.iter().filter_map(|route| match &route.status {
             Status::Done => (route.measured(self.metric()).is_none())
                 .then(|| format!("`{}` has no {}, so it is not ranked.", route.id, metric::label(self.metric()))),
-            Status::Failed { reason } => Some(format!("`{}` failed and is not ranked: {}.", route.id, reason.trim_end_matches('.'))),
-            Status::Skipped { reason } => Some(format!("`{}` was left out: {}.", route.id, reason.trim_end_matches('.'))),
+            Status::Failed { reason } => {
+                Some(format!("`{}` failed and is not ranked: {}.", route.id, reason.trim_end_matches('.')))
+            }
+            Status::Skipped { reason } => {
+                Some(format!("`{}` was left out: {}.", route.id, reason.trim_end_matches('.')))
+            }
         });
         missing.collect()
     }
@@ -338,7 +358,8 @@ impl<'a> Measured<'a> {
 /// Greater is better; among equal scores the cheaper is better.
 fn rank(a: &RouteResult, b: &RouteResult, metric: &str) -> std::cmp::Ordering {
     let mean = |route: &RouteResult| route.measured(metric).map_or(f64::NAN, |score| score.mean);
-    let by_score = if metric::is_lower_better(metric) { mean(b).total_cmp(&mean(a)) } else { mean(a).total_cmp(&mean(b)) };
+    let by_score =
+        if metric::is_lower_better(metric) { mean(b).total_cmp(&mean(a)) } else { mean(a).total_cmp(&mean(b)) };
     by_score.then_with(|| b.seconds.total().total_cmp(&a.seconds.total()))
 }
 

@@ -56,10 +56,8 @@ fn a_better_route_is_recommended_with_its_price() {
 
 #[test]
 fn of_equals_the_cheaper_is_recommended() {
-    let results = results(
-        &[("frozen", 0.921, 60.0), ("finetuned", 0.9215, 600.0)],
-        &[("finetuned", "frozen", 0.0005, 0.001)],
-    );
+    let results =
+        results(&[("frozen", 0.921, 60.0), ("finetuned", 0.9215, 600.0)], &[("finetuned", "frozen", 0.0005, 0.001)]);
     let verdict = conclude(&results);
     assert_eq!((verdict.best.as_deref(), verdict.recommended.as_deref()), (Some("finetuned"), Some("frozen")));
     assert_eq!(verdict.certainty, Certainty::Settled);
@@ -72,10 +70,8 @@ fn of_equals_the_cheaper_is_recommended() {
 
 #[test]
 fn an_undecided_lead_is_not_sold_as_a_win() {
-    let mut results = results(
-        &[("frozen", 0.921, 60.0), ("adapted", 0.925, 720.0)],
-        &[("adapted", "frozen", 0.004, 0.012)],
-    );
+    let mut results =
+        results(&[("frozen", 0.921, 60.0), ("adapted", 0.925, 720.0)], &[("adapted", "frozen", 0.004, 0.012)]);
     results.detectable_difference = Some(0.0121);
     let verdict = conclude(&results);
     assert_eq!(verdict.certainty, Certainty::Unsettled);
@@ -93,10 +89,7 @@ fn an_undecided_lead_is_not_sold_as_a_win() {
 
 #[test]
 fn a_worse_route_is_called_worse() {
-    let results = results(
-        &[("frozen", 0.95, 60.0), ("adapted", 0.90, 720.0)],
-        &[("adapted", "frozen", -0.05, 0.01)],
-    );
+    let results = results(&[("frozen", 0.95, 60.0), ("adapted", 0.90, 720.0)], &[("adapted", "frozen", -0.05, 0.01)]);
     let verdict = conclude(&results);
     assert_eq!(verdict.recommended.as_deref(), Some("frozen"));
     assert_eq!(
@@ -108,10 +101,7 @@ fn a_worse_route_is_called_worse() {
 
 #[test]
 fn a_baseline_ahead_of_every_encoder_is_said_plainly() {
-    let results = results(
-        &[("tfidf", 0.95, 3.0), ("frozen", 0.90, 60.0)],
-        &[("frozen", "tfidf", -0.05, 0.01)],
-    );
+    let results = results(&[("tfidf", 0.95, 3.0), ("frozen", 0.90, 60.0)], &[("frozen", "tfidf", -0.05, 0.01)]);
     let verdict = conclude(&results);
     assert_eq!(verdict.headline, "No encoder scored above `tfidf`, a baseline that costs 3.0 s.");
     assert!(sentence(&results, "The encoder as it is").ends_with("worse."));
@@ -159,10 +149,8 @@ fn of_a_loss_less_is_better() {
 
 #[test]
 fn what_its_own_head_says_is_told_where_it_differs() {
-    let mut results = results(
-        &[("frozen", 0.92, 60.0), ("finetuned", 0.95, 600.0)],
-        &[("finetuned", "frozen", 0.03, 0.01)],
-    );
+    let mut results =
+        results(&[("frozen", 0.92, 60.0), ("finetuned", 0.95, 600.0)], &[("finetuned", "frozen", 0.03, 0.01)]);
     let mut adapted = route("adapted+finetuned", ScoredBy::Classifier, 0.96, 0.02, 900.0);
     let heads = [("finetuned", 0.945), ("adapted+finetuned", 0.955)];
     results.routes.extend(heads.map(|(name, accuracy)| route(name, ScoredBy::OwnHead, accuracy, 0.02, 590.0)));
@@ -194,7 +182,10 @@ fn one_route_alone_is_compared_with_nothing() {
     assert_eq!(verdict.certainty, Certainty::Unsettled);
     let uncompared = conclude(&results(&[("frozen", 0.9, 60.0), ("finetuned", 0.95, 600.0)], &[]));
     assert_eq!(uncompared.certainty, Certainty::Unsettled);
-    assert_eq!(uncompared.headline, "`finetuned` has the highest accuracy, but it was not compared with a cheaper route.");
+    assert_eq!(
+        uncompared.headline,
+        "`finetuned` has the highest accuracy, but it was not compared with a cheaper route."
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use super::operations::{self, StoredFile, parent};
 use crate::error::{Error, Result};
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -112,12 +112,8 @@ fn siblings(target: &Path, marker: &str) -> Result<Vec<PathBuf>> {
 /// Whether a living process holds the lock of this file. A missing file is held by nobody.
 fn is_held(lock_path: &Path) -> bool {
     let Ok(file) = File::open(lock_path) else { return false };
-    match file.try_lock() {
-        Ok(()) => false,
-        Err(TryLockError::WouldBlock) => true,
-        // No locks on this file system: nothing can be known, so nothing is removed.
-        Err(TryLockError::Error(_)) => true,
-    }
+    // Without locks on this file system nothing can be known, and the file counts as held.
+    file.try_lock().is_err()
 }
 
 /// The lock file of a temporary or old folder.

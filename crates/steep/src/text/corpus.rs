@@ -251,7 +251,7 @@ impl Builder {
         let mut builder = Self {
             tokens: writer.create_file(TOKENS)?,
             offsets: writer.create_file(OFFSETS)?,
-            width: if tokenizer.largest_id() <= u32::from(u16::MAX) { Width::Two } else { Width::Four },
+            width: if u16::try_from(tokenizer.largest_id()).is_ok() { Width::Two } else { Width::Four },
             statistics: CorpusStatistics::default(),
             writer,
         };
@@ -281,7 +281,7 @@ impl Builder {
 
     fn finish(mut self, key: &impl Serialize) -> Result<Artefact> {
         for file in [&mut self.tokens, &mut self.offsets] {
-            file.flush().map_err(Error::io("write", file.get_ref().path().to_path_buf()))?;
+            file.flush().map_err(Error::io("write", file.get_ref().path()))?;
         }
         let key = serde_json::to_value(key)
             .map_err(|error| Error::io("write", self.writer.path())(std::io::Error::from(error)))?;

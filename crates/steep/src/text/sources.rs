@@ -204,10 +204,10 @@ fn added_tokens(folder: &Path, vocab: &BTreeMap<String, u32>) -> Result<Vec<Valu
 /// The lines of a text file without their line ends.
 fn lines(path: &Path) -> Result<Vec<String>> {
     let text = String::from_utf8(read(path)?).map_err(|error| {
-        let row = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
+        let row = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|&byte| byte == b'\n').count();
         Error::Data {
             file: PathBuf::from(path),
-            row: Some(row as u64 + 1),
+            row: Some(row as u64),
             column: None,
             problem: "is not UTF-8".into(),
             hint: "download the file again".into(),

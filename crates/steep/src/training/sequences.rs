@@ -30,6 +30,34 @@ pub trait Sequences: Sync {
     }
 }
 
+impl Sequences for crate::text::TokenCorpus {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn length(&self, row: usize) -> usize {
+        self.length(row) as usize
+    }
+
+    fn append(&self, row: usize, tokens: &mut Vec<u32>) {
+        self.append_to(row, tokens);
+    }
+}
+
+impl Sequences for crate::text::Encodings {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn length(&self, row: usize) -> usize {
+        self.sequence(row).len()
+    }
+
+    fn append(&self, row: usize, tokens: &mut Vec<u32>) {
+        tokens.extend_from_slice(self.sequence(row));
+    }
+}
+
 /// Cuts rows, in order, into groups of at most `max_tokens` tokens; a longer row stands alone.
 pub fn micro_batches(rows: &[u32], max_tokens: usize, length: impl Fn(u32) -> usize) -> Vec<&[u32]> {
     let (mut batches, mut start, mut tokens) = (Vec::new(), 0, 0);

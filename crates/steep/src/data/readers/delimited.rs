@@ -108,13 +108,13 @@ impl Delimited {
             return Ok(false);
         }
         if self.record.iter().next_back().is_some_and(|field| field.ends_with(END)) {
-            let problem = format!("a quote that opens in the row beginning at line {} is never closed", self.line());
+            let problem = format!("a quote that opens in the row near line {} is never closed", self.line());
             return Err(row_fault(&self.path, self.row + 1, problem, QUOTE_HINT));
         }
         Ok(true)
     }
 
-    /// The line at which the record read last begins, counted from 1.
+    /// The line at which the record read last begins, counted from 1, or a blank line before it.
     fn line(&self) -> u64 {
         self.record.position().map_or(0, csv::Position::line)
     }
@@ -135,7 +135,7 @@ impl Delimited {
         if expected == found {
             return Ok(());
         }
-        let problem = format!("the row at line {} has {found} fields, the header has {expected}", self.line());
+        let problem = format!("the row near line {} has {found} fields, the header has {expected}", self.line());
         let hint = "put quotes around fields that hold the delimiter, a quote or a line break";
         Err(row_fault(&self.path, self.row, problem, hint))
     }
@@ -146,7 +146,7 @@ impl Delimited {
         for (builder, at) in builders.iter_mut().zip(&self.selected) {
             let field = std::str::from_utf8(&self.record[*at]).map_err(|error| {
                 let problem =
-                    format!("the value at line {} is not UTF-8 at its byte {}", self.line(), error.valid_up_to() + 1);
+                    format!("the value near line {} is not UTF-8 at its byte {}", self.line(), error.valid_up_to() + 1);
                 cell_fault(&self.path, self.row, &self.header[*at], problem, UTF8_HINT)
             })?;
             bytes += field.len();

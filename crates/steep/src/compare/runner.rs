@@ -1,0 +1,370 @@
+//! Runs the stages of the routes: each once, whatever the number of routes that share it.
+
+use super::data::Prepared;
+use super::matrix_store::{MatrixReport, stored_or};
+use super::settings::{CompareSettings, Route};
+use crate::data::{Task, k_folds};
+use crate::error::Result;
+use crate::features::embed::Embedder;
+use crate::features::matrix::{DenseMatrix, Features};
+use crate::features::scaling::{Scaler, Scaling};
+use crate::features::tfidf::{TfidfFeatures, TfidfOptions};
+use crate::learners::cross_validation::LogisticRegressionCv;
+use crate::learners::labels::SampleWeights;
+use crate::learners::linear_head::{HeadParts, LinearHead};
+use crate::learners::logistic_regression::{LogisticRegression, TrainingRows};
+use crate::learners::majority::{MajorityClassifier, MeanRegression};
+use crate::learners::ridge::RidgeRegression;
+use crate::progress::Context;
+use crate::report::StageSeconds;
+use crate::stages::{
+    AdaptInput, AdaptReport, AdaptSettings, FinetuneInput, FinetuneReport, FinetuneSettings, ModelFolder,
+    Predictor, adapt, finetune, stage_key,
+};
+use crate::text::Encodings;
+use crate::training::{LogEntry, TrainingSettings};
+use std::path::PathBuf;
+use std::time::Instant;
+use steep_encoder::{HeadKind, Model};
+
+/// Rows on which the penalty is chosen at most: more change the choice little and cost much.
+const MAX_SELECTION_ROWS: usize = 10_000;
+
+/// Penalties tried for ridge regression, as 1 / alpha.
+const RIDGE_C: f64 = 1.0;
+
+/// What one route predicted for the test rows, one way.
+#[derive(Debug, Clone)]
+pub(super) struct Prediction {
+    /// Probabilities of classes or labels, or the numbers: [test rows, outputs].
+    pub(super) values: DenseMatrix,
+    pub(super) c: Option<f64>,
+    pub(super) seconds: StageSeconds,
+}
+
+/// An encoder that some stages made.
+pub(super) struct MadeEncoder {
+    pub(super) folder: PathBuf,
+    /// Seconds of the stages that led to it.
+    pub(super) seconds: StageSeconds,
+    /// Stage name, seed and log of each training it went through.
+    pub(super) logs: Vec<(String, u64, Vec<LogEntry>)>,
+}
+
+pub(super) struct Runner<'a> {
+    pub(super) settings: &'a CompareSettings,
+    pub(super) model: &'a ModelFolder,
+    pub(super) prepared: &'a Prepared,
+    pub(super) general: Option<&'a Encodings>,
+    pub(super) ctx: &'a Context<'a>,
+}
+
+impl Runner<'_> {
+    fn stage_folder(&self, name: &str) -> PathBuf {
+        self.settings.output_dir.join("stages").join(name)
+    }
+
+    /// The encoder of a route. Adapting draws from the first seed, so that it runs once.
+    pub(super) fn encoder(&self, route: Route, seed: u64) -> Result<MadeEncoder> {
+        let base = MadeEncoder {
+            folder: self.model.path.clone(),
+            seconds: StageSeconds::default(),
+            logs: Vec::new(),
+        };
+        let first = self.settings.seeds[0];
+        match route {
+            Route::Majority | Route::Tfidf | Route::Frozen => Ok(base),
+            Route::Adapted => self.adapted(base, "adapted", first),
+            Route::Finetuned => self.finetuned(base, "finetuned", seed),
+            Route::AdaptedFinetuned => {
+                let adapted = self.adapted(base, "adapted", first)?;
+                self.finetuned(adapted, "adapted+finetuned", seed)
+            }
+            Route::FinetunedAdapted => {
+                let finetuned = self.finetuned(base, "finetuned", seed)?;
+                self.adapted(finetuned, "finetuned+adapted", seed)
+            }
+        }
+    }
+
+    fn adapted(&self, from: MadeEncoder, name: &str, seed: u64) -> Result<MadeEncoder> {
+        let unlabelled = self.prepared.unlabelled.as_ref().expect("adapting routes are planned with texts only");
+        let model = ModelFolder::open(&from.folder)?;
+        let settings = AdaptSettings {
+            masking: self.settings.masking,
+            training: TrainingSettings { seed, ..self.settings.adapt.clone() },
+            max_seq_length: self.prepared.max_seq_length,
+        };
+        let input = AdaptInput {
+            model: &model,
+            head_source: (from.folder != self.model.path).then_some(self.model.path.as_path()),
+            sequences: &unlabelled.corpus,
+            corpus_key: &unlabelled.key,
+            train_rows: unlabelled.train_rows.clone(),
+            held_out_rows: unlabelled.held_out_rows.clone(),
+            general: self.general,
+        };
+        let folder = self.stage_folder(&stage_name(name, seed, self.settings));
+        let report: AdaptReport = adapt(&input, &settings, &folder, self.ctx)?;
+        let mut made = MadeEncoder { folder, ..from };
+        made.seconds.adapt += report.seconds;
+        made.logs.push((name.to_owned(), seed, report.log_history));
+        Ok(made)
+    }
+
+    fn finetuned(&self, from: MadeEncoder, name: &str, seed: u64) -> Result<MadeEncoder> {
+        let labelled = &self.prepared.labelled;
+        let model = ModelFolder::open(&from.folder)?;
+        let settings = FinetuneSettings {
+            classification: self.settings.classification.clone(),
+            training: TrainingSettings { seed, ..self.settings.finetune.clone() },
+            max_seq_length: self.prepared.max_seq_length,
+        };
+        let input = FinetuneInput {
+            model: &model,
+            sequences: &labelled.encodings,
+            data_key: &labelled.key,
+            targets: &labelled.targets,
+            labels: labelled.names.clone(),
+            train_rows: labelled.split.train.clone(),
+            validation_rows: labelled.split.validation.clone(),
+        };
+        let folder = self.stage_folder(&stage_name(name, seed, self.settings));
+        let report: FinetuneReport = finetune(&input, &settings, &folder, self.ctx)?;
+        let mut made = MadeEncoder { folder, ..from };
+        made.seconds.finetune += report.seconds;
+        made.logs.push((name.to_owned(), seed, report.log_history));
+        Ok(made)
+    }
+
+    /// Predictions of the fine-tuned network's own head.
+    pub(super) fn own_head(&self, encoder: &MadeEncoder) -> Result<Prediction> {
+        let labelled = &self.prepared.labelled;
+        let model = ModelFolder::open(&encoder.folder)?;
+        let key = stage_key("own head", &[&model.digest, &labelled.key], &labelled.split.test);
+        let folder = self.companion(encoder, "own-head");
+        let (values, report) = stored_or(&folder, &key, || {
+            let started = Instant::now();
+            let predictor = Predictor::open(&encoder.folder)?;
+            self.ctx.progress.start("predicting", Some(labelled.split.test.len() as u64), "texts");
+            let values = predictor.predict(&labelled.encodings, &labelled.split.test, self.ctx)?;
+            self.ctx.progress.finish();
+            let seconds = started.elapsed().as_secs_f64();
+            Ok((values, MatrixReport { seconds, ..MatrixReport::default() }))
+        })?;
+        let seconds = StageSeconds { predict: report.seconds, ..encoder.seconds };
+        Ok(Prediction { values, c: None, seconds })
+    }
+
+    /// A folder beside the encoder's stage, or for the untouched encoder one of its own.
+    fn companion(&self, encoder: &MadeEncoder, suffix: &str) -> PathBuf {
+        let name = if encoder.folder == self.model.path {
+            "frozen".to_owned()
+        } else {
+            encoder.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        };
+        self.stage_folder(&format!("{name}.{suffix}"))
+    }
+
+    /// Embeddings of training and test rows, in this order.
+    fn embeddings(&self, encoder: &MadeEncoder) -> Result<(DenseMatrix, MatrixReport)> {
+        let labelled = &self.prepared.labelled;
+        let model = ModelFolder::open(&encoder.folder)?;
+        let settings = model.embed_settings();
+        let rows: Vec<u32> = labelled.split.train.iter().chain(&labelled.split.test).copied().collect();
+        let key = stage_key("embeddings", &[&model.digest, &labelled.key], &(&settings, &rows));
+        stored_or(&self.companion(encoder, "embeddings"), &key, || {
+            let started = Instant::now();
+            let (weights, _) = Model::load(&model.path, HeadKind::None, 0)?;
+            let dense = model.modules.as_ref().map_or(&[][..], |modules| &modules.dense);
+            let embedder = Embedder::new(&weights, dense, settings.clone())?;
+            self.ctx.progress.start("embedding", Some(rows.len() as u64), "texts");
+            let matrix = embedder.embed(&labelled.encodings, &rows, 0, self.ctx)?;
+            self.ctx.progress.finish();
+            Ok((matrix, MatrixReport { seconds: started.elapsed().as_secs_f64(), ..MatrixReport::default() }))
+        })
+    }
+
+    /// Predictions of the common classifier on the encoder's embeddings, and the fitted head.
+    pub(super) fn classifier(&self, encoder: &MadeEncoder) -> Result<Prediction> {
+        let model = ModelFolder::open(&encoder.folder)?;
+        let (matrix, embedded) = self.embeddings(encoder)?;
+        let key = self.fit_key("classifier", &model.digest);
+        let (values, report) = stored_or(&self.companion(encoder, "classifier"), &key, || {
+            let (train, test) = self.halves(&Features::Dense(matrix));
+            self.fit_and_predict(&train, &test, Scaling::Standard).map(|(values, report, _)| (values, report))
+        })?;
+        let seconds = StageSeconds {
+            extract: embedded.seconds,
+            fit: report.seconds,
+            predict: report.predict_seconds,
+            ..encoder.seconds
+        };
+        Ok(Prediction { values, c: report.c, seconds })
+    }
+
+    /// The head of the common classifier, for the winner's folder.
+    pub(super) fn classifier_head(&self, encoder: &MadeEncoder) -> Result<LinearHead> {
+        let (matrix, _) = self.embeddings(encoder)?;
+        let (train, test) = self.halves(&Features::Dense(matrix));
+        self.fit_and_predict(&train, &test, Scaling::Standard).map(|(_, _, head)| head)
+    }
+
+    /// Predictions from word and character n-grams.
+    pub(super) fn tfidf(&self) -> Result<Prediction> {
+        let labelled = &self.prepared.labelled;
+        let key = self.fit_key("tfidf", "");
+        let (values, report) = stored_or(&self.stage_folder("tfidf.classifier"), &key, || {
+            let started = Instant::now();
+            let pick = |rows: &[u32]| -> Vec<&str> {
+                rows.iter().map(|&row| labelled.rows.texts[row as usize].as_str()).collect()
+            };
+            let train = pick(&labelled.split.train);
+            let options = [TfidfOptions::words(), TfidfOptions::characters()];
+            let vectorizer = TfidfFeatures::fit(&train, &options, self.ctx)?;
+            let transform = |texts: &[&str]| vectorizer.transform(texts, self.ctx).map(Features::Sparse);
+            let (train, test) = (transform(&train)?, transform(&pick(&labelled.split.test))?);
+            let vectorising = started.elapsed().as_secs_f64();
+            let (values, mut report, _) = self.fit_and_predict(&train, &test, Scaling::None)?;
+            report.seconds += vectorising;
+            Ok((values, report))
+        })?;
+        let seconds = StageSeconds {
+            fit: report.seconds,
+            predict: report.predict_seconds,
+            ..StageSeconds::default()
+        };
+        Ok(Prediction { values, c: report.c, seconds })
+    }
+
+    /// What knows nothing of the texts.
+    pub(super) fn majority(&self) -> Result<Prediction> {
+        let labelled = &self.prepared.labelled;
+        let tests = labelled.split.test.len();
+        let values = match labelled.classes(&labelled.split.train)? {
+            Some(labels) => MajorityClassifier::fit(&labels)?.predict_proba(tests)?,
+            None => {
+                let mean = MeanRegression::fit(&labelled.numbers(&labelled.split.train))?.mean;
+                DenseMatrix::new(tests, 1, vec![mean as f32; tests])?
+            }
+        };
+        Ok(Prediction { values, c: None, seconds: StageSeconds::default() })
+    }
+
+    fn fit_key(&self, stage: &str, features: &str) -> String {
+        let labelled = &self.prepared.labelled;
+        let settings = (&labelled.split.train, &labelled.split.test, &self.settings.c_grid, self.settings.folds);
+        stage_key(stage, &[features, &labelled.key], &settings)
+    }
+
+    fn halves(&self, features: &Features) -> (Features, Features) {
+        let train = self.prepared.labelled.split.train.len() as u32;
+        let all = features.rows() as u32;
+        let rows = |range: std::ops::Range<u32>| features.select_rows(&range.collect::<Vec<_>>());
+        (rows(0..train), rows(train..all))
+    }
+
+    /// The learner that serves every encoder and the n-grams alike.
+    fn fit_and_predict(
+        &self,
+        train: &Features,
+        test: &Features,
+        scaling: Scaling,
+    ) -> Result<(DenseMatrix, MatrixReport, LinearHead)> {
+        let labelled = &self.prepared.labelled;
+        let started = Instant::now();
+        let (scaler, model, c) = match labelled.classes(&labelled.split.train)? {
+            Some(labels) => {
+                let cv = LogisticRegressionCv {
+                    c_grid: self.settings.c_grid.clone(),
+                    scaling,
+                    ..LogisticRegressionCv::default()
+                };
+                let c = self.choose_c(&cv, train, &labels)?;
+                let scaler = Scaler::fit(scaling, train)?;
+                let mut scaled = train.clone();
+                scaler.transform(&mut scaled)?;
+                self.ctx.progress.start("classifier", None, "");
+                let learner = LogisticRegression { c, ..cv.learner };
+                let rows =
+                    TrainingRows { features: &scaled, labels: &labels, sample_weights: SampleWeights::Equal };
+                let (model, _) = learner.fit(&rows, self.ctx)?;
+                self.ctx.progress.finish();
+                (scaler, model, c)
+            }
+            None => {
+                let scaler = Scaler::fit(scaling, train)?;
+                let mut scaled = train.clone();
+                scaler.transform(&mut scaled)?;
+                let values = labelled.numbers(&labelled.split.train);
+                let ridge = RidgeRegression { alpha: 1.0 / RIDGE_C };
+                (scaler, ridge.fit(&scaled, &values, self.ctx)?, RIDGE_C)
+            }
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        let classes = if labelled.task() == Task::Regression { Vec::new() } else { labelled.names.clone() };
+        let head = LinearHead::new(HeadParts { scaler, model, classes, feature_names: Vec::new(), c })?;
+        let started = Instant::now();
+        let values = match labelled.task() {
+            Task::Regression => {
+                let values = head.predict_values(test)?;
+                DenseMatrix::new(values.len(), 1, values)?
+            }
+            _ => head.predict_proba(test)?,
+        };
+        let predict_seconds = started.elapsed().as_secs_f64();
+        Ok((values, MatrixReport { seconds, predict_seconds, c: Some(c) }, head))
+    }
+
+    /// `C` by cross-validation on at most [`MAX_SELECTION_ROWS`] training rows, stratified; groups
+    /// stay together.
+    fn choose_c(
+        &self,
+        cv: &LogisticRegressionCv,
+        train: &Features,
+        labels: &crate::learners::labels::Labels,
+    ) -> Result<f64> {
+        let labelled = &self.prepared.labelled;
+        let rows = &labelled.split.train;
+        let seed = self.settings.seeds[0];
+        let mut chosen: Vec<u32> = (0..rows.len() as u32).collect();
+        if chosen.len() > MAX_SELECTION_ROWS {
+            crate::random::Stream::new(seed, &[SELECTION]).shuffle(&mut chosen);
+            chosen.truncate(MAX_SELECTION_ROWS);
+            chosen.sort_unstable();
+        }
+        let data_rows: Vec<u32> = chosen.iter().map(|&place| rows[place as usize]).collect();
+        let groups = labelled.rows.groups.as_ref().map(|groups| {
+            data_rows.iter().map(|&row| groups[row as usize].clone()).collect::<Vec<_>>()
+        });
+        let picked = pick_labels(&labelled.rows.labels, &data_rows);
+        let folds = k_folds(&picked, groups.as_deref(), self.settings.folds, seed)?;
+        let selection = cv.select(&train.select_rows(&chosen), &labels.select_rows(&chosen), &folds, self.ctx)?;
+        Ok(selection.c)
+    }
+}
+
+const SELECTION: u64 = 0x5345_4c43;
+
+fn pick_labels(labels: &crate::data::Labels, rows: &[u32]) -> crate::data::Labels {
+    use crate::data::Labels;
+    match labels {
+        Labels::Single { names, ids } => Labels::Single {
+            names: names.clone(),
+            ids: rows.iter().map(|&row| ids[row as usize]).collect(),
+        },
+        Labels::Multi { names, sets } => Labels::Multi {
+            names: names.clone(),
+            sets: rows.iter().map(|&row| sets[row as usize].clone()).collect(),
+        },
+        Labels::Numbers(values) => Labels::Numbers(rows.iter().map(|&row| values[row as usize]).collect()),
+    }
+}
+
+/// The name of a training stage's folder; the shared adaptation has no seed in it.
+fn stage_name(name: &str, seed: u64, settings: &CompareSettings) -> String {
+    if name == "adapted" && seed == settings.seeds[0] {
+        return name.to_owned();
+    }
+    format!("{name}-seed{seed}")
+}

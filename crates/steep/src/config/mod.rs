@@ -1,0 +1,45 @@
+//! What was asked, and what will be done?
+//!
+//! A *request* holds what a person wrote, in a TOML file or as flags: every key may be absent, an unknown one is an
+//! error with the nearest known name. Flags win over the file ([`Request::or`]), the file over the defaults. A
+//! request is then *resolved* against what is known of model and data ([`Facts`]) into the settings that the stages
+//! take: nothing is absent there, and every range was checked. Resolving fills the request's own keys in as well, so
+//! that the completed request, saved with the run as `resolved.toml`, repeats the run when it is given as the file.
+//!
+//! The doc comment of a key is its help on the command line and its entry in the reference: see [`Key`].
+
+#[macro_use]
+mod request;
+
+mod adapt;
+mod check;
+mod choices;
+mod classify;
+mod compare;
+mod compare_training;
+mod extract;
+mod file;
+mod finetune;
+mod general_text;
+mod ignored;
+mod inspect;
+mod nearest;
+mod predict;
+mod probe;
+mod training;
+mod values;
+
+pub use adapt::{AdaptRequest, AdaptSources};
+pub use classify::ClassifyRequest;
+pub use compare::{CompareFacts, CompareRequest};
+pub use extract::{ExtractRequest, ExtractSources};
+pub use file::{RESOLVED, read_request, to_toml, write_resolved};
+pub use finetune::{FinetuneRequest, FinetuneSources};
+pub use general_text::general_texts;
+pub use ignored::{Ignored, ignored};
+pub use inspect::InspectRequest;
+pub use predict::{PredictRequest, PredictSources};
+pub use probe::{Estimate, estimate_embedding, estimate_training};
+pub use request::{Key, Request};
+pub use training::Facts;
+pub use values::{Form, KeyValue, List};

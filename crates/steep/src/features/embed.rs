@@ -1,0 +1,194 @@
+//! Texts to vectors: the encoder's states, pooled.
+
+use crate::error::{Error, Result};
+use crate::features::matrix::DenseMatrix;
+use crate::progress::Context;
+use crate::training::{Sequences, micro_batches};
+use burn::Tensor;
+use serde::{Deserialize, Serialize};
+use steep_encoder::pooling::{PoolingMode, normalize, pool};
+use steep_encoder::sentence_transformer::Dense;
+use steep_encoder::{Model, PackedBatch, Pass, Value};
+
+/// How embeddings are made, with nothing left open.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EmbedSettings {
+    /// Concatenated in the order of [`PoolingMode::ALL`].
+    pub pooling: Vec<PoolingMode>,
+    /// Layers whose states are averaged: 0 is the embeddings' output, -1 the last layer.
+    pub layers: Vec<i64>,
+    /// Whether each vector is brought to length one.
+    pub normalize: bool,
+    /// Only so many leading dimensions are kept.
+    pub truncate_dim: Option<usize>,
+    /// Whether a prompt's tokens are pooled too.
+    pub include_prompt: bool,
+    /// Tokens computed at once; bounds the memory, changes no bit of the result.
+    pub max_tokens: usize,
+}
+
+impl EmbedSettings {
+    /// Enough to keep two cores busy, little enough for their caches.
+    pub const DEFAULT_MAX_TOKENS: usize = 4096;
+}
+
+/// A model with its way of making embeddings.
+pub struct Embedder<'a> {
+    model: &'a Model,
+    pass: Pass,
+    dense: &'a [Dense],
+    settings: EmbedSettings,
+    layers: Vec<usize>,
+}
+
+impl<'a> Embedder<'a> {
+    /// Checks the settings against the model.
+    pub fn new(model: &'a Model, dense: &'a [Dense], mut settings: EmbedSettings) -> Result<Self> {
+        let count = model.config.num_hidden_layers as i64 + 1;
+        let mut layers = Vec::new();
+        for &layer in &settings.layers {
+            let index = if layer < 0 { count + layer } else { layer };
+            if !(0..count).contains(&index) {
+                let range = format!("choose from {} to {}", -count, count - 1);
+                return Err(Error::config("layers", format!("there is no layer {layer}"), range));
+            }
+            layers.push(index as usize);
+        }
+        settings.pooling.sort();
+        settings.pooling.dedup();
+        if layers.is_empty() || settings.pooling.is_empty() {
+            return Err(Error::config("pooling", "nothing is chosen", "choose a layer and a pooling mode"));
+        }
+        let embedder = Self { model, pass: Pass::evaluate(&model.parameters), dense, settings, layers };
+        embedder.check_widths()?;
+        Ok(embedder)
+    }
+
+    fn check_widths(&self) -> Result<()> {
+        let mut width = self.pooled_width();
+        for dense in self.dense {
+            if dense.in_features != width {
+                return Err(Error::config(
+                    "pooling",
+                    format!("gives {width} dimensions, the model's dense layer takes {}", dense.in_features),
+                    "leave pooling to the model",
+                ));
+            }
+            width = dense.out_features;
+        }
+        match self.settings.truncate_dim {
+            Some(dim) if dim == 0 || dim > width => Err(Error::config(
+                "truncate_dim",
+                format!("{dim} is not possible"),
+                format!("choose from 1 to {width}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn pooled_width(&self) -> usize {
+        self.model.config.hidden_size * self.settings.pooling.len()
+    }
+
+    /// Dimensions of an embedding.
+    pub fn width(&self) -> usize {
+        let full = self.dense.last().map_or_else(|| self.pooled_width(), |dense| dense.out_features);
+        self.settings.truncate_dim.unwrap_or(full)
+    }
+
+    /// Embeds rows, in their order: [rows, width]. `prompt_tokens` is how many leading tokens of
+    /// every row are a prompt's.
+    pub fn embed(
+        &self,
+        sequences: &dyn Sequences,
+        rows: &[u32],
+        prompt_tokens: usize,
+        ctx: &Context,
+    ) -> Result<DenseMatrix> {
+        let width = self.width();
+        let mut values = vec![0.0; rows.len() * width];
+        let length = |row: u32| sequences.length(row as usize);
+        // Rows of like length keep the sizes of consecutive batches alike; longest first.
+        let mut order: Vec<u32> = (0..rows.len() as u32).collect();
+        order.sort_by_key(|&place| std::cmp::Reverse(length(rows[place as usize])));
+        for places in micro_batches(&order, self.settings.max_tokens, |place| length(rows[place as usize])) {
+            ctx.cancel.check()?;
+            let batch_rows: Vec<u32> = places.iter().map(|&place| rows[place as usize]).collect();
+            let vectors = self.vectors(&sequences.pack(&batch_rows), prompt_tokens);
+            for (vector, &place) in vectors.chunks_exact(width).zip(places) {
+                let start = place as usize * width;
+                values[start..start + width].copy_from_slice(vector);
+            }
+            ctx.progress.advance(places.len() as u64);
+        }
+        DenseMatrix::new(rows.len(), width, values)
+    }
+
+    /// States of every token of a batch, averaged over the chosen layers: [T, H].
+    pub fn token_states(&self, batch: &PackedBatch) -> Vec<f32> {
+        let last = self.model.config.num_hidden_layers;
+        let state = if self.layers == [last] {
+            self.model.last_hidden_state(&self.pass, batch)
+        } else {
+            let states = self.model.hidden_states(&self.pass, batch);
+            let mut chosen = self.layers.iter().map(|&layer| states[layer].clone());
+            let first = chosen.next().expect("at least one layer is chosen");
+            chosen.fold(first, |sum, state| sum + state) / self.layers.len() as f32
+        };
+        Value::Matrix(state).to_vec()
+    }
+
+    /// One vector a sequence, one after the other.
+    fn vectors(&self, batch: &PackedBatch, prompt_tokens: usize) -> Vec<f32> {
+        let hidden = self.model.config.hidden_size;
+        let states = self.token_states(batch);
+        let skip = if self.settings.include_prompt { 0 } else { prompt_tokens };
+        let mut pooled = vec![0.0; batch.len() * self.pooled_width()];
+        let parts = pooled.chunks_exact_mut(self.pooled_width());
+        for (span, out) in batch.offsets.windows(2).zip(parts) {
+            let states = &states[span[0] as usize * hidden..span[1] as usize * hidden];
+            for (&mode, out) in self.settings.pooling.iter().zip(out.chunks_exact_mut(hidden)) {
+                pool(mode, states, hidden, skip, out);
+            }
+        }
+        self.finish(pooled, batch.len())
+    }
+
+    /// Dense layers, truncation and unit length.
+    fn finish(&self, pooled: Vec<f32>, rows: usize) -> Vec<f32> {
+        let (mut values, mut width) = (pooled, self.pooled_width());
+        for dense in self.dense {
+            values = apply_dense(dense, values, rows);
+            width = dense.out_features;
+        }
+        let kept = self.width();
+        let mut vectors = Vec::with_capacity(rows * kept);
+        for vector in values.chunks_exact(width) {
+            vectors.extend_from_slice(&vector[..kept]);
+        }
+        if self.settings.normalize {
+            vectors.chunks_exact_mut(kept).for_each(normalize);
+        }
+        vectors
+    }
+}
+
+fn apply_dense(dense: &Dense, values: Vec<f32>, rows: usize) -> Vec<f32> {
+    let matrix = |values: Vec<f32>, shape: [usize; 2]| -> Tensor<2> {
+        match Value::new(values, &shape) {
+            Value::Matrix(tensor) => tensor,
+            Value::Vector(_) => unreachable!("two sizes make a matrix"),
+        }
+    };
+    let bias = match Value::new(dense.bias.clone(), &[dense.out_features]) {
+        Value::Vector(tensor) => tensor,
+        Value::Matrix(_) => unreachable!("one size makes a vector"),
+    };
+    let x = matrix(values, [rows, dense.in_features]);
+    let weight = matrix(dense.weight.clone(), [dense.out_features, dense.in_features]);
+    let y = match dense.activation {
+        Some(activation) => steep_encoder::ops::linear_activation(x, weight, bias, activation),
+        None => steep_encoder::ops::linear(x, weight, bias),
+    };
+    Value::Matrix(y).to_vec()
+}

@@ -1,0 +1,10 @@
+//! How do texts become columns of numbers that any learner takes?
+
+pub mod embed;
+pub mod matrix;
+pub(crate) mod product;
+pub mod scaling;
+mod terms;
+pub mod tfidf;
+
+pub use terms::{Analyzer, NgramRange};

@@ -1,0 +1,123 @@
+//! Training encoder and head on labels.
+
+use super::adapt::{remove_work, rows_digest, work_folder};
+use super::key::{StageAbout, finished, stage_key};
+use super::model_folder::ModelFolder;
+use crate::error::{Error, Result};
+use crate::objectives::{Classification, ClassificationSettings, Targets};
+use crate::progress::Context;
+use crate::storage::{ArtefactWriter, write_json};
+use crate::training::checkpoint::Checkpoints;
+use crate::training::{LogEntry, Sequences, TrainingSettings, train};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::time::Instant;
+use steep_encoder::{HeadKind, Model};
+
+/// How to fine-tune, with nothing left open.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FinetuneSettings {
+    /// Details of the loss.
+    pub classification: ClassificationSettings,
+    /// The training loop.
+    pub training: TrainingSettings,
+    /// Texts are cut to so many tokens.
+    pub max_seq_length: usize,
+}
+
+/// What to fine-tune on.
+pub struct FinetuneInput<'a> {
+    /// The encoder to start from.
+    pub model: &'a ModelFolder,
+    /// The tokenised texts.
+    pub sequences: &'a dyn Sequences,
+    /// Names the texts' and targets' content.
+    pub data_key: &'a str,
+    /// Targets of all rows.
+    pub targets: &'a Targets,
+    /// Names of the labels or outputs.
+    pub labels: Vec<String>,
+    /// Rows trained on.
+    pub train_rows: Vec<u32>,
+    /// Rows that choose the best checkpoint.
+    pub validation_rows: Vec<u32>,
+}
+
+/// What fine-tuning did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FinetuneReport {
+    /// Rows trained on.
+    pub rows: u64,
+    /// Tokens seen, over all epochs.
+    pub tokens: u64,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Seconds of this stage.
+    pub seconds: f64,
+    /// The best validation value.
+    pub best_metric: Option<f64>,
+    /// And its step.
+    pub best_global_step: Option<u64>,
+    /// The log.
+    pub log_history: Vec<LogEntry>,
+}
+
+/// Fine-tunes and writes the model folder `output`; returns the report of an earlier run if it is
+/// there.
+pub fn finetune(
+    input: &FinetuneInput,
+    settings: &FinetuneSettings,
+    output: &Path,
+    ctx: &Context,
+) -> Result<FinetuneReport> {
+    let rows = rows_digest(&[&input.train_rows, &input.validation_rows]);
+    let labels = input.labels.join("\u{1f}");
+    let key = stage_key("finetune", &[&input.model.digest, input.data_key, &rows, &labels], settings);
+    if let Some(report) = finished(output, &key)? {
+        return Ok(report);
+    }
+    if input.train_rows.is_empty() {
+        return Err(Error::config("train_file", "has no rows to train on", "give at least one labelled row"));
+    }
+    let started = Instant::now();
+    let mut model = load(input, settings)?;
+    let objective = Classification {
+        sequences: input.sequences,
+        targets: input.targets,
+        num_labels: input.labels.len(),
+        rows: input.train_rows.clone(),
+        validation_rows: input.validation_rows.clone(),
+        settings: settings.classification.clone(),
+        max_tokens: settings.training.max_tokens_per_micro_batch,
+    };
+    let work = work_folder(output);
+    let limit = settings.training.save_total_limit;
+    let checkpoints = Checkpoints::new(work.join("checkpoints"), key.clone(), limit);
+    let outcome = train(&mut model, &objective, &settings.training, Some(&checkpoints), ctx)?;
+    let report = FinetuneReport {
+        rows: input.train_rows.len() as u64,
+        tokens: outcome.state.num_input_tokens_seen,
+        steps: outcome.state.global_step,
+        seconds: started.elapsed().as_secs_f64(),
+        best_metric: outcome.state.best_metric,
+        best_global_step: outcome.state.best_global_step,
+        log_history: outcome.state.log_history,
+    };
+    let writer = ArtefactWriter::create(output)?;
+    input.model.save_with(&model, writer.path(), settings.max_seq_length)?;
+    write_json(&writer.path().join("trainer_log.json"), &report.log_history)?;
+    let settings = serde_json::to_value(settings).expect("resolved settings are plain data");
+    let value = serde_json::to_value(&report).expect("a report is plain data");
+    writer.commit(&StageAbout { stage: "finetune".into(), key, settings, report: value })?;
+    remove_work(&work)?;
+    Ok(report)
+}
+
+/// The encoder with a new head for these labels.
+fn load(input: &FinetuneInput, settings: &FinetuneSettings) -> Result<Model> {
+    let mut config = input.model.config.clone();
+    config.set_labels(input.labels.clone(), input.targets.problem_type());
+    let head = HeadKind::SequenceClassification { num_labels: input.labels.len() };
+    let (model, _) = Model::load_with(&input.model.path, config, head, settings.training.seed)?;
+    Ok(model)
+}

@@ -1,0 +1,15 @@
+//! What are the steps of the work, each usable alone?
+//!
+//! A stage is a function from inputs, named by content hash, and resolved settings to one artefact
+//! folder or file, written beside and renamed. A stage whose artefact is there already with the
+//! same key returns it, so a run that is started again goes on where it was.
+
+mod adapt;
+mod finetune;
+mod key;
+mod model_folder;
+
+pub use adapt::{AdaptInput, AdaptReport, AdaptSettings, adapt};
+pub use finetune::{FinetuneInput, FinetuneReport, FinetuneSettings, finetune};
+pub use key::{StageAbout, stage_key};
+pub use model_folder::ModelFolder;

@@ -1,0 +1,121 @@
+//! A model folder as the stages need it: configuration, tokenizer, and how it makes embeddings.
+
+use crate::error::{Error, Result};
+use crate::features::embed::EmbedSettings;
+use crate::storage::{Artefact, digest_file};
+use crate::text::{EncodeOptions, Tokenizer, Truncation};
+use std::path::{Path, PathBuf};
+use steep_encoder::pooling::PoolingMode;
+use steep_encoder::sentence_transformer::SentenceModules;
+use steep_encoder::{Config, Model};
+
+/// An opened model folder; the weights are loaded by the stage that knows the head.
+pub struct ModelFolder {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// `config.json`.
+    pub config: Config,
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+    /// sentence-transformers' modules, if the folder has them.
+    pub modules: Option<SentenceModules>,
+    /// Names the folder's content.
+    pub digest: String,
+}
+
+impl ModelFolder {
+    /// Opens a local folder and checks that its parts fit together.
+    pub fn open(path: &Path) -> Result<Self> {
+        let config = Config::load(path)?;
+        let tokenizer = Tokenizer::load(path)?;
+        if tokenizer.largest_id() as usize >= config.vocab_size {
+            return Err(Error::model(
+                path.display().to_string(),
+                format!(
+                    "the tokenizer has ids up to {}, the model has {} embeddings",
+                    tokenizer.largest_id(),
+                    config.vocab_size
+                ),
+                "take tokenizer and weights of the same model",
+            ));
+        }
+        let modules = SentenceModules::load(path)?;
+        let digest = content_digest(path)?;
+        Ok(Self { path: path.to_path_buf(), config, tokenizer, modules, digest })
+    }
+
+    /// The sequence length to work with: what was asked, if the model can, or what the folder says.
+    pub fn max_seq_length(&self, asked: Option<usize>) -> Result<usize> {
+        let largest = self.config.max_sequence_length();
+        let stated = self.tokenizer.max_seq_length().length.min(largest);
+        match asked {
+            None => Ok(stated),
+            Some(length) if (3..=largest).contains(&length) => Ok(length),
+            Some(length) => Err(Error::config(
+                "max_seq_length",
+                format!("{length} is not possible with this model"),
+                format!("choose a length from 3 to {largest}"),
+            )),
+        }
+    }
+
+    /// How texts become ids for this model.
+    pub fn encode_options(&self, max_seq_length: usize) -> EncodeOptions {
+        EncodeOptions { max_seq_length, prompt: None, truncation: Truncation::Head }
+    }
+
+    /// How the folder says embeddings are made; mean pooling where it says nothing.
+    pub fn embed_settings(&self) -> EmbedSettings {
+        let modules = self.modules.as_ref();
+        EmbedSettings {
+            pooling: modules.map_or_else(|| vec![PoolingMode::Mean], |modules| modules.pooling.clone()),
+            layers: vec![-1],
+            normalize: modules.is_some_and(|modules| modules.normalize),
+            truncate_dim: None,
+            include_prompt: modules.is_none_or(|modules| modules.include_prompt),
+            max_tokens: EmbedSettings::DEFAULT_MAX_TOKENS,
+        }
+    }
+
+    /// Writes a model with this folder's tokenizer and modules into an existing folder.
+    pub fn save_with(&self, model: &Model, folder: &Path, max_seq_length: usize) -> Result<()> {
+        model.save(folder)?;
+        self.tokenizer.save_to(folder)?;
+        let modules = self.modules.clone().unwrap_or_else(|| SentenceModules {
+            pooling: vec![PoolingMode::Mean],
+            include_prompt: true,
+            dense: Vec::new(),
+            normalize: false,
+            max_seq_length: None,
+            prompts: Vec::new(),
+            default_prompt_name: None,
+        });
+        let lower_case = false;
+        modules.save(folder, model.config.hidden_size, max_seq_length, lower_case)?;
+        Ok(())
+    }
+}
+
+/// Names the content of a folder: by its manifest's digests where steep wrote it, by hashing its
+/// configuration, weights and tokenizer otherwise.
+fn content_digest(path: &Path) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    if let Ok(Some(artefact)) = Artefact::open(path) {
+        let files = serde_json::to_string(&artefact.manifest().files).expect("file records are plain data");
+        return Ok(hasher.update(files.as_bytes()).finalize().to_hex().to_string());
+    }
+    let mut names: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(Error::io("read", path))? {
+        let file = entry.map_err(Error::io("read", path))?.path();
+        let extension = file.extension().and_then(|extension| extension.to_str());
+        if file.is_file() && matches!(extension, Some("json" | "safetensors" | "txt")) {
+            names.push(file);
+        }
+    }
+    names.sort();
+    for file in names {
+        hasher.update(file.file_name().unwrap_or_default().as_encoded_bytes());
+        hasher.update(digest_file(&file)?.as_bytes());
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
