@@ -49,18 +49,16 @@ impl PoolingMode {
 /// Pools the tokens of one sequence.
 ///
 /// # Shapes
-/// - `states`: [n, width]; the vector of no tokens is zero
+/// - `states`: [n, width]
 /// - `out`: [width]; overwritten
 ///
 /// `skip` leading tokens (a prompt's) are left out, as `include_prompt = false` asks; weighted
-/// positions still count from the sequence's start.
+/// positions still count from the sequence's start. The vector of no tokens is zero.
 pub fn pool(mode: PoolingMode, states: &[f32], width: usize, skip: usize, out: &mut [f32]) {
     assert_eq!(out.len(), width, "one value a dimension");
-    let rows = states.chunks_exact(width);
-    let length = rows.len();
-    let kept = || states.chunks_exact(width).enumerate().skip(skip.min(length.saturating_sub(1)));
+    let kept = || states.chunks_exact(width).enumerate().skip(skip);
     out.fill(0.0);
-    if length == 0 {
+    if kept().next().is_none() {
         return;
     }
     match mode {

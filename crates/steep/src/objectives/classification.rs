@@ -202,3 +202,75 @@ impl Objective for Classification<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use safetensors::SafeTensors;
+    use steep_encoder::Value;
+
+    struct NoSequences;
+
+    impl Sequences for NoSequences {
+        fn len(&self) -> usize {
+            0
+        }
+
+        fn length(&self, _: usize) -> usize {
+            0
+        }
+
+        fn append(&self, _: usize, _: &mut Vec<u32>) {}
+    }
+
+    fn words(name: &str) -> Vec<u32> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../goldens/losses/reference.safetensors");
+        let bytes = std::fs::read(path).expect("reference");
+        let tensors = SafeTensors::deserialize(&bytes).expect("reference");
+        let view = tensors.tensor(name).unwrap_or_else(|_| panic!("{name}"));
+        view.data().as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect()
+    }
+
+    fn floats(name: &str) -> Vec<f32> {
+        words(name).into_iter().map(f32::from_bits).collect()
+    }
+
+    /// Loss and gradient of logits of up to ±50 against torch's.
+    fn check(case: &str, targets: &Targets, smoothing: f64, class_weights: Vec<f32>) {
+        let objective = Classification {
+            sequences: &NoSequences,
+            targets,
+            num_labels: 5,
+            rows: Vec::new(),
+            validation_rows: Vec::new(),
+            settings: ClassificationSettings { label_smoothing_factor: smoothing, class_weights },
+            max_tokens: 1,
+        };
+        let Value::Matrix(logits) = Value::new(floats("logits"), &[8, 5]) else { unreachable!() };
+        let logits = Tensor::from_inner(logits).require_grad();
+        let (loss, weight) = objective.loss_of(logits.clone(), &(0..8).collect::<Vec<_>>());
+        let mean = f64::from(loss.clone().inner().into_scalar::<f32>()) / weight;
+        let expected = f64::from(floats(&format!("{case}.loss"))[0]);
+        assert!((mean - expected).abs() <= 1e-5 * expected.abs().max(1.0), "{case}: {mean}, {expected}");
+        let gradient = logits.grad_remove(&mut loss.backward()).expect("a gradient");
+        let gradient: Vec<f32> = gradient.into_data().iter::<f32>().collect();
+        for (found, expected) in gradient.iter().zip(floats(&format!("{case}.gradient"))) {
+            let found = f64::from(*found) / weight;
+            assert!((found - f64::from(expected)).abs() < 1e-6, "{case}: {found}, {expected}");
+        }
+    }
+
+    #[test]
+    fn losses_and_gradients_equal_torch() {
+        let classes = Targets::Classes(words("labels"));
+        let weights = vec![0.2, 1.0, 3.0, 0.5, 2.0];
+        check("cross_entropy.labels.plain", &classes, 0.0, vec![]);
+        check("cross_entropy.labels.label_smoothing_0.1", &classes, 0.1, vec![]);
+        check("cross_entropy.labels.class_weights", &classes, 0.0, weights.clone());
+        check("cross_entropy.labels.class_weights_and_label_smoothing_0.1", &classes, 0.1, weights);
+        let flags = Targets::Flags(floats("multi_hot"));
+        check("binary_cross_entropy.multi_hot.plain", &flags, 0.0, vec![]);
+        let numbers = Targets::Numbers(floats("regression_targets"));
+        check("mean_squared_error", &numbers, 0.0, vec![]);
+    }
+}

@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// Read after the file's own bytes. As a record of its own it shows that no quote is open at the end, of which
 /// the parser would say nothing; it is not UTF-8, so that no text can hold it.
 const END: &[u8] = b"\xff\xfeend\xfe\xff";
-const AFTER_FILE: &[u8] = b"\n\xff\xfeend\xfe\xff\n";
+const AFTER_FILE: &[u8] = b"\n\xff\xfeend\xfe\xff";
 
 const QUOTE_HINT: &str = "close every quoted field with \" and write a \" inside one as \"\"";
 

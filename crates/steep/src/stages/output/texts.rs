@@ -1,0 +1,82 @@
+//! The texts of rows, and their tokens.
+
+use super::rows::RowBuffer;
+use crate::data::{ReadOptions, default_text_column, open, text};
+use crate::error::{Error, Result};
+use crate::text::{EncodeOptions, Encodings, Tokenizer};
+use arrow::array::{Array, StringArray};
+
+/// Which columns hold the texts.
+#[derive(Debug, Clone)]
+pub(in crate::stages) struct TextColumns {
+    columns: Vec<String>,
+    delimiter: String,
+}
+
+impl TextColumns {
+    /// The named columns, checked, or the default text column of the source.
+    pub(in crate::stages) fn resolve(source: &str, named: &[String], delimiter: &str) -> Result<Self> {
+        let columns = if named.is_empty() { None } else { Some(named.to_vec()) };
+        let schema = open(source, &ReadOptions { columns, ..ReadOptions::default() })?.schema();
+        let columns = match (named, default_text_column(&schema)) {
+            ([], Some(default)) => vec![default.to_owned()],
+            ([], None) => {
+                return Err(Error::data(source, "there is no column for the texts", "name the text columns"));
+            }
+            (named, _) => named.to_vec(),
+        };
+        Ok(Self { columns, delimiter: delimiter.to_owned() })
+    }
+
+    /// Their names.
+    pub(in crate::stages) fn names(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// What names the choice in a key.
+    pub(in crate::stages) fn key(&self) -> String {
+        serde_json::json!([self.columns, self.delimiter]).to_string()
+    }
+
+    /// The text of each row, its columns joined and null ones left out; and how many are null or blank.
+    pub(in crate::stages) fn of(&self, rows: &RowBuffer) -> Result<(Vec<String>, u64)> {
+        let (mut texts, mut empty) = (Vec::with_capacity(rows.rows), 0);
+        for chunk in &rows.chunks {
+            let arrays: Vec<StringArray> =
+                self.columns.iter().map(|column| text(chunk, column)).collect::<Result<_>>()?;
+            for row in 0..chunk.batch.num_rows() {
+                let present = arrays.iter().filter(|array| array.is_valid(row));
+                let parts: Vec<&str> = present.map(|array| array.value(row)).collect();
+                empty += u64::from(parts.iter().all(|part| part.trim().is_empty()));
+                texts.push(parts.join(&self.delimiter));
+            }
+        }
+        Ok((texts, empty))
+    }
+}
+
+/// Tokens of texts, at least one each: an encoder has nothing to say about a sequence without tokens.
+pub(in crate::stages) fn encode(
+    tokenizer: &Tokenizer,
+    texts: &[String],
+    options: &EncodeOptions,
+    rows: &RowBuffer,
+) -> Result<Encodings> {
+    let encodings = tokenizer.encode(texts, options)?;
+    let Some(mut at) = encodings.offsets.windows(2).position(|pair| pair[0] == pair[1]) else {
+        return Ok(encodings);
+    };
+    for chunk in &rows.chunks {
+        if at < chunk.batch.num_rows() {
+            return Err(Error::Data {
+                file: chunk.file.to_path_buf(),
+                row: Some(chunk.first_row + at as u64),
+                column: None,
+                problem: "the text has no tokens, and this tokenizer adds none of its own".into(),
+                hint: "leave out rows without text".into(),
+            });
+        }
+        at -= chunk.batch.num_rows();
+    }
+    Err(Error::config("texts", "there are more texts than rows", "give one text for each row"))
+}
