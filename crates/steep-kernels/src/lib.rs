@@ -32,6 +32,7 @@ pub mod loss;
 pub mod matrix;
 pub mod norm;
 pub mod optimizer;
+pub mod small_product;
 
 mod disjoint;
 mod dispatch;

@@ -30,8 +30,23 @@ use steep_encoder::{HeadKind, Model};
 /// Rows on which the penalty is chosen at most: more change the choice little and cost much.
 const MAX_SELECTION_ROWS: usize = 10_000;
 
-/// Penalties tried for ridge regression, as 1 / alpha.
+/// Inverse penalty of ridge regression, as 1 / alpha.
 const RIDGE_C: f64 = 1.0;
+
+/// Candidates for n-grams, whose unit-length rows need weak penalties, and the effort of choosing: a sparse fit
+/// over many classes is slow, and the choice is coarse.
+const TFIDF_C_GRID: [f64; 3] = [1.0, 10.0, 100.0];
+const TFIDF_FOLDS: u32 = 3;
+const TFIDF_SELECTION_ROWS: usize = 5_000;
+const TFIDF_TOLERANCE: f64 = 1e-3;
+
+/// How the penalty of the common learner is chosen.
+struct Choice {
+    cv: LogisticRegressionCv,
+    folds: u32,
+    /// Rows looked at.
+    rows: usize,
+}
 
 /// What one route predicted for the test rows, one way.
 #[derive(Debug, Clone)]
@@ -192,7 +207,7 @@ impl Runner<'_> {
         let key = self.fit_key("classifier", &model.digest);
         let (values, report) = stored_or(&self.companion(encoder, "classifier"), &key, || {
             let (train, test) = self.halves(&Features::Dense(matrix));
-            self.fit_and_predict(&train, &test, Scaling::Standard).map(|(values, report, _)| (values, report))
+            self.fit_and_predict(&train, &test, self.dense_choice()).map(|(values, report, _)| (values, report))
         })?;
         let seconds = StageSeconds {
             extract: embedded.seconds,
@@ -207,7 +222,7 @@ impl Runner<'_> {
     pub(super) fn classifier_head(&self, encoder: &MadeEncoder) -> Result<LinearHead> {
         let (matrix, _) = self.embeddings(encoder)?;
         let (train, test) = self.halves(&Features::Dense(matrix));
-        self.fit_and_predict(&train, &test, Scaling::Standard).map(|(_, _, head)| head)
+        self.fit_and_predict(&train, &test, self.dense_choice()).map(|(_, _, head)| head)
     }
 
     /// Predictions from word and character n-grams.
@@ -225,7 +240,7 @@ impl Runner<'_> {
             let transform = |texts: &[&str]| vectorizer.transform(texts, self.ctx).map(Features::Sparse);
             let (train, test) = (transform(&train)?, transform(&pick(&labelled.split.test))?);
             let vectorising = started.elapsed().as_secs_f64();
-            let (values, mut report, _) = self.fit_and_predict(&train, &test, Scaling::None)?;
+            let (values, mut report, _) = self.fit_and_predict(&train, &test, sparse_choice())?;
             report.seconds += vectorising;
             Ok((values, report))
         })?;
@@ -269,23 +284,19 @@ impl Runner<'_> {
         &self,
         train: &Features,
         test: &Features,
-        scaling: Scaling,
+        choice: Choice,
     ) -> Result<(DenseMatrix, MatrixReport, LinearHead)> {
+        let scaling = choice.cv.scaling;
         let labelled = &self.prepared.labelled;
         let started = Instant::now();
         let (scaler, model, c) = match labelled.classes(&labelled.split.train)? {
             Some(labels) => {
-                let cv = LogisticRegressionCv {
-                    c_grid: self.settings.c_grid.clone(),
-                    scaling,
-                    ..LogisticRegressionCv::default()
-                };
-                let c = self.choose_c(&cv, train, &labels)?;
+                let c = self.choose_c(&choice, train, &labels)?;
                 let scaler = Scaler::fit(scaling, train)?;
                 let mut scaled = train.clone();
                 scaler.transform(&mut scaled)?;
                 self.ctx.progress.start("classifier", None, "");
-                let learner = LogisticRegression { c, ..cv.learner };
+                let learner = LogisticRegression { c, ..choice.cv.learner };
                 let rows =
                     TrainingRows { features: &scaled, labels: &labels, sample_weights: SampleWeights::Equal };
                 let (model, _) = learner.fit(&rows, self.ctx)?;
@@ -316,11 +327,15 @@ impl Runner<'_> {
         Ok((values, MatrixReport { seconds, predict_seconds, c: Some(c) }, head))
     }
 
-    /// `C` by cross-validation on at most [`MAX_SELECTION_ROWS`] training rows, stratified; groups
-    /// stay together.
+    fn dense_choice(&self) -> Choice {
+        let cv = LogisticRegressionCv { c_grid: self.settings.c_grid.clone(), ..LogisticRegressionCv::default() };
+        Choice { cv, folds: self.settings.folds, rows: MAX_SELECTION_ROWS }
+    }
+
+    /// `C` by cross-validation on some of the training rows, stratified; groups stay together.
     fn choose_c(
         &self,
-        cv: &LogisticRegressionCv,
+        choice: &Choice,
         train: &Features,
         labels: &crate::learners::labels::Labels,
     ) -> Result<f64> {
@@ -328,9 +343,9 @@ impl Runner<'_> {
         let rows = &labelled.split.train;
         let seed = self.settings.seeds[0];
         let mut chosen: Vec<u32> = (0..rows.len() as u32).collect();
-        if chosen.len() > MAX_SELECTION_ROWS {
+        if chosen.len() > choice.rows {
             crate::random::Stream::new(seed, &[SELECTION]).shuffle(&mut chosen);
-            chosen.truncate(MAX_SELECTION_ROWS);
+            chosen.truncate(choice.rows);
             chosen.sort_unstable();
         }
         let data_rows: Vec<u32> = chosen.iter().map(|&place| rows[place as usize]).collect();
@@ -338,13 +353,25 @@ impl Runner<'_> {
             data_rows.iter().map(|&row| groups[row as usize].clone()).collect::<Vec<_>>()
         });
         let picked = pick_labels(&labelled.rows.labels, &data_rows);
-        let folds = k_folds(&picked, groups.as_deref(), self.settings.folds, seed)?;
-        let selection = cv.select(&train.select_rows(&chosen), &labels.select_rows(&chosen), &folds, self.ctx)?;
+        let folds = k_folds(&picked, groups.as_deref(), choice.folds, seed)?;
+        let (train, labels) = (train.select_rows(&chosen), labels.select_rows(&chosen));
+        let selection = choice.cv.select(&train, &labels, &folds, self.ctx)?;
         Ok(selection.c)
     }
 }
 
 const SELECTION: u64 = 0x5345_4c43;
+
+fn sparse_choice() -> Choice {
+    let learner = LogisticRegression { tolerance: TFIDF_TOLERANCE, ..LogisticRegression::default() };
+    let cv = LogisticRegressionCv {
+        c_grid: TFIDF_C_GRID.to_vec(),
+        scaling: Scaling::None,
+        learner,
+        ..LogisticRegressionCv::default()
+    };
+    Choice { cv, folds: TFIDF_FOLDS, rows: TFIDF_SELECTION_ROWS }
+}
 
 fn pick_labels(labels: &crate::data::Labels, rows: &[u32]) -> crate::data::Labels {
     use crate::data::Labels;

@@ -40,8 +40,8 @@ pub(super) fn at_least_one(key: &str, value: u64) -> Result<u64> {
 }
 
 /// The value of this name in a table of names.
-pub(super) fn one_of<T: Copy>(key: &str, name: &str, known: &[(&str, T)]) -> Result<T> {
-    let found = known.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+pub(super) fn one_of<T: Clone>(key: &str, name: &str, known: &[(&str, T)]) -> Result<T> {
+    let found = known.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
     found.ok_or_else(|| {
         let names = known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         let near = super::nearest::nearest(name, known.iter().map(|(name, _)| *name));

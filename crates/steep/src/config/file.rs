@@ -30,7 +30,8 @@ pub fn read_request<R: Request>(path: &Path) -> Result<(R, Vec<String>)> {
             None => {}
         }
     }
-    table.get_mut().retain(|name, _| ignored(name).is_none());
+    let keys = std::mem::take(table.get_mut()).into_iter();
+    *table.get_mut() = keys.filter(|(name, _)| ignored(name.get_ref()).is_none()).collect();
     let request = R::deserialize(Deserializer::from(table));
     let request = request.map_err(|error| source.fault(&error, "see the command's --help for what the key takes"))?;
     Ok((request, notes))

@@ -2,6 +2,7 @@
 
 use super::check::{at_least_one, fill, one_of, positive, within};
 use crate::error::{Error, Result};
+use crate::stages::ModelFolder;
 use crate::training::{LrSchedulerType, TrainingSettings};
 use steep_encoder::AdamWSettings;
 
@@ -14,14 +15,27 @@ pub struct Facts {
     pub hidden_size: usize,
     /// Layers of the encoder.
     pub num_hidden_layers: usize,
-    /// The sequence length that the model folder states.
+    /// Texts are cut to so many tokens.
     pub max_seq_length: usize,
+}
+
+impl Facts {
+    /// The facts of a model, the sequence length asked for, and a number of rows.
+    ///
+    /// # Errors
+    /// A sequence length that the model does not allow.
+    pub fn of(model: &ModelFolder, max_seq_length: Option<u64>, rows: u64) -> Result<Self> {
+        Ok(Self {
+            rows,
+            hidden_size: model.config.hidden_size,
+            num_hidden_layers: model.config.num_hidden_layers,
+            max_seq_length: model.max_seq_length(max_seq_length.map(|length| length as usize))?,
+        })
+    }
 }
 
 /// The training keys of a request, wherever they lie in it.
 pub(super) struct TrainingKeys<'a> {
-    /// Names the keys in messages: `adapt_` in a comparison.
-    pub(super) prefix: &'static str,
     pub(super) num_train_epochs: &'a mut Option<f64>,
     pub(super) max_steps: &'a mut Option<i64>,
     pub(super) batch_size: &'a mut Option<u64>,
@@ -108,12 +122,12 @@ impl TrainingKeys<'_> {
         let train_batch_size = self.train_batch_size(defaults)?;
         let steps_per_epoch = facts.rows.div_ceil(train_batch_size as u64).max(1);
         let num_train_epochs = fill(self.num_train_epochs, || (defaults.num_train_epochs)(steps_per_epoch, facts));
-        positive(&self.key("num_train_epochs"), num_train_epochs)?;
+        positive("num_train_epochs", num_train_epochs)?;
         let max_steps = self.max_steps()?;
         let total_steps =
             max_steps.unwrap_or((num_train_epochs * steps_per_epoch as f64).ceil().min(1e15) as u64).max(1);
         let learning_rate = fill(self.learning_rate, || (defaults.learning_rate)(train_batch_size, facts));
-        positive(&self.key("learning_rate"), within(&self.key("learning_rate"), learning_rate, 0.0..=1.0)?)?;
+        positive("learning_rate", within("learning_rate", learning_rate, 0.0..=1.0)?)?;
         let scheduler = fill(self.lr_scheduler_type, || "linear".to_owned());
         let logging = fill(self.logging_steps, || (total_steps / 100).clamp(1, 500));
         Ok(TrainingSettings {
@@ -122,7 +136,7 @@ impl TrainingKeys<'_> {
             train_batch_size,
             max_tokens_per_micro_batch: self.micro_batch()?,
             learning_rate,
-            lr_scheduler_type: one_of(&self.key("lr_scheduler_type"), &scheduler, &LrSchedulerType::ALL)?,
+            lr_scheduler_type: one_of("lr_scheduler_type", &scheduler, &LrSchedulerType::ALL)?,
             warmup_ratio: self.warmup(defaults.warmup_ratio, total_steps)?,
             adamw: self.adamw(defaults)?,
             seed: fill(self.seed, || 42),
@@ -134,16 +148,11 @@ impl TrainingKeys<'_> {
         })
     }
 
-    fn key(&self, name: &str) -> String {
-        format!("{}{name}", self.prefix)
-    }
-
     fn train_batch_size(&mut self, defaults: &TrainingDefaults) -> Result<usize> {
         let accumulation = fill(self.gradient_accumulation_steps, || 1);
-        let batch = fill(self.batch_size, || (defaults.batch_size / accumulation.max(1)).max(1));
+        let batch = fill(self.batch_size, || defaults.batch_size);
         within("gradient_accumulation_steps", accumulation, 1..=65_536)?;
-        let key = if self.prefix.is_empty() { "per_device_train_batch_size".into() } else { self.key("batch_size") };
-        Ok((within(&key, batch, 1..=65_536)? * accumulation) as usize)
+        Ok((within("per_device_train_batch_size", batch, 1..=65_536)? * accumulation) as usize)
     }
 
     fn micro_batch(&mut self) -> Result<usize> {
@@ -158,7 +167,7 @@ impl TrainingKeys<'_> {
             Some(steps) if steps > 0 => Ok(Some(steps as u64)),
             Some(steps) => {
                 let problem = format!("{steps} is not possible");
-                Err(Error::config(self.key("max_steps"), problem, "give 1 or more, or -1 for no limit"))
+                Err(Error::config("max_steps", problem, "give 1 or more, or -1 for no limit"))
             }
         }
     }
@@ -166,7 +175,7 @@ impl TrainingKeys<'_> {
     /// Steps win over the ratio; less than one step is a share, as in transformers 5.
     fn warmup(&mut self, default: f64, total_steps: u64) -> Result<f64> {
         let Some(steps) = *self.warmup_steps else {
-            return within(&self.key("warmup_ratio"), fill(self.warmup_ratio, || default), 0.0..=1.0);
+            return within("warmup_ratio", fill(self.warmup_ratio, || default), 0.0..=1.0);
         };
         within("warmup_steps", steps, 0.0..=total_steps as f64)?;
         if steps < 1.0 {
@@ -266,7 +275,6 @@ macro_rules! request_with_training {
             /// Its training keys.
             fn training_keys(&mut self) -> $crate::config::training::TrainingKeys<'_> {
                 $crate::config::training::TrainingKeys {
-                    prefix: "",
                     num_train_epochs: &mut self.num_train_epochs,
                     max_steps: &mut self.max_steps,
                     batch_size: &mut self.per_device_train_batch_size,

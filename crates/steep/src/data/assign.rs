@@ -32,7 +32,9 @@ pub(super) fn units(rows: &[u32], strata: &[u32], groups: Option<&[String]>) -> 
 
 fn count(rows: &[u32], strata: &[u32]) -> Vec<(u32, u32)> {
     let mut counts = BTreeMap::new();
-    rows.iter().for_each(|row| *counts.entry(strata[*row as usize]).or_insert(0) += 1);
+    for row in rows {
+        *counts.entry(strata[*row as usize]).or_insert(0) += 1;
+    }
     counts.into_iter().collect()
 }
 
@@ -55,15 +57,25 @@ pub(super) fn largest_remainder(sizes: &[usize], total: usize, most: &[usize]) -
     let left = total - seats.iter().sum::<usize>();
     let open = |class: &&usize| share(sizes[**class]) % all as u128 > 0 && seats[**class] < most[**class];
     let winners: Vec<usize> = order.iter().filter(open).take(left).copied().collect();
-    winners.into_iter().for_each(|class| seats[class] += 1);
+    for class in winners {
+        seats[class] += 1;
+    }
     seats.iter().zip(most).map(|(seats, most)| *seats.min(most)).collect()
 }
 
 /// Deals rows to parts by class: each part after the first gets its fraction of every class by largest
 /// remainders, the first gets the rest and at least one row of every class. Gives the part of each row.
-pub(super) fn by_class(rows: &[u32], strata: &[u32], classes: usize, fractions: &[f64], seed: u64) -> Vec<u32> {
+pub(super) fn by_class(
+    rows: &[u32],
+    strata: &[u32],
+    classes: usize,
+    fractions: &[f64],
+    seed: u64,
+) -> Vec<u32> {
     let mut members = vec![Vec::new(); classes];
-    rows.iter().for_each(|row| members[strata[*row as usize] as usize].push(*row));
+    for row in rows {
+        members[strata[*row as usize] as usize].push(*row);
+    }
     let sizes: Vec<usize> = members.iter().map(Vec::len).collect();
     let mut free: Vec<usize> = sizes.iter().map(|size| size.saturating_sub(1)).collect();
     let mut seats = vec![Vec::new(); classes];
@@ -78,7 +90,7 @@ pub(super) fn by_class(rows: &[u32], strata: &[u32], classes: usize, fractions: 
     for (class, members) in members.into_iter().enumerate() {
         let mut order = shuffled(members, seed, Stream::Split).into_iter();
         for (part, taken) in seats[class].iter().enumerate() {
-            order.by_ref().take(*taken).for_each(|row| _ = part_of.insert(row, part as u32 + 1));
+            part_of.extend(order.by_ref().take(*taken).map(|row| (row, part as u32 + 1)));
         }
     }
     rows.iter().map(|row| part_of.get(row).copied().unwrap_or(0)).collect()
@@ -89,12 +101,22 @@ pub(super) fn by_class(rows: &[u32], strata: &[u32], classes: usize, fractions: 
 /// Large units come first, in random order among equals. Each goes where it least raises the sum, over parts, of
 /// (count − target)² / target for the class counts and for the size (the idea of scikit-learn's
 /// `StratifiedGroupKFold`, for parts of unequal sizes).
-pub(super) fn by_group(units: &[Unit], classes: usize, fractions: &[f64], seed: u64, stream: Stream) -> Vec<u32> {
+pub(super) fn by_group(
+    units: &[Unit],
+    classes: usize,
+    fractions: &[f64],
+    seed: u64,
+    stream: Stream,
+) -> Vec<u32> {
     let mut totals = vec![0_f64; classes];
-    units.iter().flat_map(|unit| &unit.counts).for_each(|(class, count)| totals[*class as usize] += f64::from(*count));
+    for (class, count) in units.iter().flat_map(|unit| &unit.counts) {
+        totals[*class as usize] += f64::from(*count);
+    }
     let mut parts: Vec<Filling> = fractions.iter().map(|fraction| Filling::new(*fraction, &totals)).collect();
     let mut order: Vec<usize> = (0..units.len()).collect();
-    order.sort_by_cached_key(|at| (std::cmp::Reverse(units[*at].rows.len()), draw(seed, stream, *at as u64), *at));
+    order.sort_by_cached_key(|at| {
+        (std::cmp::Reverse(units[*at].rows.len()), draw(seed, stream, *at as u64), *at)
+    });
     let mut part_of = vec![0; units.len()];
     for at in order {
         let scored = parts.iter().enumerate().filter(|(_, part)| part.target > 0.0);
@@ -135,7 +157,9 @@ impl Filling {
     }
 
     fn add(&mut self, unit: &Unit) {
-        unit.counts.iter().for_each(|(class, count)| self.counts[*class as usize] += f64::from(*count));
+        for (class, count) in &unit.counts {
+            self.counts[*class as usize] += f64::from(*count);
+        }
         self.size += unit.rows.len() as f64;
     }
 }
@@ -143,7 +167,8 @@ impl Filling {
 /// Deals units to parts by time: the earliest to the first part, the latest to the last. A unit stands at the
 /// time of its latest row; equal times are in the order of rows. Gives the part of each unit.
 pub(super) fn by_time(units: &[Unit], times: &[f64], fractions: &[f64]) -> Vec<u32> {
-    let latest = |unit: &Unit| unit.rows.iter().map(|row| times[*row as usize]).fold(f64::NEG_INFINITY, f64::max);
+    let latest =
+        |unit: &Unit| unit.rows.iter().map(|row| times[*row as usize]).fold(f64::NEG_INFINITY, f64::max);
     let mut order: Vec<usize> = (0..units.len()).collect();
     order.sort_by(|a, b| latest(&units[*a]).total_cmp(&latest(&units[*b])).then(a.cmp(b)));
     let all: usize = units.iter().map(|unit| unit.rows.len()).sum();

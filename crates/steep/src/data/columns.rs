@@ -33,8 +33,12 @@ pub fn text(chunk: &Chunk, name: &str) -> Result<StringArray> {
     let array = plain(chunk, name)?;
     match array.data_type() {
         DataType::Utf8 => Ok(array.as_string::<i32>().clone()),
-        DataType::Float32 => Ok(array.as_primitive::<Float32Type>().iter().map(|v| v.map(|v| v.to_string())).collect()),
-        DataType::Float64 => Ok(array.as_primitive::<Float64Type>().iter().map(|v| v.map(|v| v.to_string())).collect()),
+        DataType::Float32 => {
+            Ok(array.as_primitive::<Float32Type>().iter().map(|v| v.map(|v| v.to_string())).collect())
+        }
+        DataType::Float64 => {
+            Ok(array.as_primitive::<Float64Type>().iter().map(|v| v.map(|v| v.to_string())).collect())
+        }
         DataType::Float16 => {
             let wide = cast(chunk, name, &array, &DataType::Float32)?;
             Ok(wide.as_primitive::<Float32Type>().iter().map(|v| v.map(|v| v.to_string())).collect())
@@ -54,7 +58,12 @@ pub fn numbers(chunk: &Chunk, name: &str) -> Result<Float64Array> {
         DataType::Utf8 => return parsed(chunk, name, array.as_string(), number),
         kind if kind.is_temporal() || matches!(kind, DataType::Binary | DataType::LargeBinary) => {
             let hint = "use it as a category or as the time column, or write it as numbers";
-            return Err(column_fault(&chunk.file, name, format!("values of type {kind} are not numbers"), hint));
+            return Err(column_fault(
+                &chunk.file,
+                name,
+                format!("values of type {kind} are not numbers"),
+                hint,
+            ));
         }
         _ => cast(chunk, name, &array, &DataType::Float64)?.as_primitive().clone(),
     };
@@ -192,7 +201,10 @@ pub(super) mod tests {
         assert_eq!(read.iter().collect::<Vec<_>>(), [Some(1.5), None, Some(-2000.0)]);
         for wrong in ["nan", "1,234", "inf", "x"] {
             let error = numbers(&chunk(StringArray::from(vec!["1", wrong])), "c").unwrap_err();
-            assert_eq!(error.to_string(), format!("a.csv, row 12, column 'c': the value '{wrong}' is not a number"));
+            assert_eq!(
+                error.to_string(),
+                format!("a.csv, row 12, column 'c': the value '{wrong}' is not a number")
+            );
             assert!(error.hint().is_some());
         }
         let read = numbers(&chunk(Float64Array::from(vec![Some(f64::NAN), Some(2.0)])), "c").unwrap();
@@ -208,7 +220,12 @@ pub(super) mod tests {
         assert_eq!(read.iter().collect::<Vec<_>>(), [Some(true), Some(false), None]);
         let read = booleans(&chunk(Float64Array::from(vec![1.0, 0.0])), "c").unwrap();
         assert_eq!(read.iter().collect::<Vec<_>>(), [Some(true), Some(false)]);
-        assert!(booleans(&chunk(StringArray::from(vec!["maybe"])), "c").unwrap_err().to_string().contains("row 11"));
+        assert!(
+            booleans(&chunk(StringArray::from(vec!["maybe"])), "c")
+                .unwrap_err()
+                .to_string()
+                .contains("row 11")
+        );
     }
 
     #[test]
@@ -221,13 +238,19 @@ pub(super) mod tests {
     #[test]
     fn the_text_column_is_found() {
         let schema = |fields: &[(&str, DataType)]| {
-            Schema::new(fields.iter().map(|(name, kind)| Field::new(*name, kind.clone(), true)).collect::<Vec<_>>())
+            Schema::new(
+                fields.iter().map(|(name, kind)| Field::new(*name, kind.clone(), true)).collect::<Vec<_>>(),
+            )
         };
         let (string, number) = (DataType::Utf8, DataType::Float64);
-        let of = |fields: &[(&str, DataType)]| default_text_column(&schema(fields)).map(str::to_owned).unwrap();
+        let of =
+            |fields: &[(&str, DataType)]| default_text_column(&schema(fields)).map(str::to_owned).unwrap();
         assert_eq!(of(&[("label", string.clone()), ("text", string.clone())]), "text");
         assert_eq!(of(&[("price", number.clone()), ("review", string.clone())]), "review");
-        assert_eq!(of(&[("Unnamed: 0", string.clone()), ("review", string.clone()), ("b", string)]), "review");
+        assert_eq!(
+            of(&[("Unnamed: 0", string.clone()), ("review", string.clone()), ("b", string)]),
+            "review"
+        );
         assert_eq!(of(&[("a", number.clone()), ("b", number)]), "a");
     }
 }

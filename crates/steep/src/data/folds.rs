@@ -15,14 +15,22 @@ use crate::error::{Error, Result};
 pub fn k_folds(labels: &Labels, groups: Option<&[String]>, folds: u32, seed: u64) -> Result<Vec<u32>> {
     let rows: Vec<u32> = (0..labels.len() as u32).collect();
     if groups.is_some_and(|groups| groups.len() != rows.len()) {
-        return Err(Error::config("group_column", "there is not one group for each row", "give every row a group"));
+        return Err(Error::config(
+            "group_column",
+            "there is not one group for each row",
+            "give every row a group",
+        ));
     }
     let (strata, classes) = labels.strata();
     let units = units(&rows, &strata, groups);
     if folds < 2 || units.len() < folds as usize {
         let what = if groups.is_some() { "groups" } else { "rows" };
         let problem = format!("{} {what} cannot be dealt to {folds} folds", units.len());
-        return Err(Error::config("folds", problem, format!("give 2 folds or more, and not more than there are {what}")));
+        return Err(Error::config(
+            "folds",
+            problem,
+            format!("give 2 folds or more, and not more than there are {what}"),
+        ));
     }
     if groups.is_none() {
         return Ok(dealt(&rows, &strata, folds, seed));
@@ -31,7 +39,9 @@ pub fn k_folds(labels: &Labels, groups: Option<&[String]>, folds: u32, seed: u64
     let parts = by_group(&units, classes, &fractions, seed, Stream::Folds);
     let mut fold_of = vec![0; rows.len()];
     for (unit, part) in units.iter().zip(parts) {
-        unit.rows.iter().for_each(|row| fold_of[*row as usize] = part);
+        for row in &unit.rows {
+            fold_of[*row as usize] = part;
+        }
     }
     Ok(fold_of)
 }
@@ -66,7 +76,9 @@ pub enum LabelBudget {
 pub fn label_budget(labels: &Labels, train: &[u32], budget: LabelBudget, seed: u64) -> Result<Vec<u32>> {
     let total = match budget {
         LabelBudget::Rows(rows) => rows.min(train.len()),
-        LabelBudget::Fraction(share) if share > 0.0 && share <= 1.0 => (train.len() as f64 * share).round() as usize,
+        LabelBudget::Fraction(share) if share > 0.0 && share <= 1.0 => {
+            (train.len() as f64 * share).round() as usize
+        }
         LabelBudget::Fraction(share) => {
             let hint = "give a share such as 0.1, or a number of rows";
             return Err(Error::config("label_budget", format!("{share} is not a share of the rows"), hint));
@@ -77,7 +89,9 @@ pub fn label_budget(labels: &Labels, train: &[u32], budget: LabelBudget, seed: u
     }
     let (strata, classes) = labels.strata();
     let mut members = vec![Vec::new(); classes];
-    train.iter().for_each(|row| members[strata[*row as usize] as usize].push(*row));
+    for row in train {
+        members[strata[*row as usize] as usize].push(*row);
+    }
     let sizes: Vec<usize> = members.iter().map(Vec::len).collect();
     let mut chosen: Vec<u32> = Vec::with_capacity(total);
     for (members, seats) in members.into_iter().zip(seats(&sizes, total)) {
@@ -98,7 +112,8 @@ fn seats(sizes: &[usize], total: usize) -> Vec<usize> {
         sizes.iter().zip(&proportional).map(|(size, seats)| (*seats).max(usize::from(*size > 0))).collect();
     // What the empty-handed classes were given is taken back from those with most above their one.
     for _ in 0..seats.iter().sum::<usize>() - total {
-        if let Some(richest) = (0..seats.len()).max_by_key(|class| (seats[*class], std::cmp::Reverse(*class))) {
+        if let Some(richest) = (0..seats.len()).max_by_key(|class| (seats[*class], std::cmp::Reverse(*class)))
+        {
             seats[richest] -= 1;
         }
     }

@@ -105,7 +105,8 @@ impl RowOrigins {
 /// What [`open`] gives; an unknown column; a missing label, group, part of the split or time, with its row; no rows.
 pub fn load_labelled(source: &str, options: &LabelledOptions) -> Result<Labelled> {
     let text_columns = text_columns(source, options)?;
-    let meanings = [Some(&options.label_column), options.group_column.as_ref(), options.split_column.as_ref()];
+    let meanings =
+        [Some(&options.label_column), options.group_column.as_ref(), options.split_column.as_ref()];
     let others = meanings.into_iter().chain([options.time_column.as_ref()]).flatten();
     let columns = text_columns.iter().chain(others).cloned().collect();
     let read = ReadOptions { columns: Some(columns), limit: options.limit, ..ReadOptions::default() };
@@ -159,7 +160,11 @@ impl Collected {
             groups: Vec::new(),
             splits: Vec::new(),
             time: TimeColumn::default(),
-            has: [options.group_column.is_some(), options.split_column.is_some(), options.time_column.is_some()],
+            has: [
+                options.group_column.is_some(),
+                options.split_column.is_some(),
+                options.time_column.is_some(),
+            ],
             origins: RowOrigins::default(),
         })
     }
@@ -183,7 +188,8 @@ impl Collected {
     }
 
     fn push_texts(&mut self, chunk: &Chunk, columns: &[String], delimiter: &str) -> Result<()> {
-        let arrays: Vec<StringArray> = columns.iter().map(|column| text(chunk, column)).collect::<Result<_>>()?;
+        let arrays: Vec<StringArray> =
+            columns.iter().map(|column| text(chunk, column)).collect::<Result<_>>()?;
         for at in 0..chunk.batch.num_rows() {
             let parts: Vec<&str> =
                 arrays.iter().filter(|array| array.is_valid(at)).map(|array| array.value(at)).collect();
@@ -207,10 +213,17 @@ impl Collected {
     }
 }
 
-fn push_required(values: &mut Vec<String>, chunk: &Chunk, column: &str, problem: &str, hint: &str) -> Result<()> {
+fn push_required(
+    values: &mut Vec<String>,
+    chunk: &Chunk,
+    column: &str,
+    problem: &str,
+    hint: &str,
+) -> Result<()> {
     for (at, value) in text(chunk, column)?.iter().enumerate() {
         let value = value.filter(|value| !value.trim().is_empty());
-        let value = value.ok_or_else(|| cell_fault(&chunk.file, row_number(chunk, at), column, problem, hint))?;
+        let value =
+            value.ok_or_else(|| cell_fault(&chunk.file, row_number(chunk, at), column, problem, hint))?;
         values.push(value.to_owned());
     }
     Ok(())
@@ -231,7 +244,8 @@ mod tests {
     #[test]
     fn texts_are_joined_and_missing_ones_counted() {
         let text_columns = vec!["title".to_owned(), "body".to_owned()];
-        let options = LabelledOptions { text_columns, text_column_delimiter: ": ".to_owned(), ..Default::default() };
+        let options =
+            LabelledOptions { text_columns, text_column_delimiter: ": ".to_owned(), ..Default::default() };
         let rows = load("title,body,label\na,b,x\n,c,y\n,,x\n\" \",,y\n", &options).unwrap();
         assert_eq!(rows.texts, ["a: b", "c", "", " "]);
         assert_eq!(rows.missing_texts, 2);
@@ -256,7 +270,9 @@ mod tests {
         assert!(error.to_string().contains("row 2, column 'split'"), "{error}");
         let error = load("text,lable\na,x\n", &LabelledOptions::default()).unwrap_err();
         assert_eq!(error.hint(), Some("did you mean 'lable'?"));
-        assert!(load("text,label\n", &LabelledOptions::default()).unwrap_err().to_string().contains("no rows"));
+        assert!(
+            load("text,label\n", &LabelledOptions::default()).unwrap_err().to_string().contains("no rows")
+        );
     }
 
     #[test]

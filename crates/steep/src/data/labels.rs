@@ -77,7 +77,9 @@ impl Labels {
 
 fn rarest(sets: &[Vec<u32>], classes: usize) -> Vec<u32> {
     let mut counts = vec![0_u32; classes];
-    sets.iter().flatten().for_each(|class| counts[*class as usize] += 1);
+    for class in sets.iter().flatten() {
+        counts[*class as usize] += 1;
+    }
     let of = |set: &Vec<u32>| set.iter().copied().min_by_key(|class| (counts[*class as usize], *class));
     sets.iter().map(|set| of(set).unwrap_or(classes as u32)).collect()
 }
@@ -177,7 +179,8 @@ impl LabelColumn {
 }
 
 const SINGLE_HINT: &str = "give every row a label, or move the rows without one to the unlabelled texts";
-const MULTI_HINT: &str = "write an empty list, [], where a row has none of the labels; move unlabelled rows elsewhere";
+const MULTI_HINT: &str =
+    "write an empty list, [], where a row has none of the labels; move unlabelled rows elsewhere";
 
 fn missing(chunk: &Chunk, name: &str, at: usize, hint: &str) -> Error {
     cell_fault(&chunk.file, row_number(chunk, at), name, "the label is missing", hint)
@@ -230,7 +233,9 @@ impl Classes {
             by_value.unwrap_or(std::cmp::Ordering::Equal).then_with(|| self.names[*a].cmp(&self.names[*b]))
         });
         let mut places = vec![0; order.len()];
-        order.iter().enumerate().for_each(|(place, id)| places[*id] = place as u32);
+        for (place, id) in order.iter().enumerate() {
+            places[*id] = place as u32;
+        }
         (order.into_iter().map(|id| self.names[id].clone()).collect(), places)
     }
 }
@@ -253,7 +258,10 @@ mod tests {
         let labels = read(StringArray::from(vec!["10", "9", "-1", "9"]), None).unwrap();
         let names = ["-1", "9", "10"].map(str::to_owned).to_vec();
         assert_eq!(labels, Labels::Single { names, ids: vec![2, 1, 0, 1] });
-        let Labels::Single { names, .. } = read(StringArray::from(vec!["10", "9", "x"]), None).unwrap() else { panic!() };
+        let Labels::Single { names, .. } = read(StringArray::from(vec!["10", "9", "x"]), None).unwrap()
+        else {
+            panic!()
+        };
         assert_eq!(names, ["10", "9", "x"]);
     }
 
@@ -284,7 +292,8 @@ mod tests {
 
     #[test]
     fn equal_numbers_share_a_stratum() {
-        let (strata, _) = Labels::Numbers((0..100).map(|i| if i < 35 { 0.0 } else { i as f32 }).collect()).strata();
+        let (strata, _) =
+            Labels::Numbers((0..100).map(|i| if i < 35 { 0.0 } else { i as f32 }).collect()).strata();
         assert!(strata[..35].iter().all(|stratum| *stratum == 0));
         assert_eq!(strata[99], 9);
     }

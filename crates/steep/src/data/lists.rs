@@ -36,7 +36,10 @@ pub fn lists(chunk: &Chunk, name: &str) -> Result<Vec<Option<Vec<String>>>> {
 pub(super) fn is_list(kind: &DataType) -> bool {
     matches!(
         kind,
-        DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) | DataType::ListView(_)
+        DataType::List(_)
+            | DataType::LargeList(_)
+            | DataType::FixedSizeList(..)
+            | DataType::ListView(_)
             | DataType::LargeListView(_)
     )
 }
@@ -73,15 +76,24 @@ mod tests {
     use super::*;
     use arrow::array::{Int64Builder, LargeListBuilder, ListBuilder, StringArray, StringBuilder};
 
-    fn owned(items: &[&str]) -> Option<Vec<String>> {
-        Some(items.iter().map(|item| (*item).to_owned()).collect())
+    fn owned(items: &[&str]) -> Vec<String> {
+        items.iter().map(|item| (*item).to_owned()).collect()
     }
 
     #[test]
     fn strings_are_read_as_json_or_parted_at_bars() {
         let values = vec![Some("[\"a\", \"b|c\", 3]"), Some("x | y|"), None, Some("[]"), Some("one")];
         let read = lists(&chunk(StringArray::from(values)), "c").unwrap();
-        assert_eq!(read, [owned(&["a", "b|c", "3"]), owned(&["x", "y"]), None, owned(&[]), owned(&["one"])]);
+        assert_eq!(
+            read,
+            [
+                Some(owned(&["a", "b|c", "3"])),
+                Some(owned(&["x", "y"])),
+                None,
+                Some(owned(&[])),
+                Some(owned(&["one"]))
+            ]
+        );
         let error = lists(&chunk(StringArray::from(vec!["['a']"])), "c").unwrap_err();
         assert!(error.to_string().contains("row 11"), "{error}");
     }
@@ -91,9 +103,9 @@ mod tests {
         let mut builder = ListBuilder::new(StringBuilder::new());
         builder.append_value([Some("a"), None]);
         builder.append_null();
-        assert_eq!(lists(&chunk(builder.finish()), "c").unwrap(), [owned(&["a"]), None]);
+        assert_eq!(lists(&chunk(builder.finish()), "c").unwrap(), [Some(owned(&["a"])), None]);
         let mut builder = LargeListBuilder::new(Int64Builder::new());
         builder.append_value([Some(7), Some(8)]);
-        assert_eq!(lists(&chunk(builder.finish()), "c").unwrap(), [owned(&["7", "8"])]);
+        assert_eq!(lists(&chunk(builder.finish()), "c").unwrap(), [Some(owned(&["7", "8"]))]);
     }
 }

@@ -137,7 +137,8 @@ impl LabelledIndex {
                 continue;
             }
             // No overlap can make up for sizes that differ by more than the threshold.
-            let (less, more) = (pieces.len().min(entry.shingles.len()), pieces.len().max(entry.shingles.len()));
+            let (less, more) =
+                (pieces.len().min(entry.shingles.len()), pieces.len().max(entry.shingles.len()));
             if (less as f64) < threshold * more as f64 {
                 continue;
             }
@@ -158,7 +159,14 @@ impl LabelledIndex {
         entries
     }
 
-    fn note(&self, matches: &mut [Option<Match>], form: u32, asked: [bool; PARTS], similarity: f64, exact: bool) {
+    fn note(
+        &self,
+        matches: &mut [Option<Match>],
+        form: u32,
+        asked: [bool; PARTS],
+        similarity: f64,
+        exact: bool,
+    ) {
         for (part, row) in self.forms[form as usize].iter().enumerate() {
             if let (true, None, Some(row)) = (asked[part], matches[part], row) {
                 matches[part] = Some(Match { row: *row, similarity, exact });

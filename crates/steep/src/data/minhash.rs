@@ -35,7 +35,7 @@ impl MinHasher {
         let mut bytes = Vec::with_capacity(self.rows * 4);
         let key = |(band, values): (usize, &[u32])| {
             bytes.clear();
-            values.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
             xxh3_64_with_seed(&bytes, (band as u64) << 1 | u64::from(scheme == Scheme::Words))
         };
         signature.chunks_exact(self.rows).enumerate().map(key).collect()
@@ -82,7 +82,8 @@ mod tests {
         let mut difference = 0.0;
         for trial in 0..200_u64 {
             let piece = |at: u64| draw(9, Stream::Split, trial << 32 | at) as u32;
-            let (left, right): (Vec<u32>, Vec<u32>) = ((0..90).map(piece).collect(), (10..100).map(piece).collect());
+            let (left, right): (Vec<u32>, Vec<u32>) =
+                ((0..90).map(piece).collect(), (10..100).map(piece).collect());
             let (left, right) = (hasher.signature(&left), hasher.signature(&right));
             let equal = left.iter().zip(&right).filter(|(left, right)| left == right).count();
             difference += equal as f64 / left.len() as f64 - 0.8;

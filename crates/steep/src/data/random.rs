@@ -13,17 +13,9 @@ pub(super) enum Stream {
     MinHash = 4,
 }
 
-/// A uniform 64-bit number for the `index`-th draw (`SplitMix64`: Steele, Lea, Flood 2014).
+/// A uniform 64-bit number for the `index`-th draw.
 pub(super) fn draw(seed: u64, stream: Stream, index: u64) -> u64 {
-    let start = mix(seed ^ mix(stream as u64));
-    mix(start.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
-}
-
-fn mix(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
+    crate::random::hash(seed, &[stream as u64, index])
 }
 
 /// The items in random order. An item's place depends on the seed and on the items, not on their order.
@@ -46,7 +38,8 @@ mod tests {
 
     #[test]
     fn draws_are_spread_evenly() {
-        let mean = (0..10_000).map(|i| draw(0, Stream::Split, i) as f64 / u64::MAX as f64).sum::<f64>() / 10_000.0;
+        let mean =
+            (0..10_000).map(|i| draw(0, Stream::Split, i) as f64 / u64::MAX as f64).sum::<f64>() / 10_000.0;
         assert!((mean - 0.5).abs() < 0.01, "{mean}");
     }
 }

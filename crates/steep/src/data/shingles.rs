@@ -85,7 +85,8 @@ fn pieces_of_characters(form: &str) -> Vec<u32> {
 }
 
 fn pieces_of_words(form: &str) -> Vec<u32> {
-    let spaces: Vec<usize> = form.bytes().enumerate().filter(|(_, byte)| *byte == b' ').map(|(at, _)| at).collect();
+    let spaces: Vec<usize> =
+        form.bytes().enumerate().filter(|(_, byte)| *byte == b' ').map(|(at, _)| at).collect();
     let starts = std::iter::once(0).chain(spaces.iter().map(|at| at + 1));
     let ends = spaces.iter().copied().chain([form.len()]).skip(WORDS - 1);
     starts.zip(ends).map(|(start, end)| hash(&form[start..end])).collect()

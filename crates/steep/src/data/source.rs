@@ -53,7 +53,11 @@ pub(super) fn resolve(source: &str) -> Result<Vec<SourceFile>> {
     if source.contains(['*', '?', '[']) {
         return pattern(source);
     }
-    Err(Error::data(path, "there is no such file or folder", "check the path, or quote a pattern such as 'data/*.csv'"))
+    Err(Error::data(
+        path,
+        "there is no such file or folder",
+        "check the path, or quote a pattern such as 'data/*.csv'",
+    ))
 }
 
 /// The format that a file's extension tells, `.gz` and `.zst` left aside.
@@ -113,7 +117,8 @@ fn pattern(source: &str) -> Result<Vec<SourceFile>> {
 
 /// The folders of a pattern that stand before its first special character.
 fn pattern_base(source: &str) -> PathBuf {
-    let special = |part: &std::path::Component<'_>| part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+    let special =
+        |part: &std::path::Component<'_>| part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
     let here = |part: &std::path::Component<'_>| matches!(part, std::path::Component::CurDir);
     Path::new(source).components().take_while(|part| !special(part)).filter(|part| !here(part)).collect()
 }
@@ -139,15 +144,22 @@ fn folder(path: &Path) -> Result<Vec<SourceFile>> {
             format!("the folder has a single subfolder with data, '{}'", labelled[0][0].name),
             "name that subfolder, or give one subfolder per label",
         )),
-        (true, 0) => {
-            Err(Error::data(path, "the folder holds no data files", format!("put files there that end in {KNOWN}")))
-        }
+        (true, 0) => Err(Error::data(
+            path,
+            "the folder holds no data files",
+            format!("put files there that end in {KNOWN}"),
+        )),
     }
 }
 
 fn label_folder(base: &Path, folder: &Path) -> Result<Vec<SourceFile>> {
     let Some(label) = folder.file_name().and_then(|name| name.to_str()) else {
-        return Err(column_fault(folder, LABEL_COLUMN, "the folder's name is not UTF-8", "rename the folder"));
+        return Err(column_fault(
+            folder,
+            LABEL_COLUMN,
+            "the folder's name is not UTF-8",
+            "rename the folder",
+        ));
     };
     let (files, _) = entries(folder)?;
     Ok(data_files(files, base, Some(label)))

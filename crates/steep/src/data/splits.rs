@@ -66,7 +66,11 @@ pub fn split(rows: &Labelled, options: &SplitOptions) -> Result<Split> {
         SplitMethod::Column => return by_column(rows, options),
         SplitMethod::Stratified if rows.groups.is_some() => {
             let hint = "use the grouped method, or leave the group column out";
-            return Err(Error::config("split_method", "a stratified split would part the rows of a group", hint));
+            return Err(Error::config(
+                "split_method",
+                "a stratified split would part the rows of a group",
+                hint,
+            ));
         }
         SplitMethod::Stratified => deal_by_class(rows, &all, &fractions, options.seed),
         SplitMethod::Grouped if rows.groups.is_none() => return Err(lacks("grouped", "group_column")),
@@ -82,7 +86,11 @@ fn check_fractions(options: &SplitOptions) -> Result<()> {
         [("validation_fraction", options.validation_fraction), ("test_fraction", options.test_fraction)];
     for (key, value) in fractions {
         if !(0.0..1.0).contains(&value) {
-            return Err(Error::config(key, format!("{value} is not a share of the rows"), "give 0 or more, less than 1"));
+            return Err(Error::config(
+                key,
+                format!("{value} is not a share of the rows"),
+                "give 0 or more, less than 1",
+            ));
         }
     }
     if options.validation_fraction + options.test_fraction >= 1.0 {
@@ -93,7 +101,11 @@ fn check_fractions(options: &SplitOptions) -> Result<()> {
 }
 
 fn lacks(method: &str, key: &str) -> Error {
-    Error::config(key, format!("a {method} split needs this column"), "name the column, or use another split method")
+    Error::config(
+        key,
+        format!("a {method} split needs this column"),
+        "name the column, or use another split method",
+    )
 }
 
 fn deal_by_class(rows: &Labelled, members: &[u32], fractions: &[f64], seed: u64) -> Split {
@@ -114,7 +126,9 @@ fn deal_by_time(rows: &Labelled, members: &[u32], fractions: &[f64]) -> Result<S
     let (strata, _) = rows.labels.strata();
     let units = units(members, &strata, rows.groups.as_deref());
     let parts = by_time(&units, times, fractions);
-    Ok(collect(units.iter().zip(parts).flat_map(|(unit, part)| unit.rows.iter().map(move |row| (*row, part)))))
+    Ok(collect(
+        units.iter().zip(parts).flat_map(|(unit, part)| unit.rows.iter().map(move |row| (*row, part))),
+    ))
 }
 
 fn collect(parts: impl Iterator<Item = (u32, u32)>) -> Split {
@@ -192,8 +206,10 @@ fn check_groups(rows: &Labelled, parts: &[(u32, u32)]) -> Result<()> {
             let (file, number) = rows.origins.locate(u64::from(*row));
             let (other_file, other) = rows.origins.locate(u64::from(first));
             let group = super::fault::shown(group);
-            let problem =
-                format!("the group {group} is in another part of the split at row {other} of {}", other_file.display());
+            let problem = format!(
+                "the group {group} is in another part of the split at row {other} of {}",
+                other_file.display()
+            );
             let hint = "put all rows of a group into one part, or use the grouped split method";
             return Err(row_fault(&file, number, problem, hint));
         }

@@ -71,7 +71,8 @@ pub fn stream_texts(source: &str, options: &TextOptions) -> Result<TextChunks> {
         None => default_column(source)?,
     };
     let columns = Some(vec![column.clone()]);
-    let chunks = open(source, &ReadOptions { columns, chunk_rows: options.chunk_rows, limit: options.limit })?;
+    let chunks =
+        open(source, &ReadOptions { columns, chunk_rows: options.chunk_rows, limit: options.limit })?;
     Ok(TextChunks { chunks, column })
 }
 
@@ -107,7 +108,8 @@ mod tests {
         let options = TextOptions { column: Some("id".to_owned()), chunk_rows: 2, limit: Some(3) };
         let chunks = stream_texts(source, &options).unwrap().collect::<Result<Vec<_>>>().unwrap();
         assert_eq!(chunks.iter().map(|chunk| chunk.first_row).collect::<Vec<_>>(), [1, 3]);
-        let error = load_texts(source, &TextOptions { column: Some("txt".to_owned()), ..options }).unwrap_err();
+        let error =
+            load_texts(source, &TextOptions { column: Some("txt".to_owned()), ..options }).unwrap_err();
         assert_eq!(error.hint(), Some("did you mean 'text'?"));
     }
 }

@@ -8,7 +8,8 @@ use arrow::array::{Array, AsArray};
 use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 
-const HINT: &str = "write all times alike: as ISO 8601 such as 2024-01-31 or 2024-01-31T12:00:00Z, or as numbers";
+const HINT: &str =
+    "write all times alike: as ISO 8601 such as 2024-01-31 or 2024-01-31T12:00:00Z, or as numbers";
 
 /// Collects a time column chunk by chunk.
 #[derive(Debug, Default)]
@@ -53,6 +54,7 @@ impl TimeColumn {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Time {
     Number(f64),
     Moment(f64),

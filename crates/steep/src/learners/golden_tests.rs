@@ -53,12 +53,11 @@ fn check_model(name: &str, model: &LinearModel, features: &Features, case: &Valu
         largest_difference(probabilities.values(), &case["probabilities"]),
     ];
     let within = differences[0] < 1e-3 && differences[1] < 1e-3 && differences[2] < 1e-4;
-    eprintln!("{name}: {differences:?}");
     assert!(within, "{name}: {differences:?}");
 }
 
 /// Coefficients and intercepts to 1e-3, probabilities to 1e-4, objectives to 1e-5 relative.
-/// Measured maximum differences: MEASURED.
+/// Measured maximum differences: coefficients 1.1e-4, intercepts 1.7e-4, probabilities 6.4e-6, objectives 1.2e-8.
 #[test]
 fn logistic_regression_equals_scikit_learn() {
     let golden = golden();
@@ -76,7 +75,6 @@ fn logistic_regression_equals_scikit_learn() {
         let sample_weights = weights.as_deref().map_or(SampleWeights::Equal, SampleWeights::Given);
         let rows = TrainingRows { features: &features, labels: &labels, sample_weights };
         let (model, report) = with_context(|context| learner.fit(&rows, context)).unwrap();
-        eprintln!("{name} {report:?} {:e}", report.objective/list::<f64>(&case["objective"])-1.0);
         assert_ne!(report.stop, Stop::IterationLimit, "{name}");
         let objective = case["objective"].as_f64().unwrap();
         assert!((report.objective / objective - 1.0).abs() < 1e-5, "{name}: {}", report.objective);
@@ -84,7 +82,7 @@ fn logistic_regression_equals_scikit_learn() {
     }
 }
 
-/// Tolerances as above. Measured maximum differences: LABELS.
+/// Tolerances as above. Measured maximum differences: 9.2e-6, 2.8e-5 and 2.0e-6.
 #[test]
 fn several_labels_equal_one_vs_rest() {
     let golden = golden();
@@ -105,7 +103,7 @@ fn several_labels_equal_one_vs_rest() {
     }
 }
 
-/// Tolerance 1e-4; measured maximum difference RIDGE.
+/// Tolerance 1e-4; measured maximum difference 3.6e-7 (sparse, by conjugate gradients; 1.1e-7 dense).
 #[test]
 fn ridge_equals_scikit_learn() {
     let golden = golden();
@@ -123,7 +121,7 @@ fn ridge_equals_scikit_learn() {
     check(&features(&golden, "sparse"), &list::<Vec<f64>>(&case["values"]), case);
 }
 
-/// Statistics to 1e-9 relative, scaled values to 1e-5; measured maximum difference SCALED.
+/// Statistics to 1e-9 relative, scaled values to 1e-5; measured maximum difference 1.1e-7.
 #[test]
 fn scalers_equal_scikit_learn() {
     let golden = golden();
@@ -141,7 +139,7 @@ fn scalers_equal_scikit_learn() {
     assert!(difference < 1e-5, "{difference:e}");
 }
 
-/// Log-loss to 1e-5; counts of hits follow the same predictions, so they are equal to rounding.
+/// Scores to 1e-5; measured maximum difference 2.4e-6 for the log-loss, 0 for metrics of hits.
 #[test]
 fn selection_on_folds_equals_an_explicit_loop() {
     let golden = golden();

@@ -67,6 +67,7 @@ impl Labels {
     }
 
     /// A copy of the given rows, in the given order. The caller gives rows that exist.
+    #[must_use]
     pub fn select_rows(&self, rows: &[u32]) -> Self {
         match self {
             Self::SingleLabel { indices, class_count } => Self::SingleLabel {

@@ -1,5 +1,6 @@
 //! The direction of the limited-memory BFGS method (Nocedal & Wright, 2nd ed., algorithm 7.4).
 
+use crate::learners::sums::inner_product;
 use rayon::prelude::*;
 use std::collections::VecDeque;
 
@@ -29,8 +30,8 @@ struct Pair {
 impl History {
     /// Remembers a step and its gradient change, unless rounding has spoilt their curvature.
     pub(crate) fn remember(&mut self, step: Vec<f32>, change: Vec<f32>) {
-        let curvature = dot_f32(&step, &change);
-        let length = dot_f32(&change, &change);
+        let curvature = inner_product(&step, &change);
+        let length = inner_product(&change, &change);
         if curvature <= f64::EPSILON * length || !curvature.is_finite() {
             return;
         }
@@ -56,7 +57,7 @@ impl History {
         let mut direction: Vec<f64> = gradient.iter().map(|value| -value).collect();
         let mut shares = Vec::with_capacity(self.pairs.len());
         for pair in self.pairs.iter().rev() {
-            let share = pair.inverse_curvature * dot(&direction, &pair.step);
+            let share = pair.inverse_curvature * inner_product(&direction, &pair.step);
             add(&mut direction, -share, &pair.change);
             shares.push(share);
         }
@@ -64,7 +65,7 @@ impl History {
             direction.par_iter_mut().with_min_len(CHUNK).for_each(|value| *value *= last.scale);
         }
         for (pair, share) in self.pairs.iter().zip(shares.into_iter().rev()) {
-            let correction = pair.inverse_curvature * dot(&direction, &pair.change);
+            let correction = pair.inverse_curvature * inner_product(&direction, &pair.change);
             add(&mut direction, share - correction, &pair.step);
         }
         direction
@@ -75,34 +76,6 @@ fn add(sum: &mut [f64], factor: f64, values: &[f32]) {
     sum.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK)).for_each(|(sum, values)| {
         sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += factor * f64::from(*value));
     });
-}
-
-fn dot(left: &[f64], right: &[f32]) -> f64 {
-    let parts: Vec<f64> = left
-        .par_chunks(CHUNK)
-        .zip(right.par_chunks(CHUNK))
-        .map(|(left, right)| left.iter().zip(right).map(|(a, b)| a * f64::from(*b)).sum())
-        .collect();
-    parts.iter().sum()
-}
-
-fn dot_f32(left: &[f32], right: &[f32]) -> f64 {
-    let parts: Vec<f64> = left
-        .par_chunks(CHUNK)
-        .zip(right.par_chunks(CHUNK))
-        .map(|(left, right)| left.iter().zip(right).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum())
-        .collect();
-    parts.iter().sum()
-}
-
-/// The inner product of two vectors, the same for any number of threads.
-pub(crate) fn inner_product(left: &[f64], right: &[f64]) -> f64 {
-    let parts: Vec<f64> = left
-        .par_chunks(CHUNK)
-        .zip(right.par_chunks(CHUNK))
-        .map(|(left, right)| left.iter().zip(right).map(|(a, b)| a * b).sum())
-        .collect();
-    parts.iter().sum()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ const CURVATURE: f64 = 0.5;
 /// The share of the promised decrease that must be reached (Armijo's condition).
 const SUFFICIENT_DECREASE: f64 = 1e-4;
 /// Values are trusted to this relative accuracy: exponentials are computed in 32 bits.
-const VALUE_NOISE: f64 = 1e-8;
+const VALUE_NOISE: f64 = 1e-7;
 /// More trials than this mean that rounding errors hide the minimum.
 const MAX_TRIALS: usize = 30;
 

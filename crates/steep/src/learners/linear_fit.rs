@@ -7,14 +7,15 @@
 
 use crate::error::Result;
 use crate::features::matrix::Features;
-use crate::learners::lbfgs::{History, inner_product};
+use crate::learners::lbfgs::History;
 use crate::learners::line_search::{Point, search};
 use crate::learners::row_loss::{LogitLine, RowLoss};
+use crate::learners::sums::inner_product;
 use crate::progress::Context;
 use serde::{Deserialize, Serialize};
 
 /// So many steps without a new lowest value or gradient end the fit.
-const MAX_IDLE_STEPS: usize = 5;
+const MAX_IDLE_STEPS: usize = 20;
 /// A relative decrease below this is none; scipy's `ftol` as scikit-learn sets it.
 const FUNCTION_TOLERANCE: f64 = 64.0 * f64::EPSILON;
 

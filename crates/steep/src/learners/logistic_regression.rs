@@ -204,7 +204,9 @@ impl<'a> Problem<'a> {
             max_iterations: self.options.max_iterations,
         };
         self.center_intercepts(&mut start);
+        context.progress.start("fit logistic regression", None, "steps");
         let (mut parameters, report) = fit.run(start, context)?;
+        context.progress.finish();
         self.center_intercepts(&mut parameters);
         Ok((LinearModel::from_parameters(&parameters, self.features.columns(), self.link), report))
     }
@@ -213,7 +215,9 @@ impl<'a> Problem<'a> {
         if self.link == Link::Softmax {
             let intercepts = &mut parameters[self.features.columns() * self.outputs..];
             let mean = intercepts.iter().sum::<f64>() / intercepts.len() as f64;
-            intercepts.iter_mut().for_each(|intercept| *intercept -= mean);
+            for intercept in intercepts {
+                *intercept -= mean;
+            }
         }
     }
 }

@@ -21,7 +21,9 @@ impl MajorityClassifier {
         let mut counts = vec![0u64; labels.class_count()];
         match labels {
             Labels::SingleLabel { indices, .. } => {
-                indices.iter().for_each(|&index| counts[index as usize] += 1);
+                for &index in indices {
+                    counts[index as usize] += 1;
+                }
             }
             Labels::MultiLabel { members, label_count } => {
                 for row in members.chunks_exact(*label_count) {

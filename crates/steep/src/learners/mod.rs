@@ -14,6 +14,7 @@ pub mod logistic_regression;
 pub mod majority;
 pub mod ridge;
 mod row_loss;
+mod sums;
 
 #[cfg(test)]
 mod golden_tests;

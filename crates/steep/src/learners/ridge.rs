@@ -5,9 +5,9 @@
 
 use crate::error::{Error, Result};
 use crate::features::matrix::{DenseMatrix, Features};
-use crate::features::product::{Order, matrix_product};
-use crate::learners::lbfgs::inner_product;
+use steep_kernels::small_product::{Order, matrix_product};
 use crate::learners::linear_model::{LinearModel, Link};
+use crate::learners::sums::{dot, inner_product};
 use crate::progress::Context;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -52,7 +52,7 @@ impl RidgeRegression {
         Ok(LinearModel::from_parameters(&parameters, features.columns(), Link::Identity))
     }
 
-    fn check(&self, features: &Features, values: &[f64]) -> Result<()> {
+    fn check(self, features: &Features, values: &[f64]) -> Result<()> {
         if !(self.alpha.is_finite() && self.alpha >= 0.0) {
             let problem = format!("{} is not a penalty", self.alpha);
             return Err(Error::config("alpha", problem, "give a number that is not negative, such as 1.0"));
@@ -167,18 +167,6 @@ fn substitute(factor: &[f64], mut right: Vec<f64>) -> Vec<f64> {
         right[..row].iter_mut().zip(entries).for_each(|(value, entry)| *value -= entry * solved);
     }
     right
-}
-
-fn dot(left: &[f64], right: &[f64]) -> f64 {
-    let mut lanes = [0.0; 8];
-    let (left, right) = (left.chunks_exact(8), right.chunks_exact(8));
-    let rest: f64 = left.remainder().iter().zip(right.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in left.zip(right) {
-        for lane in 0..8 {
-            lanes[lane] += a[lane] * b[lane];
-        }
-    }
-    lanes.iter().sum::<f64>() + rest
 }
 
 /// Features whose columns are centred without being written out: sparse ones stay sparse.

@@ -3,6 +3,7 @@
 //! Losses are taken along a line of logits `z + step · d`, so that a line search never repeats a matrix product.
 //! Sums run in 64 bits over fixed chunks of rows, in order.
 
+use crate::learners::sums::dot;
 use rayon::prelude::*;
 
 /// Rows handled by one task.
@@ -109,19 +110,6 @@ fn move_along(logits: &[f64], direction: &[f32], step: f64, moved: &mut [f64]) {
     }
 }
 
-fn dot(left: &[f32], right: &[f32]) -> f64 {
-    let mut lanes = [0.0f64; 8];
-    let (left_chunks, right_chunks) = (left.chunks_exact(8), right.chunks_exact(8));
-    let rest = left_chunks.remainder().iter().zip(right_chunks.remainder());
-    let rest: f64 = rest.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-    for (a, b) in left_chunks.zip(right_chunks) {
-        for lane in 0..8 {
-            lanes[lane] += f64::from(a[lane]) * f64::from(b[lane]);
-        }
-    }
-    lanes.iter().sum::<f64>() + rest
-}
-
 /// Cross-entropy of one row; `residuals` become `weight · (softmax − one_hot)`.
 ///
 /// The largest term of the softmax is 1 before division; the sum of the others is kept apart, so that the loss of
@@ -135,7 +123,9 @@ fn softmax_row(logits: &[f64], class: usize, weight: f64, residuals: &mut [f32])
     let others = f64::from(sum(residuals));
     residuals[top] = 1.0;
     let factor = (weight / (1.0 + others)) as f32;
-    residuals.iter_mut().for_each(|residual| *residual *= factor);
+    for residual in residuals.iter_mut() {
+        *residual *= factor;
+    }
     residuals[class] = if class == top {
         (-weight * others / (1.0 + others)) as f32
     } else {

@@ -63,7 +63,7 @@ pub struct Score {
     pub per_seed: Vec<f64>,
 }
 
-/// Wall-clock seconds by stage, summed over seeds. A stage that several routes share is counted in each of them
+/// Wall-clock seconds by stage, the mean over seeds. A stage that several routes share is counted in each of them
 /// in full: this is what the route would cost alone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

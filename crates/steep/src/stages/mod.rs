@@ -5,11 +5,23 @@
 //! same key returns it, so a run that is started again goes on where it was.
 
 mod adapt;
+mod classify;
+mod extract;
 mod finetune;
 mod key;
 mod model_folder;
+mod output;
+mod predict;
 
 pub use adapt::{AdaptInput, AdaptReport, AdaptSettings, adapt};
+pub use classify::{
+    ClassifyInput, ClassifyReport, ClassifySettings, EmbeddingRecipe, classify, write_classifier_folder,
+};
+pub use extract::{
+    EMBEDDING_COLUMN, ExtractInput, ExtractReport, ExtractSettings, OutputValue, extract,
+};
 pub use finetune::{FinetuneInput, FinetuneReport, FinetuneSettings, finetune};
 pub use key::{StageAbout, stage_key};
 pub use model_folder::ModelFolder;
+pub use output::{OutputFormat, RowCounts};
+pub use predict::{PredictInput, PredictReport, PredictSettings, Predictor, predict};

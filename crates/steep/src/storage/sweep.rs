@@ -42,6 +42,9 @@ fn sweep(mode: impl Fn(usize) -> FaultPlan, old: Option<u32>) -> usize {
             write_version(&target, old).unwrap();
         }
         let (result, record) = under(mode(k), || write_version(&target, 2));
+        if old.is_some() && matches!(mode(k), FaultPlan::At(_)) {
+            assert!(target.join(MANIFEST).is_file(), "operation {k}: other programs find nothing");
+        }
         let found = version(&target);
         assert!(found == old || found == Some(2), "operation {k}: {found:?}");
         if result.is_ok() {

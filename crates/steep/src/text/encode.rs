@@ -365,6 +365,19 @@ mod tests {
         }
     }
 
+    /// Words of 150 letters are one unknown token each, so that the first 2048 bytes hold 13 tokens.
+    #[test]
+    fn a_long_text_of_few_tokens_is_read_further() {
+        let tokenizer = golden("wordpiece");
+        let text = format!("{} tea ", "x".repeat(150)).repeat(300);
+        let full = ids(&tokenizer, &text, &options(1_000_000));
+        for length in [32, 64, 128] {
+            assert_eq!(ids(&tokenizer, &text, &options(length))[..length - 1], full[..length - 1], "{length}");
+            let (short, tail) = (ids(&tokenizer, &text, &head_tail(length)), length / 2);
+            assert_eq!(short[length - tail..], full[full.len() - tail..], "{length}");
+        }
+    }
+
     #[test]
     fn ten_megabytes_without_a_space_cost_little() {
         for name in ["wordpiece", "byte_level", "unigram"] {

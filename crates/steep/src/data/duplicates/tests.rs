@@ -17,7 +17,8 @@ fn chunks(texts: &[String], size: usize) -> Vec<Result<TextChunk>> {
 
 fn find(texts: &[String], split: &Split, pool: &[String]) -> Duplicates {
     let context = Context { progress: &Silent, cancel: &Cancel::default() };
-    find_duplicates(texts, split, chunks(pool, 7).into_iter(), &DuplicateOptions::default(), &context).unwrap()
+    find_duplicates(texts, split, chunks(pool, 7).into_iter(), &DuplicateOptions::default(), &context)
+        .unwrap()
 }
 
 fn owned(texts: &[&str]) -> Vec<String> {
@@ -55,7 +56,8 @@ fn near_duplicates_are_those_of_brute_force() {
         let pool: Vec<String> = texts.iter().step_by(2).cloned().collect();
         let split = Split { test: test.clone(), ..Split::default() };
         let found = find(&texts, &split, &pool).pool_rows_in_validation_or_test;
-        let sets: Vec<Vec<u32>> = texts.iter().map(|text| shingles(&normal_form(text), Scheme::Characters)).collect();
+        let sets: Vec<Vec<u32>> =
+            texts.iter().map(|text| shingles(&normal_form(text), Scheme::Characters)).collect();
         for row in 0..pool.len() {
             let alike = |other: &u32| jaccard(&sets[row * 2], &sets[*other as usize]) >= 0.8;
             let (expected, is_found) = (test.iter().any(alike), found.contains(&(row as u64)));
@@ -72,9 +74,19 @@ fn near_duplicates_are_those_of_brute_force() {
 #[test]
 fn every_part_is_compared_with_the_parts_that_matter() {
     let long = "the quick brown fox jumps over the lazy dog near the old river bank on a sunny afternoon";
-    let texts = owned(&[long, "alpha beta gamma", "ok", "Alpha  Beta GAMMA", "ok", &format!("{long}s"), "", "unique row"]);
+    let texts = owned(&[
+        long,
+        "alpha beta gamma",
+        "ok",
+        "Alpha  Beta GAMMA",
+        "ok",
+        &format!("{long}s"),
+        "",
+        "unique row",
+    ]);
     let split = Split { train: vec![0, 1, 2, 7], validation: vec![3], test: vec![4, 5, 6] };
-    let pool = owned(&["OK", "null", "", &long.to_uppercase(), "nothing of the kind", "ok ", "alpha beta gamma"]);
+    let pool =
+        owned(&["OK", "null", "", &long.to_uppercase(), "nothing of the kind", "ok ", "alpha beta gamma"]);
     let found = find(&texts, &split, &pool);
     assert_eq!(count(&found, Part::Train, Part::Test), (1, 1));
     assert_eq!(found.train_rows_in_test, [0, 2]);
@@ -99,20 +111,25 @@ fn examples_are_few_and_show_the_test_part_first() {
     assert!(found.examples.len() <= 20 && found.examples.len() >= 8);
     assert_eq!(found.examples[0].to, Part::Test);
     let exact = found.examples.iter().find(|example| example.from == Part::Train).unwrap();
-    assert_eq!((exact.from_row, exact.to_row, exact.kind, exact.similarity), (0, 1, DuplicateKind::Exact, 1.0));
+    assert_eq!(
+        (exact.from_row, exact.to_row, exact.kind, exact.similarity),
+        (0, 1, DuplicateKind::Exact, 1.0)
+    );
     assert_eq!(exact.from_text, exact.to_text);
 }
 
 #[test]
 fn the_number_of_threads_and_the_chunks_do_not_matter() {
     let texts = versions(5);
-    let split = Split { train: (0..200).collect(), validation: (200..300).collect(), test: (300..600).collect() };
+    let split =
+        Split { train: (0..200).collect(), validation: (200..300).collect(), test: (300..600).collect() };
     let pool: Vec<String> = texts.iter().rev().cloned().collect();
     let run = |threads: usize, size: usize| {
         let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let context = Context { progress: &Silent, cancel: &Cancel::default() };
         let pool = chunks(&pool, size).into_iter();
-        let found = threads.install(|| find_duplicates(&texts, &split, pool, &DuplicateOptions::default(), &context));
+        let found =
+            threads.install(|| find_duplicates(&texts, &split, pool, &DuplicateOptions::default(), &context));
         format!("{:?}", found.unwrap())
     };
     assert_eq!(run(1, 10), run(3, 64));

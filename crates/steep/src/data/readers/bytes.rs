@@ -21,7 +21,8 @@ pub(super) fn open_bytes(path: &Path) -> Result<Bytes> {
     let start = first_bytes::<4>(&mut file).map_err(Error::io("read", path))?;
     let compressed = |reader| -> Bytes { Box::new(BufReader::with_capacity(BUFFER, reader)) };
     let mut bytes: Bytes = if start.starts_with(GZIP) {
-        compressed(Box::new(flate2::bufread::MultiGzDecoder::new(Cursor::new(start).chain(file))) as Box<dyn Read + Send>)
+        compressed(Box::new(flate2::bufread::MultiGzDecoder::new(Cursor::new(start).chain(file)))
+            as Box<dyn Read + Send>)
     } else if start.starts_with(ZSTD) {
         let decoder = zstd::stream::read::Decoder::with_buffer(Cursor::new(start).chain(file));
         compressed(Box::new(decoder.map_err(|error| read_fault(path, error))?))
@@ -41,7 +42,8 @@ fn first_bytes<const N: usize>(reader: &mut impl Read) -> io::Result<Vec<u8>> {
 
 /// A read error as a fault of the data where the decompressor found it, of the system otherwise.
 pub(super) fn read_fault(path: &Path, error: io::Error) -> Error {
-    let damaged = matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput);
+    let damaged =
+        matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput);
     if damaged || error.raw_os_error().is_none() {
         let problem = format!("the compressed data is damaged or ends early: {error}");
         return Error::data(path, problem, "compress or download the file again");

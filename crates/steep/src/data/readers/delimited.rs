@@ -75,7 +75,8 @@ impl Delimited {
         file.read_header()?;
         let names: Vec<&str> = file.header.iter().map(String::as_str).collect();
         file.selected = select(&names, columns, path)?;
-        let fields: Vec<_> = file.selected.iter().map(|at| Field::new(names[*at], DataType::Utf8, true)).collect();
+        let fields: Vec<_> =
+            file.selected.iter().map(|at| Field::new(names[*at], DataType::Utf8, true)).collect();
         file.schema = Arc::new(Schema::new(fields));
         Ok(file)
     }
@@ -135,7 +136,8 @@ impl Delimited {
         if expected == found {
             return Ok(());
         }
-        let problem = format!("the row near line {} has {found} fields, the header has {expected}", self.line());
+        let problem =
+            format!("the row near line {} has {found} fields, the header has {expected}", self.line());
         let hint = "put quotes around fields that hold the delimiter, a quote or a line break";
         Err(row_fault(&self.path, self.row, problem, hint))
     }
@@ -145,8 +147,11 @@ impl Delimited {
         let mut bytes = 0;
         for (builder, at) in builders.iter_mut().zip(&self.selected) {
             let field = std::str::from_utf8(&self.record[*at]).map_err(|error| {
-                let problem =
-                    format!("the value near line {} is not UTF-8 at its byte {}", self.line(), error.valid_up_to() + 1);
+                let problem = format!(
+                    "the value near line {} is not UTF-8 at its byte {}",
+                    self.line(),
+                    error.valid_up_to() + 1
+                );
                 cell_fault(&self.path, self.row, &self.header[*at], problem, UTF8_HINT)
             })?;
             bytes += field.len();

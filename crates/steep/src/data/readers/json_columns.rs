@@ -50,7 +50,9 @@ impl JsonColumns {
         let table = Table { all_keys: columns.is_none(), ..Table::default() };
         let mut file = Self { path: path.clone(), source, table, schema: None, chunk_rows, first_row: 1 };
         if let Some(schema) = expected {
-            schema.fields().iter().for_each(|field| file.table.add(field.name()));
+            for field in schema.fields() {
+                file.table.add(field.name());
+            }
             file.schema = Some(schema);
             return Ok(file);
         }
@@ -130,7 +132,13 @@ impl Table {
                 None => continue,
             };
             if slots[place].replace(value).is_some() {
-                return Err(cell_fault(path, row.row, &key, "the key stands twice in this object", "keep one of them"));
+                return Err(cell_fault(
+                    path,
+                    row.row,
+                    &key,
+                    "the key stands twice in this object",
+                    "keep one of them",
+                ));
             }
         }
         self.rows.push(slots);
@@ -140,7 +148,9 @@ impl Table {
     fn new_key(&self, path: &Path, row: u64, key: &str) -> Error {
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
         let hint = match crate::data::nearest::nearest(key, &names) {
-            Some(name) => format!("did you mean '{name}'? Otherwise give the first row this key too, with null"),
+            Some(name) => {
+                format!("did you mean '{name}'? Otherwise give the first row this key too, with null")
+            }
             None => "give the first row this key too, with null, or name the columns to read".to_owned(),
         };
         row_fault(path, row, format!("the key {} is new here, earlier rows lack it", shown(key)), hint)
@@ -172,7 +182,8 @@ impl Table {
                 kinds.see(value.as_ref());
             }
         }
-        let fields = self.names.iter().zip(kinds).map(|(name, kinds)| Field::new(name, kinds.data_type(), true));
+        let fields =
+            self.names.iter().zip(kinds).map(|(name, kinds)| Field::new(name, kinds.data_type(), true));
         Schema::new(fields.collect::<Vec<_>>())
     }
 }
@@ -202,15 +213,18 @@ impl Kinds {
                 self.fraction |= number.as_i64().is_none();
                 self.large |= is_large(number);
             }
-            Some(Value::String(_) | Value::Object(_)) => self.text = true,
-            Some(Value::Array(items)) if items.iter().all(|item| matches!(item, Value::Number(_) | Value::Null)) => {
+            Some(Value::Array(items))
+                if items.iter().all(|item| matches!(item, Value::Number(_) | Value::Null)) =>
+            {
                 self.number_list |= !items.is_empty();
                 self.text_list |= items.is_empty() && !self.number_list;
             }
-            Some(Value::Array(items)) if items.iter().all(|item| matches!(item, Value::String(_) | Value::Null)) => {
+            Some(Value::Array(items))
+                if items.iter().all(|item| matches!(item, Value::String(_) | Value::Null)) =>
+            {
                 self.text_list = true;
             }
-            Some(Value::Array(_)) => self.text = true,
+            Some(Value::String(_) | Value::Object(_) | Value::Array(_)) => self.text = true,
         }
     }
 
@@ -286,7 +300,8 @@ fn float(value: &Value) -> Option<f64> {
 fn floats<'a>(values: impl Iterator<Item = (usize, Option<&'a Value>)>) -> Result<ArrayRef, Misfit> {
     let mut builder = Float64Builder::new();
     for (row, value) in values {
-        let read = |value: &Value| float(value).ok_or_else(|| (row, misfit(value, "a number of up to 15 digits")));
+        let read =
+            |value: &Value| float(value).ok_or_else(|| (row, misfit(value, "a number of up to 15 digits")));
         builder.append_option(value.map(read).transpose()?);
     }
     Ok(Arc::new(builder.finish()))
@@ -307,7 +322,8 @@ fn number_lists<'a>(values: impl Iterator<Item = (usize, Option<&'a Value>)>) ->
         let fault = |value: &Value| (row, misfit(value, "a list of numbers"));
         if let Some(value) = value {
             for item in value.as_array().ok_or_else(|| fault(value))? {
-                let number = if item.is_null() { None } else { Some(item.as_f64().ok_or_else(|| fault(value))?) };
+                let number =
+                    if item.is_null() { None } else { Some(item.as_f64().ok_or_else(|| fault(value))?) };
                 builder.values().append_option(number);
             }
         }

@@ -60,7 +60,11 @@ impl JsonRows {
 
     /// A `.json` file has an array, but many hold one object a line.
     pub(super) fn array_or_lines(path: &Arc<Path>) -> Result<Self> {
-        if first_visible_byte(path)? == Some(b'{') { Self::lines(path) } else { ArrayRows::open(path).map(Self::Array) }
+        if first_visible_byte(path)? == Some(b'{') {
+            Self::lines(path)
+        } else {
+            ArrayRows::open(path).map(Self::Array)
+        }
     }
 
     pub(super) fn next_row(&mut self) -> Result<Option<JsonRow>> {
@@ -115,7 +119,8 @@ pub(super) struct ArrayRows {
 
 impl ArrayRows {
     fn open(path: &Arc<Path>) -> Result<Self> {
-        let bytes = read_whole(path, ROW_BYTES, "write one object a line into a .jsonl file, which is streamed")?;
+        let bytes =
+            read_whole(path, ROW_BYTES, "write one object a line into a .jsonl file, which is streamed")?;
         let mut rows = Self { path: path.clone(), bytes, at: 0, row: 0, closed: false };
         match rows.visible() {
             None => {}
@@ -148,7 +153,11 @@ impl ArrayRows {
             Some(b']') => {
                 self.at += 1;
                 self.closed = true;
-                return if self.visible().is_none() { Ok(false) } else { Err(self.fault("there is more after the array")) };
+                return if self.visible().is_none() {
+                    Ok(false)
+                } else {
+                    Err(self.fault("there is more after the array"))
+                };
             }
             Some(b',') if self.row > 0 => self.at += 1,
             Some(_) if self.row > 0 => return Err(self.fault("a comma is missing before this object")),
@@ -166,7 +175,9 @@ impl ArrayRows {
         let bytes = values.byte_offset();
         match parsed {
             None => Err(self.fault("the array is never closed")),
-            Some(Err(error)) => Err(self.fault(format!("this is not a JSON object: {}", without_line(&error)))),
+            Some(Err(error)) => {
+                Err(self.fault(format!("this is not a JSON object: {}", without_line(&error))))
+            }
             Some(Ok(object)) => {
                 self.at += bytes;
                 self.row += 1;

@@ -49,7 +49,8 @@ impl Lines {
     fn read_line(&mut self) -> Result<bool> {
         self.buffer.clear();
         let mut limited = self.bytes.by_ref().take(ROW_BYTES as u64 + 1);
-        let read = limited.read_until(b'\n', &mut self.buffer).map_err(|error| read_fault(&self.path, error))?;
+        let read =
+            limited.read_until(b'\n', &mut self.buffer).map_err(|error| read_fault(&self.path, error))?;
         self.line += 1;
         if read > ROW_BYTES {
             let problem = format!("line {} is longer than {} MiB", self.line, ROW_BYTES >> 20);

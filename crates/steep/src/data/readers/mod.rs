@@ -179,8 +179,14 @@ fn check_same(plan: &Plan, schema: &Schema, file: &SourceFile) -> Result<()> {
         };
         if !same_type(field.data_type(), other.data_type()) {
             let (this, that) = (other.data_type(), field.data_type());
-            let problem = format!("the column is of type {this} here and of type {that} in {}", first.display());
-            return Err(column_fault(&file.path, field.name(), problem, "write both files with the same types"));
+            let problem =
+                format!("the column is of type {this} here and of type {that} in {}", first.display());
+            return Err(column_fault(
+                &file.path,
+                field.name(),
+                problem,
+                "write both files with the same types",
+            ));
         }
     }
     for field in schema.fields() {
@@ -195,7 +201,8 @@ fn check_same(plan: &Plan, schema: &Schema, file: &SourceFile) -> Result<()> {
 /// Equal types; the name of a list's items is no difference.
 fn same_type(left: &DataType, right: &DataType) -> bool {
     match (left, right) {
-        (DataType::List(left), DataType::List(right)) | (DataType::LargeList(left), DataType::LargeList(right)) => {
+        (DataType::List(left), DataType::List(right))
+        | (DataType::LargeList(left), DataType::LargeList(right)) => {
             same_type(left.data_type(), right.data_type())
         }
         (left, right) => left == right,
@@ -206,7 +213,12 @@ fn with_label_field(schema: &SchemaRef, label_at: Option<usize>, file: &SourceFi
     let Some(at) = label_at else { return Ok(schema.clone()) };
     if schema.field_with_name(LABEL_COLUMN).is_ok() {
         let problem = "the file lies in a label folder and has a column of that name too";
-        return Err(column_fault(&file.path, LABEL_COLUMN, problem, "rename the column, or move the files together"));
+        return Err(column_fault(
+            &file.path,
+            LABEL_COLUMN,
+            problem,
+            "rename the column, or move the files together",
+        ));
     }
     let mut fields = schema.fields().to_vec();
     let at = at.min(fields.len());
@@ -258,11 +270,14 @@ impl Chunks {
         let batch = batch.slice(0, rows);
         let mut columns = Vec::with_capacity(self.schema.fields().len());
         for (at, field) in self.schema.fields().iter().enumerate() {
-            let is_label = self.plan.label_at.is_some_and(|label| label.min(self.schema.fields().len() - 1) == at);
+            let is_label =
+                self.plan.label_at.is_some_and(|label| label.min(self.schema.fields().len() - 1) == at);
             columns.push(match (is_label, batch.column_by_name(field.name())) {
                 (true, _) => label_array(file, rows),
                 (false, Some(column)) => retyped(column, field.data_type(), &file.path)?,
-                (false, None) => return Err(column_fault(&file.path, field.name(), "the column is missing", "")),
+                (false, None) => {
+                    return Err(column_fault(&file.path, field.name(), "the column is missing", ""));
+                }
             });
         }
         let first_row = self.next_row;
@@ -302,15 +317,20 @@ impl Iterator for Chunks {
 
 impl std::fmt::Debug for Chunks {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Chunks").field("schema", &self.schema).field("next_row", &self.next_row).finish()
+        formatter
+            .debug_struct("Chunks")
+            .field("schema", &self.schema)
+            .field("next_row", &self.next_row)
+            .finish_non_exhaustive()
     }
 }
 
 /// A batch that keeps its number of rows even without columns.
 fn make_batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize, file: &Path) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(schema.clone(), columns, &options)
-        .map_err(|error| Error::data(file, format!("the columns do not fit together: {error}"), "write the file again"))
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(|error| {
+        Error::data(file, format!("the columns do not fit together: {error}"), "write the file again")
+    })
 }
 
 /// The places of the wanted columns among the available ones; all of them where none are named.

@@ -27,14 +27,16 @@ pub(super) struct ParquetFile {
 impl ParquetFile {
     pub(super) fn open(path: &Arc<Path>, columns: Option<&[String]>, chunk_rows: usize) -> Result<Self> {
         let file = File::open(path).map_err(Error::io("read", path))?;
-        let damaged = |problem: String| Error::data(path, format!("not a readable Parquet file: {problem}"), HINT);
+        let damaged =
+            |problem: String| Error::data(path, format!("not a readable Parquet file: {problem}"), HINT);
         let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(damaged)?;
         let names: Vec<&str> = builder.schema().fields().iter().map(|field| field.name().as_str()).collect();
         let selected = select(&names, columns, path)?;
         let fields: Vec<_> = selected.iter().map(|at| builder.schema().field(*at).clone()).collect();
         let rows = batch_rows(builder.metadata(), &selected, chunk_rows);
         let mask = ProjectionMask::roots(builder.parquet_schema(), selected);
-        let reader = guarded(|| builder.with_projection(mask).with_batch_size(rows).build()).map_err(damaged)?;
+        let reader =
+            guarded(|| builder.with_projection(mask).with_batch_size(rows).build()).map_err(damaged)?;
         Ok(Self { path: path.clone(), schema: Arc::new(Schema::new(fields)), reader: Some(reader), row: 1 })
     }
 }
@@ -71,7 +73,12 @@ impl RowReader for ParquetFile {
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         let Some(mut reader) = self.reader.take() else { return Ok(None) };
         let next = guarded(|| reader.next().transpose().map_err(Into::into)).map_err(|problem| {
-            row_fault(&self.path, self.row, format!("the Parquet data from this row on cannot be read: {problem}"), HINT)
+            row_fault(
+                &self.path,
+                self.row,
+                format!("the Parquet data from this row on cannot be read: {problem}"),
+                HINT,
+            )
         })?;
         let Some(batch) = next else { return Ok(None) };
         // Kept only after a batch that could be read: a reader that panicked is not used again.

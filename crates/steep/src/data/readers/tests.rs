@@ -1,5 +1,5 @@
 use super::*;
-use crate::data::{load_labelled, LabelledOptions, lists, numbers, text};
+use crate::data::{LabelledOptions, lists, load_labelled, numbers, text};
 use arrow::array::AsArray;
 use std::io::Write;
 use std::path::PathBuf;
@@ -40,7 +40,9 @@ fn small() -> ReadOptions {
 fn column(source: &str, name: &str) -> Vec<String> {
     let chunks = read(source, &small()).unwrap();
     let texts = chunks.iter().map(|chunk| text(chunk, name).unwrap());
-    texts.flat_map(|texts| texts.iter().map(|text| text.unwrap_or("-").to_owned()).collect::<Vec<_>>()).collect()
+    texts
+        .flat_map(|texts| texts.iter().map(|text| text.unwrap_or("-").to_owned()).collect::<Vec<_>>())
+        .collect()
 }
 
 fn fault(source: &str) -> String {
@@ -91,7 +93,10 @@ fn faults_of_csv_are_found() {
     let open_quote = ", row 2: a quote that opens in the row near line 3 is never closed";
     assert_eq!(of(b"a,b\n1,2\n3,\"4\n5,6\n7,8"), open_quote);
     assert_eq!(of(b"a,b\n1,2\n\"3,4\n"), open_quote);
-    assert_eq!(of(b"a,b\n1,x\xe9y\n"), ", row 1, column 'b': the value near line 2 is not UTF-8 at its byte 2");
+    assert_eq!(
+        of(b"a,b\n1,x\xe9y\n"),
+        ", row 1, column 'b': the value near line 2 is not UTF-8 at its byte 2"
+    );
     assert_eq!(of(b"a,a\n1,2\n"), ", column 'a': two columns of the header have this name");
     assert!(of(b"\xff\xfea\0,\0b\0\n\0").contains("the header is not UTF-8"));
     // A quote within a field that is not quoted is an ordinary character.
@@ -109,11 +114,24 @@ fn json_lines_are_typed() {
     let source = folder.write("a.jsonl", lines);
     let all = ReadOptions::default();
     let chunk = &read(&source, &all).unwrap()[0];
-    let kinds: Vec<String> =
-        chunk.batch.schema().fields().iter().map(|field| format!("{}: {}", field.name(), field.data_type())).collect();
+    let kinds: Vec<String> = chunk
+        .batch
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| format!("{}: {}", field.name(), field.data_type()))
+        .collect();
     assert_eq!(
         kinds,
-        ["text: Utf8", "n: Float64", "id: Int64", "yes: Boolean", "tags: List(Utf8)", "v: List(Float64)", "mixed: Utf8"]
+        [
+            "text: Utf8",
+            "n: Float64",
+            "id: Int64",
+            "yes: Boolean",
+            "tags: List(Utf8)",
+            "v: List(Float64)",
+            "mixed: Utf8"
+        ]
     );
     assert_eq!(text(chunk, "id").unwrap().value(0), "9007199254740993");
     assert_eq!(numbers(chunk, "n").unwrap().iter().collect::<Vec<_>>(), [Some(1.0), Some(2.5), None]);
@@ -130,11 +148,16 @@ fn faults_of_json_are_found() {
     let folder = Folder::new();
     let of = |text: &str| fault(&folder.write("a.jsonl", text)).split_once(".jsonl, ").unwrap().1.to_owned();
     let two = "{\"a\": 1}\n{\"a\": 2}\n";
-    assert!(of("{\"a\": 1}\n\n{\"a\": \n").starts_with("row 2: line 3 is not a JSON object: EOF while parsing"));
+    assert!(
+        of("{\"a\": 1}\n\n{\"a\": \n").starts_with("row 2: line 3 is not a JSON object: EOF while parsing")
+    );
     assert!(of("[1]\n").starts_with("row 1: line 1 is not a JSON object: invalid type"));
     assert_eq!(of("{\"a\": 1, \"a\": 2}\n"), "row 1, column 'a': the key stands twice in this object");
     assert!(of(&format!("{two}{{\"b\": 1}}\n")).starts_with("row 3: the key 'b' is new here"));
-    assert!(of(&format!("{two}{{\"a\": \"x\"}}\n")).starts_with("row 3, column 'a': the value 'x' is not a number"));
+    assert!(
+        of(&format!("{two}{{\"a\": \"x\"}}\n"))
+            .starts_with("row 3, column 'a': the value 'x' is not a number")
+    );
     assert!(of(&"[".repeat(5000)).starts_with("row 1"));
     let chosen = ReadOptions { columns: Some(vec!["a".to_owned()]), ..small() };
     let source = folder.write("b.jsonl", format!("{two}{{\"b\": 1}}\n"));
@@ -160,7 +183,9 @@ fn compression_is_told_by_the_bytes() {
     let folder = Folder::new();
     let csv = b"\xef\xbb\xbftext\na\nb\n";
     let zstd = zstd::encode_all(&csv[..], 3).unwrap();
-    for (name, bytes) in [("a.csv.gz", gzip(csv)), ("b.csv.zst", zstd), ("c.csv", gzip(csv)), ("d.csv.gz", csv.to_vec())] {
+    for (name, bytes) in
+        [("a.csv.gz", gzip(csv)), ("b.csv.zst", zstd), ("c.csv", gzip(csv)), ("d.csv.gz", csv.to_vec())]
+    {
         assert_eq!(column(&folder.write(name, bytes), "text"), ["a", "b"], "{name}");
     }
     let two_members = [gzip(b"one\n"), gzip(b"two\n")].concat();
@@ -170,7 +195,9 @@ fn compression_is_told_by_the_bytes() {
 #[test]
 fn damaged_compression_is_an_error() {
     let folder = Folder::new();
-    let text: String = (0..20_000_u64).map(|row| format!("row {}\n", row.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+    let rows: Vec<String> =
+        (0..20_000_u64).map(|row| row.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_string()).collect();
+    let text = rows.join("\n");
     let (gz, zst) = (gzip(text.as_bytes()), zstd::encode_all(text.as_bytes(), 3).unwrap());
     for (name, bytes) in [("a.txt.gz", &gz), ("a.txt.zst", &zst)] {
         for length in [3, 20, bytes.len() / 2, bytes.len() - 1] {
@@ -189,8 +216,8 @@ fn damaged_compression_is_an_error() {
 
 /// A small Parquet file with strings, numbers and lists.
 fn parquet_bytes(rows: usize) -> Vec<u8> {
-    let lines: String =
-        (0..rows).map(|row| format!("{{\"text\": \"text {row}\", \"n\": {row}, \"tags\": [\"t{}\"]}}\n", row % 3)).collect();
+    let line = |row| format!("{{\"text\": \"text {row}\", \"n\": {row}, \"tags\": [\"t{}\"]}}", row % 3);
+    let lines = (0..rows).map(line).collect::<Vec<_>>().join("\n");
     let folder = Folder::new();
     let source = folder.write("a.jsonl", lines);
     let chunk = read(&source, &ReadOptions::default()).unwrap().remove(0);
@@ -222,7 +249,11 @@ fn damaged_parquet_never_panics() {
         .map(|trial| {
             let mut damaged = bytes.clone();
             let at = trial * 7919 % damaged.len();
-            if trial % 3 == 0 { damaged.truncate(at) } else { damaged[at] ^= 1 << (trial % 8) }
+            if trial % 3 == 0 {
+                damaged.truncate(at);
+            } else {
+                damaged[at] ^= 1 << (trial % 8);
+            }
             std::panic::catch_unwind(|| read(&folder.write("a.parquet", damaged), &small()))
                 .unwrap_or_else(|_| panic!("panicked at trial {trial}"))
         })
@@ -240,7 +271,10 @@ fn files_of_a_source_have_the_same_columns() {
     assert_eq!(column(&folder.name(), "n"), ["1", "2"]);
     folder.write("c.csv", "text\nz\n");
     let message = fault(&folder.name());
-    assert!(message.contains("c.csv, column 'n': this column of") && message.contains("a.csv is missing"), "{message}");
+    assert!(
+        message.contains("c.csv, column 'n': this column of") && message.contains("a.csv is missing"),
+        "{message}"
+    );
     folder.write("c.csv", "text,n,m\nz,3,4\n");
     assert!(fault(&folder.name()).contains("c.csv, column 'm': this column is not in"));
     folder.write("c.csv", "text,n\nz,3\n");
@@ -262,7 +296,10 @@ fn label_folders_give_a_label_column_in_the_place_asked_for() {
     assert_eq!(chunk.batch.schema().field(0).name(), "label");
     assert_eq!(chunk.batch.column(0).as_string::<i32>().value(0), "neg");
     let only = ReadOptions { columns: Some(vec!["label".to_owned()]), ..small() };
-    assert_eq!(read(&folder.name(), &only).unwrap().iter().map(|chunk| chunk.batch.num_rows()).sum::<usize>(), 3);
+    assert_eq!(
+        read(&folder.name(), &only).unwrap().iter().map(|chunk| chunk.batch.num_rows()).sum::<usize>(),
+        3
+    );
     let without = ReadOptions { columns: Some(vec!["text".to_owned()]), ..small() };
     assert_eq!(read(&folder.name(), &without).unwrap()[0].batch.num_columns(), 1);
     folder.write("neg/a.csv", "text,label\nbad,x\n");
@@ -287,4 +324,49 @@ fn after_an_error_there_is_nothing_more() {
     let source = folder.write("a.csv", "a\n1\n2\n3,4\n5\n");
     let results: Vec<bool> = open(&source, &small()).unwrap().map(|chunk| chunk.is_ok()).collect();
     assert_eq!(results, [true, false]);
+}
+
+mod mutated {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A valid file of each format, to be damaged.
+    fn originals() -> Vec<(&'static str, Vec<u8>)> {
+        let csv = b"text,n,tags\r\n\"a, \"\"b\"\"\nc\",1,x|y\r\n\xc3\xa4,,[]\r\nlast,2.5,\r\n".to_vec();
+        let lines =
+            b"{\"text\": \"a\", \"n\": 1, \"tags\": [\"x\"]}\n{\"text\": null, \"n\": -2e3}\n".to_vec();
+        let array = b"[{\"text\": \"a\\u00e4\", \"n\": 1}, {\"n\": 2}]".to_vec();
+        let zstd = zstd::encode_all(&csv[..], 3).unwrap();
+        let packed = gzip(&lines);
+        vec![
+            ("a.csv", csv),
+            ("a.jsonl", lines),
+            ("a.json", array),
+            ("a.jsonl.gz", packed),
+            ("a.csv.zst", zstd),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn files_are_read_or_refused_with_a_hint(
+            which in 0_usize..5,
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            cut in prop::option::of(any::<prop::sample::Index>()),
+        ) {
+            let (name, mut bytes) = originals().swap_remove(which);
+            for (at, value) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = value;
+            }
+            if let Some(cut) = cut {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            let folder = Folder::new();
+            match read(&folder.write(name, bytes), &small()) {
+                Ok(chunks) => prop_assert!(chunks.iter().all(|chunk| chunk.batch.num_rows() <= 2)),
+                Err(error) => prop_assert!(matches!(error, Error::Data { .. }) && error.hint().is_some(), "{:?}", error),
+            }
+        }
+    }
 }

@@ -37,8 +37,8 @@ fn of_class(rows: &Labelled, part: &[u32], class: u32) -> usize {
     part.iter().filter(|row| ids[**row as usize] == class).count()
 }
 
-fn names(groups: &[u32]) -> Option<Vec<String>> {
-    Some(groups.iter().map(|group| format!("g{group}")).collect())
+fn names(groups: &[u32]) -> Vec<String> {
+    groups.iter().map(|group| format!("g{group}")).collect()
 }
 
 fn groups_straddle(split: &Split, groups: &[u32]) -> bool {
@@ -69,7 +69,7 @@ proptest! {
         let (ids, groups): (Vec<u32>, Vec<u32>) = pairs.into_iter().unzip();
         let total = ids.len() as f64;
         let mut rows = rows(ids);
-        rows.groups = names(&groups);
+        rows.groups = Some(names(&groups));
         rows.time = Some((0..groups.len()).map(|row| row as f64).collect());
         for method in [SplitMethod::Grouped, SplitMethod::Time] {
             let split = match split(&rows, &options(method, seed)) {
@@ -117,7 +117,7 @@ fn groups_keep_the_proportions_of_classes() {
     // 400 groups of one to five rows; class 1 has a tenth of them.
     let groups: Vec<u32> = (0..400_u32).flat_map(|group| vec![group; 1 + (group % 5) as usize]).collect();
     let mut rows = rows(groups.iter().map(|group| u32::from(group % 10 == 3)).collect());
-    rows.groups = names(&groups);
+    rows.groups = Some(names(&groups));
     let split = split(&rows, &options(SplitMethod::Grouped, 7)).unwrap();
     for class in 0..2 {
         let all = of_class(&rows, &(0..groups.len() as u32).collect::<Vec<_>>(), class) as f64;
@@ -157,7 +157,7 @@ fn the_column_is_obeyed_and_a_missing_validation_part_cut_from_train() {
     let none = SplitOptions { validation_fraction: 0.0, ..options(SplitMethod::Column, 0) };
     assert!(split(&rows, &none).unwrap().validation.is_empty());
     let groups: Vec<u32> = (0..100).map(|row| row / 4).collect();
-    rows.groups = names(&groups);
+    rows.groups = Some(names(&groups));
     let cut = split(&rows, &options(SplitMethod::Column, 0)).unwrap();
     assert!(!groups_straddle(&cut, &groups) && !cut.validation.is_empty());
 }
@@ -169,7 +169,7 @@ fn faults_of_the_column_are_named_with_their_row() {
     let error = split(&rows, &options(SplitMethod::Column, 0)).unwrap_err();
     assert!(error.to_string().contains("row 3: the split column says 'tset'"), "{error}");
     rows.splits = Some(["train", "test", "test"].map(str::to_owned).to_vec());
-    rows.groups = names(&[5, 6, 5]);
+    rows.groups = Some(names(&[5, 6, 5]));
     let error = split(&rows, &options(SplitMethod::Column, 0)).unwrap_err();
     assert!(error.to_string().contains("row 3: the group 'g5' is in another part"), "{error}");
 }
@@ -177,13 +177,19 @@ fn faults_of_the_column_are_named_with_their_row() {
 #[test]
 fn what_cannot_be_split_is_refused() {
     let mut rows = rows(vec![0, 1, 2]);
-    assert!(split(&rows, &options(SplitMethod::Stratified, 0)).unwrap_err().to_string().contains("no row is left"));
+    assert!(
+        split(&rows, &options(SplitMethod::Stratified, 0))
+            .unwrap_err()
+            .to_string()
+            .contains("no row is left")
+    );
     for method in [SplitMethod::Column, SplitMethod::Grouped, SplitMethod::Time] {
         assert!(split(&rows, &options(method, 0)).unwrap_err().hint().unwrap().contains("name the column"));
     }
-    rows.groups = names(&[1, 1, 2]);
+    rows.groups = Some(names(&[1, 1, 2]));
     assert!(split(&rows, &options(SplitMethod::Stratified, 0)).is_err());
-    let too_much = SplitOptions { validation_fraction: 0.5, test_fraction: 0.5, ..options(SplitMethod::Time, 0) };
+    let too_much =
+        SplitOptions { validation_fraction: 0.5, test_fraction: 0.5, ..options(SplitMethod::Time, 0) };
     assert!(split(&rows, &too_much).is_err());
     let nonsense = SplitOptions { validation_fraction: f64::NAN, ..too_much };
     assert!(split(&rows, &nonsense).is_err());

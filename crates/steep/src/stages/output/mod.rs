@@ -23,7 +23,7 @@ mod texts;
 mod writer;
 
 pub use format::OutputFormat;
-pub(super) use layout::{Layout, Spread, vector_column, vector_field};
+pub(super) use layout::{Layout, Spread, taken, vector_column, vector_field, vectors};
 pub use parts::RowCounts;
 pub(super) use result_file::{finished_file, record_file};
 pub(super) use rows::RowBuffer;

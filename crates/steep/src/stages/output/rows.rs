@@ -3,7 +3,6 @@
 use crate::data::{Chunk, Chunks, ReadOptions, open};
 use crate::error::Result;
 use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::SchemaRef;
 
 /// A buffer is closed when its rows have this many bytes, so that long rows do not add up.
 const BUFFER_BYTES: usize = 32 << 20;
@@ -30,9 +29,6 @@ impl RowFeed {
         Ok(Self { chunks: open(source, read)?, rest: None })
     }
 
-    pub(super) fn schema(&self) -> SchemaRef {
-        self.chunks.schema()
-    }
 
     /// Whether all rows were handed out.
     pub(super) fn is_at_end(&mut self) -> Result<bool> {

@@ -1,8 +1,9 @@
-//! A safe door to the `gemm` crate: the product of two row-major matrices on the calling thread.
+//! The product of two row-major matrices on the calling thread, in f32 or f64, for learners that do their own
+//! parallel work.
 
 /// How the left factor of a product lies in memory.
-#[derive(Clone, Copy)]
-pub(crate) enum Order {
+#[derive(Clone, Copy, Debug)]
+pub enum Order {
     /// `[m, k]`, row-major.
     AsStored,
     /// `[k, m]`, row-major: its transpose is multiplied.
@@ -10,8 +11,7 @@ pub(crate) enum Order {
 }
 
 /// `product[m, n] = left[m, k] · right[k, n]` on the calling thread, `shape` being `[m, k, n]`.
-#[expect(unsafe_code, reason = "the gemm crate takes pointers; lengths are checked just before the call")]
-pub(crate) fn matrix_product<T: Copy + Default + From<u8> + 'static>(
+pub fn matrix_product<T: Copy + Default + From<u8> + 'static>(
     left: &[T],
     order: Order,
     right: &[T],

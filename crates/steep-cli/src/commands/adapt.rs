@@ -1,0 +1,116 @@
+//! `steep adapt`: continued pretraining on unlabelled texts.
+
+use crate::arguments::Asked;
+use crate::corpus::{AdaptCorpus, general_text, sample};
+use crate::figures::{count, duration, rate};
+use crate::session::Session;
+use steep::config::{
+    AdaptRequest, AdaptSources, Facts, RESOLVED, TrainingAmount, estimate_training, write_resolved,
+};
+use steep::data::TextOptions;
+use steep::encoder::{HeadKind, Model};
+use steep::objectives::{MaskedLm, TokenRange};
+use steep::stages::{AdaptInput, AdaptReport, ModelFolder, adapt};
+
+/// So many rows that no setting is refused for want of them.
+const ANY_ROWS: u64 = u32::MAX as u64;
+
+pub(crate) fn run(asked: Asked<AdaptRequest>, session: &Session) -> anyhow::Result<()> {
+    let mut request = session.request(asked)?;
+    let sources = request.sources()?;
+    let model = session.model(&sources.model_name_or_path, sources.model_revision.as_ref())?;
+    // A fault in the settings is told before the texts are read, which may take long.
+    let first = request.clone().resolve(&Facts::of(&model, request.max_seq_length, ANY_ROWS)?)?;
+    if session.is_dry_run() {
+        return plan(request, &sources, &model, session);
+    }
+    let head_source = match &sources.head_model_name_or_path {
+        Some(name) => Some(session.model_path(name, None)?),
+        None => None,
+    };
+    let options = model.encode_options(first.max_seq_length);
+    let corpus = AdaptCorpus::prepare(&sources, &model, &options, first.training.seed, session)?;
+    let general = general_text(&sources, &model, &options)?;
+    let rows = corpus.train_rows.len() as u64;
+    let settings = request.resolve(&Facts::of(&model, request.max_seq_length, rows)?)?;
+    let input = AdaptInput {
+        model: &model,
+        head_source: head_source.as_deref(),
+        sequences: &corpus,
+        corpus_key: &corpus.key,
+        train_rows: corpus.train_rows.clone(),
+        held_out_rows: corpus.held_out_rows.clone(),
+        general: Some(&general),
+    };
+    let report = adapt(&input, &settings, &sources.output_dir, &session.context())?;
+    write_resolved(&request, &sources.output_dir.join(RESOLVED))?;
+    session.say(&summary(&report, &sources))
+}
+
+fn summary(report: &AdaptReport, sources: &AdaptSources) -> String {
+    let mut text = format!(
+        "adapted to {} texts: {} optimizer steps, {} tokens in {} ({} tokens a second)\n",
+        count(report.rows),
+        count(report.steps),
+        count(report.tokens),
+        duration(report.seconds),
+        rate(report.tokens, report.seconds),
+    );
+    for (words, prefix) in [("your texts  ", "eval_"), ("general text", "eval_general_")] {
+        let measured = |name: &str| report.before_and_after(&format!("{prefix}{name}"));
+        if let (Some(loss), Some(perplexity)) = (measured("loss"), measured("perplexity")) {
+            text.push_str(&format!(
+                "{words}  held-out loss {:.4} → {:.4}, perplexity {:.1} → {:.1}\n",
+                loss.0, loss.1, perplexity.0, perplexity.1
+            ));
+        }
+    }
+    if !report.initialised.is_empty() {
+        let number = report.initialised.len();
+        text.push_str(&format!("{number} tensors were not in the model and began at random: its masked-LM head\n"));
+    }
+    text + &format!("model: {}\n", sources.output_dir.display())
+}
+
+fn plan(
+    mut request: AdaptRequest,
+    sources: &AdaptSources,
+    model: &ModelFolder,
+    session: &Session,
+) -> anyhow::Result<()> {
+    let options = model.encode_options(model.max_seq_length(request.max_seq_length.map(|length| length as usize))?);
+    let texts = TextOptions {
+        column: sources.text_column_name.clone(),
+        limit: sources.max_train_samples,
+        ..TextOptions::default()
+    };
+    let (sequences, rows) = sample(&sources.train_file, &texts, model, &options, session)?;
+    let held_out = ((rows as f64 * sources.validation_fraction).ceil() as u64).min(sources.max_eval_samples as u64);
+    let train = if sources.validation_file.is_some() { rows } else { rows - held_out };
+    let settings = request.resolve(&Facts::of(model, request.max_seq_length, train)?)?;
+    let general = general_text(sources, model, &options)?.len() as u64;
+    let (mut weights, _) = Model::load(&model.path, HeadKind::MaskedLm, settings.training.seed)?;
+    let objective = MaskedLm {
+        sequences: &sequences,
+        rows: (0..sequences.len() as u32).collect(),
+        masking: settings.masking,
+        tokens: token_range(model),
+        seed: settings.training.seed,
+        held_out: Vec::new(),
+        max_tokens: settings.training.max_tokens_per_micro_batch,
+    };
+    let amount = TrainingAmount { rows: train, evaluation_rows: held_out + general };
+    let estimate = estimate_training(&mut weights, &objective, &settings.training, amount, &session.cancel)?;
+    session.say_plan(&request, &[format!("{} texts to adapt to", count(train)), estimate.to_string()])
+}
+
+/// For the probe; a tokenizer without a mask token is refused by the stage.
+fn token_range(model: &ModelFolder) -> TokenRange {
+    let tokenizer = &model.tokenizer;
+    let vocab_size = tokenizer.vocab_size() as u32;
+    TokenRange {
+        vocab_size,
+        mask_token_id: tokenizer.special().mask.unwrap_or(0),
+        special_ids: (0..vocab_size).filter(|&id| tokenizer.is_special(id)).collect(),
+    }
+}

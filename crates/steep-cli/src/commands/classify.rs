@@ -1,0 +1,79 @@
+//! `steep classify`: a classifier on feature files.
+
+use crate::arguments::Asked;
+use crate::figures::{count, duration, metrics};
+use crate::session::Session;
+use anyhow::Context;
+use std::path::Path;
+use steep::config::{ClassifyRequest, ExtractRequest, RESOLVED, write_resolved};
+use steep::stages::{ClassifyInput, ClassifyReport, ExtractSettings, ModelFolder, StageAbout, classify};
+use steep::storage::read_json;
+
+pub(crate) fn run(asked: Asked<ClassifyRequest>, session: &Session) -> anyhow::Result<()> {
+    let mut request = session.request(asked)?;
+    let (features, output) = request.sources()?;
+    let settings = request.resolve()?;
+    if session.is_dry_run() {
+        return session.say_plan(&request, &[]);
+    }
+    let encoder = match &request.model_name_or_path {
+        Some(name) => {
+            let model = session.model(name, request.model_revision.as_ref())?;
+            let recipe = recipe(&features, &model)?;
+            Some((model, recipe))
+        }
+        None => None,
+    };
+    let input = ClassifyInput {
+        features: &features,
+        labels: request.labels_file.as_deref(),
+        encoder: encoder.as_ref().map(|(model, recipe)| (model, recipe)),
+        limit: request.max_train_samples,
+    };
+    let report = classify(&input, &settings, &output, &session.context())?;
+    write_resolved(&request, &output.join(RESOLVED))?;
+    session.say(&summary(&report, &request, &output))
+}
+
+/// How the features were made: as the record beside the file says, else as extraction does by default.
+fn recipe(features: &str, model: &ModelFolder) -> anyhow::Result<ExtractSettings> {
+    let record = format!("{features}.steep.json");
+    if !Path::new(&record).is_file() {
+        let mut request = ExtractRequest { output_format: Some("parquet".into()), ..ExtractRequest::default() };
+        return Ok(request.resolve(model)?);
+    }
+    let about: StageAbout = read_json(Path::new(&record))?;
+    serde_json::from_value(about.settings).with_context(|| format!("{record} does not say how the features were made"))
+}
+
+fn summary(report: &ClassifyReport, request: &ClassifyRequest, output: &Path) -> String {
+    let mut text = format!(
+        "trained on {} rows of {} features in {}\n",
+        count(report.rows),
+        count(report.columns as u64),
+        duration(report.seconds)
+    );
+    if !report.classes.is_empty() {
+        text.push_str(&format!("{} classes: {}\n", report.classes.len(), listed(&report.classes)));
+    }
+    let selection = &report.selection;
+    let metric = request.metric.as_deref().unwrap_or("score");
+    for candidate in &selection.candidates {
+        let mark = if candidate.c == selection.c { "  ← chosen" } else { "" };
+        text.push_str(&format!("  C {:<8} {metric} {:.4} in cross-validation{mark}\n", candidate.c, candidate.mean));
+    }
+    for (part, values) in &report.metrics {
+        text.push_str(&format!("{part}\n{}", metrics(values)));
+    }
+    text + &format!("classifier: {}\n", output.display())
+}
+
+/// Some names, for one line.
+fn listed(names: &[String]) -> String {
+    const MOST: usize = 12;
+    let shown = names.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MOST) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

@@ -1,0 +1,128 @@
+//! `steep finetune`: training of encoder and head on labels.
+
+use crate::arguments::Asked;
+use crate::figures::{count, duration, metrics, rate};
+use crate::labelled::LabelledRows;
+use crate::session::Session;
+use std::collections::BTreeMap;
+use steep::config::{
+    FinetuneRequest, FinetuneSources, Facts, RESOLVED, TrainingAmount, estimate_training, write_resolved,
+};
+use steep::encoder::{HeadKind, Model};
+use steep::objectives::Classification;
+use steep::stages::{FinetuneInput, FinetuneReport, FinetuneSettings, ModelFolder, finetune};
+use steep::text::Encodings;
+use steep::training::Objective;
+
+/// So many rows that no setting is refused for want of them.
+const ANY_ROWS: u64 = u32::MAX as u64;
+
+pub(crate) fn run(asked: Asked<FinetuneRequest>, session: &Session) -> anyhow::Result<()> {
+    let mut request = session.request(asked)?;
+    let sources = request.sources()?;
+    let model = session.model(&sources.model_name_or_path, sources.model_revision.as_ref())?;
+    // A fault in the settings is told before the rows are read.
+    request.clone().resolve(&Facts::of(&model, request.max_seq_length, ANY_ROWS)?, Vec::new())?;
+    let rows = LabelledRows::load(&sources, session)?;
+    let weights = sources.class_weight.weights(&rows.targets, &rows.split.train, rows.names.len())?;
+    let facts = Facts::of(&model, request.max_seq_length, rows.split.train.len() as u64)?;
+    let settings = request.resolve(&facts, weights)?;
+    let encodings = rows.encode(&model, settings.max_seq_length, session)?;
+    let work = Work { model: &model, rows: &rows, encodings: &encodings, settings: &settings };
+    if session.is_dry_run() {
+        return session.say_plan(&request, &work.plan(session)?);
+    }
+    let input = FinetuneInput {
+        model: &model,
+        sequences: &encodings,
+        data_key: &rows.key,
+        targets: &rows.targets,
+        labels: rows.names.clone(),
+        train_rows: rows.split.train.clone(),
+        validation_rows: rows.split.validation.clone(),
+    };
+    let report = finetune(&input, &settings, &sources.output_dir, &session.context())?;
+    let test = work.test(&sources, session)?;
+    write_resolved(&request, &sources.output_dir.join(RESOLVED))?;
+    session.say(&summary(&report, &test, &work, &sources))
+}
+
+/// Everything that training and testing need.
+struct Work<'a> {
+    model: &'a ModelFolder,
+    rows: &'a LabelledRows,
+    encodings: &'a Encodings,
+    settings: &'a FinetuneSettings,
+}
+
+impl Work<'_> {
+    fn objective(&self, rows: &[u32], evaluated: &[u32]) -> Classification<'_> {
+        Classification {
+            sequences: self.encodings,
+            targets: &self.rows.targets,
+            num_labels: self.rows.names.len(),
+            rows: rows.to_vec(),
+            validation_rows: evaluated.to_vec(),
+            settings: self.settings.classification.clone(),
+            max_tokens: self.settings.training.max_tokens_per_micro_batch,
+        }
+    }
+
+    fn head(&self) -> HeadKind {
+        HeadKind::SequenceClassification { num_labels: self.rows.names.len() }
+    }
+
+    /// The metrics of the test rows, if there are any.
+    fn test(&self, sources: &FinetuneSources, session: &Session) -> anyhow::Result<BTreeMap<String, f64>> {
+        let test = &self.rows.split.test;
+        if test.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let (trained, _) = Model::load(&sources.output_dir, self.head(), 0)?;
+        Ok(self.objective(&[], test).evaluate(&trained, &session.context())?)
+    }
+
+    fn plan(&self, session: &Session) -> anyhow::Result<Vec<String>> {
+        let split = &self.rows.split;
+        let mut config = self.model.config.clone();
+        config.set_labels(self.rows.names.clone(), self.rows.targets.problem_type());
+        let training = &self.settings.training;
+        let (mut weights, _) = Model::load_with(&self.model.path, config, self.head(), training.seed)?;
+        let amount =
+            TrainingAmount { rows: split.train.len() as u64, evaluation_rows: split.validation.len() as u64 };
+        let objective = self.objective(&split.train, &[]);
+        let estimate = estimate_training(&mut weights, &objective, training, amount, &session.cancel)?;
+        Ok(vec![self.parts(), estimate.to_string()])
+    }
+
+    fn parts(&self) -> String {
+        let split = &self.rows.split;
+        let [train, validation, test] = [&split.train, &split.validation, &split.test].map(|rows| count(rows.len() as u64));
+        format!("{train} rows to train on, {validation} to validate on, {test} to test on; {} outputs", self.rows.names.len())
+    }
+}
+
+fn summary(
+    report: &FinetuneReport,
+    test: &BTreeMap<String, f64>,
+    work: &Work,
+    sources: &FinetuneSources,
+) -> String {
+    let mut text = format!(
+        "{}\nfine-tuned: {} optimizer steps, {} tokens in {} ({} tokens a second)\n",
+        work.parts(),
+        count(report.steps),
+        count(report.tokens),
+        duration(report.seconds),
+        rate(report.tokens, report.seconds),
+    );
+    let objective = work.objective(&[], &[]);
+    if let (Some(metric), Some(step)) = (report.best_metric, report.best_global_step) {
+        let name = objective.metric_for_best_model().0;
+        text.push_str(&format!("best validation {name} {metric:.4}, after step {step}\n"));
+    }
+    if !test.is_empty() {
+        text.push_str(&format!("test\n{}", metrics(test)));
+    }
+    text + &format!("model: {}\n", sources.output_dir.display())
+}

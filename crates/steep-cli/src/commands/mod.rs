@@ -1,0 +1,25 @@
+//! What does each command do? One file a command: resolve what was asked, run the stage, tell the result.
+
+mod adapt;
+mod classify;
+mod compare;
+mod extract;
+mod finetune;
+mod inspect;
+mod predict;
+
+use crate::arguments::Command;
+use crate::session::Session;
+
+/// Runs a command.
+pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
+    match command {
+        Command::Compare(asked) => compare::run(asked, session),
+        Command::Adapt(asked) => adapt::run(asked, session),
+        Command::Finetune(asked) => finetune::run(asked, session),
+        Command::Extract(asked) => extract::run(asked, session),
+        Command::Classify(asked) => classify::run(asked, session),
+        Command::Predict(asked) => predict::run(asked, session),
+        Command::Inspect(arguments) => inspect::run(arguments, session),
+    }
+}

@@ -1,0 +1,69 @@
+//! `steep predict`: labels of texts from a trained folder.
+
+use super::extract::counted;
+use crate::arguments::Asked;
+use crate::figures::count;
+use crate::session::Session;
+use std::collections::BTreeMap;
+use std::path::Path;
+use steep::config::PredictRequest;
+use steep::data::{Chunk, ReadOptions, lists, open, text};
+use steep::stages::{PredictInput, PredictReport, predict};
+
+pub(crate) fn run(asked: Asked<PredictRequest>, session: &Session) -> anyhow::Result<()> {
+    let mut request = session.request(asked)?;
+    let sources = request.sources()?;
+    let settings = request.resolve()?;
+    let model = session.model_path(&sources.model_name_or_path, sources.model_revision.as_ref())?;
+    if session.is_dry_run() {
+        return session.say_plan(&request, &[format!("the model is {}", model.display())]);
+    }
+    let input = PredictInput {
+        model: &model,
+        source: &sources.input_file,
+        text_columns: sources.text_column_names.clone(),
+        text_column_delimiter: sources.text_column_delimiter.clone(),
+        limit: sources.limit,
+    };
+    let report = predict(&input, &settings, &sources.output_file, &session.context())?;
+    session.say(&summary(&report, settings.max_seq_length)?)
+}
+
+fn summary(report: &PredictReport, max_seq_length: Option<usize>) -> steep::Result<String> {
+    let mut summary = counted("predicted", &report.counts, max_seq_length);
+    for file in &report.files {
+        for (label, rows) in label_counts(file)? {
+            summary.push_str(&format!("  {:>9}  {label}\n", count(rows)));
+        }
+        summary.push_str(&format!("file: {}\n", file.display()));
+    }
+    Ok(summary)
+}
+
+/// How many rows got each label, read from what was written; nothing for a regression.
+fn label_counts(file: &Path) -> steep::Result<Vec<(String, u64)>> {
+    let source = file.to_string_lossy();
+    let chunks = open(&source, &ReadOptions::default())?;
+    // The stage uses the prefix where the input has a column `label` of its own.
+    let schema = chunks.schema();
+    let has = |name: &&&str| schema.field_with_name(name).is_ok();
+    let Some(column) = ["predicted_label", "label"].iter().find(has) else { return Ok(Vec::new()) };
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    let read = ReadOptions { columns: Some(vec![(*column).to_owned()]), ..ReadOptions::default() };
+    for chunk in open(&source, &read)? {
+        for label in labels(&chunk?, column)? {
+            *counts.entry(label).or_default() += 1;
+        }
+    }
+    let mut counts: Vec<(String, u64)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
+    Ok(counts)
+}
+
+/// The labels of a chunk's rows, whether one a row or several.
+fn labels(chunk: &Chunk, column: &str) -> steep::Result<Vec<String>> {
+    match text(chunk, column) {
+        Ok(texts) => Ok(texts.iter().flatten().map(str::to_owned).collect()),
+        Err(_) => Ok(lists(chunk, column)?.into_iter().flatten().flatten().collect()),
+    }
+}

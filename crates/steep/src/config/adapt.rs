@@ -1,0 +1,209 @@
+//! What `steep adapt` can be asked.
+
+use super::check::{at_least_one, fill, required, within};
+use super::training::{Facts, adapt_defaults, request_with_training};
+use crate::error::{Error, Result};
+use crate::objectives::MaskingSettings;
+use crate::stages::AdaptSettings;
+use std::path::PathBuf;
+
+request_with_training! {
+    /// Continued pretraining of an encoder on unlabelled texts.
+    "adapt" AdaptRequest {
+        /// The encoder: a folder, or a name on the hub; needed
+        model_name_or_path: String, also ["model"];
+        /// Branch, tag or commit of a model on the hub; default main
+        model_revision: String, also ["revision"];
+        /// A folder to take the masked-LM head from where the encoder has none, such as the one it was fine-tuned from;
+        /// default: a new head
+        head_model_name_or_path: String;
+        /// The texts: a file, folder or quoted pattern of txt, csv, tsv, jsonl or parquet, plain, .gz or .zst; needed
+        train_file: String, also ["input"], old ["unlabelled_file", "dataset_name"];
+        /// The column of the texts; default text, or the only column of strings, or the first
+        text_column_name: String, also ["text_column"];
+        /// Read only so many texts; default all
+        max_train_samples: u64, also ["limit"];
+        /// Texts whose loss is followed, in the same column; default: a part of train_file
+        validation_file: String;
+        /// Share of train_file that is held out to follow the loss where there is no validation_file, in per cent,
+        /// from 0 to 50; default 5
+        validation_split_percentage: f64;
+        /// Held-out texts at most; default 2000
+        max_eval_samples: u64;
+        /// General text, on which forgetting is measured, one text a line; default: a sample that comes with steep
+        general_file: String;
+        /// The folder to write the adapted encoder into; needed
+        output_dir: PathBuf, also ["output"];
+        /// Longer texts are cut to so many tokens, at least 3; default: what the model folder says
+        max_seq_length: u64, old ["block_size"];
+        /// Share of the tokens that are predicted, above 0 and at most 0.9; default 0.15
+        mlm_probability: f64;
+        /// Share of the predicted tokens that the encoder sees as the mask token, from 0 to 1; default 0.8
+        mask_share: f64;
+        /// Share of the predicted tokens that the encoder sees as a random token, from 0 to 1; default 0.1
+        random_share: f64;
+        /// Texts in a step, 1 or more; default 32
+        per_device_train_batch_size: u64, also ["batch_size"], old ["train_batch_size", "per_gpu_train_batch_size"];
+        /// Passes over the texts, may be a fraction; default 1 above 200,000 texts, else 3
+        num_train_epochs: f64, also ["epochs"], old ["num_epochs"];
+        /// The largest learning rate, above 0; default 5e-5 · √(texts in a step / 32)
+        learning_rate: f64, also ["lr"];
+        /// Share of the optimizer steps spent on warm-up, from 0 to 1; default 0.06
+        warmup_ratio: f64;
+        /// AdamW's decay of the second moment, from 0 to below 1; default 0.98
+        adam_beta2: f64;
+        /// Added to AdamW's denominator, above 0; default 1e-6
+        adam_epsilon: f64;
+        /// Each layer learns so much slower than the one above it, above 0 and at most 1; default 1
+        layerwise_lr_decay: f64;
+        /// Evaluations in an epoch; 0 evaluates before the first and after the last step only; default 2
+        evaluations_per_epoch: u64;
+        /// Take the weights of the smallest held-out loss rather than the last; default false
+        load_best_model_at_end: bool;
+    }
+}
+
+/// What is read and where the result goes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AdaptSources {
+    /// The encoder, as the user named it.
+    pub model_name_or_path: String,
+    /// Its revision on the hub.
+    pub model_revision: Option<String>,
+    /// Where the masked-LM head may be taken from.
+    pub head_model_name_or_path: Option<String>,
+    /// The texts.
+    pub train_file: String,
+    /// Their column.
+    pub text_column_name: Option<String>,
+    /// Only so many are read.
+    pub max_train_samples: Option<u64>,
+    /// Texts whose loss is followed.
+    pub validation_file: Option<String>,
+    /// Share of the texts held out where there is no such file.
+    pub validation_fraction: f64,
+    /// Held-out texts at most.
+    pub max_eval_samples: usize,
+    /// General text, if not the sample that comes with steep.
+    pub general_file: Option<String>,
+    /// Where the result goes.
+    pub output_dir: PathBuf,
+}
+
+impl AdaptRequest {
+    /// What is read and written, checked as far as that needs no look at the data.
+    pub fn sources(&mut self) -> Result<AdaptSources> {
+        let percentage = fill(&mut self.validation_split_percentage, || 5.0);
+        let held_out = at_least_one("max_eval_samples", fill(&mut self.max_eval_samples, || 2_000))?;
+        Ok(AdaptSources {
+            model_name_or_path: required("model_name_or_path", &self.model_name_or_path, "FOLDER_OR_NAME")?,
+            model_revision: self.model_revision.clone(),
+            head_model_name_or_path: self.head_model_name_or_path.clone(),
+            train_file: required("train_file", &self.train_file, "FILE")?,
+            text_column_name: self.text_column_name.clone(),
+            max_train_samples: self.max_train_samples,
+            validation_file: self.validation_file.clone(),
+            validation_fraction: within("validation_split_percentage", percentage, 0.0..=50.0)? / 100.0,
+            max_eval_samples: held_out as usize,
+            general_file: self.general_file.clone(),
+            output_dir: required("output_dir", &self.output_dir, "FOLDER")?,
+        })
+    }
+
+    /// What the stage does; fills every key in.
+    pub fn resolve(&mut self, facts: &Facts) -> Result<AdaptSettings> {
+        self.max_seq_length = Some(facts.max_seq_length as u64);
+        let masking = masking(&mut self.mlm_probability, &mut self.mask_share, &mut self.random_share)?;
+        let training = self.training_keys().resolve(&adapt_defaults(), facts)?;
+        Ok(AdaptSettings { masking, training, max_seq_length: facts.max_seq_length })
+    }
+}
+
+/// The mix of Devlin et al. 2018: 80 % of the predicted tokens hidden, 10 % random, the rest left as they are, so that
+/// the encoder is used to unhidden text as well when it is used frozen.
+pub(super) fn masking(
+    mlm_probability: &mut Option<f64>,
+    mask_share: &mut Option<f64>,
+    random_share: &mut Option<f64>,
+) -> Result<MaskingSettings> {
+    let settings = MaskingSettings {
+        mlm_probability: fill(mlm_probability, || 0.15),
+        mask_share: within("mask_share", fill(mask_share, || 0.8), 0.0..=1.0)?,
+        random_share: within("random_share", fill(random_share, || 0.1), 0.0..=1.0)?,
+    };
+    super::check::positive("mlm_probability", within("mlm_probability", settings.mlm_probability, 0.0..=0.9)?)?;
+    // A hair of room for shares such as 0.9 and 0.1, whose sum is rounded.
+    if settings.mask_share + settings.random_share > 1.0 + 1e-9 {
+        let problem = format!("{} and mask_share {} are more than all", settings.random_share, settings.mask_share);
+        return Err(Error::config("random_share", problem, "let both together be 1 at most"));
+    }
+    Ok(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Request, to_toml};
+
+    const FACTS: Facts = Facts { rows: 1000, hidden_size: 768, num_hidden_layers: 12, max_seq_length: 512 };
+
+    #[test]
+    fn defaults_are_those_of_the_keys_help() {
+        let settings = AdaptRequest::default().resolve(&FACTS).unwrap();
+        let training = &settings.training;
+        assert_eq!((training.train_batch_size, training.num_train_epochs), (32, 3.0));
+        assert!((training.learning_rate - 5e-5).abs() < 1e-12);
+        assert_eq!((training.adamw.adam_beta2, training.adamw.adam_epsilon), (0.98, 1e-6));
+        assert_eq!(settings.max_seq_length, 512);
+        assert_eq!(settings.masking, MaskingSettings::EVALUATION);
+        let many = AdaptRequest::default().resolve(&Facts { rows: 300_000, ..FACTS }).unwrap();
+        assert_eq!(many.training.num_train_epochs, 1.0);
+    }
+
+    #[test]
+    fn the_rate_grows_with_the_root_of_the_batch() {
+        let mut request = AdaptRequest {
+            per_device_train_batch_size: Some(64),
+            gradient_accumulation_steps: Some(2),
+            ..AdaptRequest::default()
+        };
+        let training = request.resolve(&FACTS).unwrap().training;
+        assert_eq!(training.train_batch_size, 128);
+        assert!((training.learning_rate - 1e-4).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_completed_request_resolves_to_the_same() {
+        let mut request = AdaptRequest { warmup_steps: Some(7.0), eval_steps: Some(10), ..AdaptRequest::default() };
+        let settings = request.resolve(&FACTS).unwrap();
+        assert_eq!(settings.training.schedule(1000).warmup_steps, 7);
+        assert_eq!(settings.training.evaluations_per_epoch, 3);
+        let mut again: AdaptRequest = toml::from_str(&to_toml(&request)).unwrap();
+        assert_eq!(again.resolve(&Facts { rows: 999_999, ..FACTS }).unwrap().masking, settings.masking);
+        assert_eq!(again.resolve(&FACTS).unwrap(), settings);
+        assert_eq!(again.clone().or(AdaptRequest::default()), again);
+    }
+
+    #[test]
+    fn impossible_values_name_their_key() {
+        let key_of = |request: AdaptRequest| match request.clone().resolve(&FACTS) {
+            Err(Error::Config { key, .. }) => key,
+            other => panic!("{other:?}"),
+        };
+        let request = AdaptRequest::default;
+        assert_eq!(key_of(AdaptRequest { learning_rate: Some(-1.0), ..request() }), "learning_rate");
+        assert_eq!(key_of(AdaptRequest { mlm_probability: Some(0.0), ..request() }), "mlm_probability");
+        assert_eq!(key_of(AdaptRequest { random_share: Some(0.3), ..request() }), "random_share");
+        assert_eq!(key_of(AdaptRequest { max_steps: Some(0), ..request() }), "max_steps");
+        assert_eq!(key_of(AdaptRequest { per_device_train_batch_size: Some(0), ..request() }), "per_device_train_batch_size");
+        assert_eq!(key_of(AdaptRequest { lr_scheduler_type: Some("lineal".into()), ..request() }), "lr_scheduler_type");
+        assert_eq!(key_of(AdaptRequest { eval_strategy: Some("always".into()), ..request() }), "eval_strategy");
+    }
+
+    #[test]
+    fn what_is_needed_is_asked_for_by_name() {
+        let error = AdaptRequest::default().sources().unwrap_err();
+        assert_eq!(error.to_string(), "model_name_or_path: is needed");
+        assert_eq!(error.hint(), Some("give --model_name_or_path FOLDER_OR_NAME"));
+    }
+}

@@ -1,0 +1,118 @@
+//! What `steep classify` can be asked.
+
+use super::check::{fill, one_of, positive, required, within};
+use super::choices::{c_grid, items, metric, task};
+use super::values::List;
+use crate::data::Task;
+use crate::error::Result;
+use crate::features::scaling::Scaling;
+use crate::learners::labels::ClassWeight;
+use crate::stages::ClassifySettings;
+use std::path::PathBuf;
+
+request! {
+    /// A classifier on feature files, its penalty chosen by cross-validation.
+    "classify" ClassifyRequest {
+        /// The features: a file, folder or quoted pattern of parquet, csv, tsv or jsonl, such as extract writes, or a .npy
+        /// file; needed
+        features_file: String, also ["features", "input"], old ["train_file"];
+        /// Another file with the labels of the same rows in the same order; default: the labels are in features_file
+        labels_file: String, also ["labels"];
+        /// The encoder that made the features, if nothing else did; the result then takes texts
+        model_name_or_path: String, also ["model"];
+        /// Branch, tag or commit of a model on the hub; default main
+        model_revision: String, also ["revision"];
+        /// The folder to write the classifier into; needed
+        output_dir: PathBuf, also ["output"];
+        /// Feature columns; name* stands for all that begin so; default: embedding, or embedding_0, embedding_1, …
+        feature_columns: List<String>;
+        /// The column of the labels; default label
+        label_column_name: String, also ["label_column"];
+        /// single_label_classification, multi_label_classification or regression; default: by the labels
+        problem_type: String;
+        /// Rows with the same value in this column are never in different folds
+        group_column: String;
+        /// The column that says train, validation or test for each row; default: all rows train
+        split_column: String;
+        /// Read only so many rows; default all
+        max_train_samples: u64, also ["limit"];
+        /// Candidates for C, the inverse strength of the penalty, each above 0; default .01, .046, .22, 1, 4.6, 22, 100
+        c_grid: List<f64>, also ["c"], old ["Cs", "C"];
+        /// Folds that choose among them, from 2 to 20; default 5
+        cv_folds: u64, also ["folds"], old ["cv"];
+        /// What chooses C: log_loss, accuracy, macro_f1, …; default log_loss, for a regression mean_squared_error
+        metric: String, old ["scoring", "metric_name"];
+        /// Weight of the classes: none or balanced, which is inverse to their frequency; default none
+        class_weight: String;
+        /// Scaling of the features, fitted inside each fold: standard, max_abs or none; default standard
+        scaling: String;
+        /// Seed of the folds; default 42
+        seed: u64, old ["random_state"];
+        /// Steps of the solver at most, 1 or more; default 1000
+        max_iterations: u64, old ["max_iter"];
+        /// The solver ends when no derivative is larger, above 0; default 1e-4
+        tolerance: f64, old ["tol"];
+    }
+}
+
+impl ClassifyRequest {
+    /// The features, and the folder to write.
+    pub fn sources(&self) -> Result<(String, PathBuf)> {
+        let features = required("features_file", &self.features_file, "FILE")?;
+        Ok((features, required("output_dir", &self.output_dir, "FOLDER")?))
+    }
+
+    /// What the stage does; fills every key in.
+    pub fn resolve(&mut self) -> Result<ClassifySettings> {
+        let task = task(self.problem_type.as_ref())?;
+        let metric_name = fill(&mut self.metric, || match task {
+            Some(Task::Regression) => "mean_squared_error".to_owned(),
+            _ => "log_loss".to_owned(),
+        });
+        let weight = fill(&mut self.class_weight, || "none".to_owned());
+        let scaling = fill(&mut self.scaling, || "standard".to_owned());
+        let iterations = fill(&mut self.max_iterations, || 1_000);
+        Ok(ClassifySettings {
+            feature_columns: items(self.feature_columns.as_ref()),
+            label_column: fill(&mut self.label_column_name, || "label".to_owned()),
+            task,
+            group_column: self.group_column.clone(),
+            split_column: self.split_column.clone(),
+            c_grid: c_grid(&mut self.c_grid)?,
+            folds: within("cv_folds", fill(&mut self.cv_folds, || 5), 2..=20)? as u32,
+            metric: metric("metric", &metric_name)?,
+            class_weight: one_of("class_weight", &weight, &[("none", ClassWeight::None), ("balanced", ClassWeight::Balanced)])?,
+            scaling: one_of("scaling", &scaling, &SCALINGS)?,
+            seed: fill(&mut self.seed, || 42),
+            max_iterations: within("max_iterations", iterations, 1..=1_000_000)? as usize,
+            tolerance: positive("tolerance", fill(&mut self.tolerance, || 1e-4))?,
+        })
+    }
+}
+
+const SCALINGS: [(&str, Scaling); 3] =
+    [("none", Scaling::None), ("standard", Scaling::Standard), ("max_abs", Scaling::MaxAbs)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::to_toml;
+    use crate::evaluation::metrics::Metric;
+
+    #[test]
+    fn what_chooses_c_goes_by_the_task() {
+        assert_eq!(ClassifyRequest::default().resolve().unwrap().metric, Metric::LogLoss);
+        let regression = ClassifyRequest { problem_type: Some("regression".into()), ..ClassifyRequest::default() };
+        assert_eq!(regression.clone().resolve().unwrap().metric, Metric::MeanSquaredError);
+    }
+
+    #[test]
+    fn a_completed_request_resolves_to_the_same() {
+        let mut request = ClassifyRequest { cv_folds: Some(3), ..ClassifyRequest::default() };
+        let settings = request.resolve().unwrap();
+        let mut again: ClassifyRequest = toml::from_str(&to_toml(&request)).unwrap();
+        assert_eq!(again.resolve().unwrap(), settings);
+        let unscaled = ClassifyRequest { scaling: Some("minmax".into()), ..ClassifyRequest::default() };
+        assert_eq!(unscaled.clone().resolve().unwrap_err().to_string(), "scaling: 'minmax' is not known");
+    }
+}

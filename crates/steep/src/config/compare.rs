@@ -1,0 +1,392 @@
+//! What `steep compare` can be asked.
+
+use super::adapt::AdaptRequest;
+use super::check::{at_least_one, fill, required, within};
+use super::choices::{c_grid, items, metric, task};
+use super::finetune::FinetuneRequest;
+use super::training::Facts;
+use super::values::List;
+use crate::compare::{CompareSettings, LabelledSource, Route, UnlabelledSource};
+use crate::data::LabelBudget;
+use crate::error::{Error, Result};
+use crate::stages::{AdaptSettings, FinetuneSettings};
+use std::path::{Path, PathBuf};
+
+request! {
+    /// Which route from an encoder to predictions is worth it on one's own data.
+    "compare" CompareRequest {
+        /// The encoder: a folder, or a name on the hub; needed
+        model_name_or_path: String, also ["model"];
+        /// Branch, tag or commit of a model on the hub; default main
+        model_revision: String, also ["revision"];
+        /// The labelled rows: a file, folder or quoted pattern of csv, tsv, jsonl or parquet, plain, .gz or .zst, or a
+        /// folder with one subfolder of texts a label; needed
+        labelled_file: String, also ["labelled"], old ["train_file", "labeled_file", "labeled"];
+        /// The unlabelled texts: a file, folder or quoted pattern; without them no route adapts
+        unlabelled_file: String, also ["unlabelled"], old ["unlabeled_file", "unlabeled"];
+        /// The folder for stages, results.json and report.html; needed
+        output_dir: PathBuf, also ["output"];
+        /// What the report is called; default: the name of labelled_file
+        title: String;
+        /// Columns of the labelled text; default text, or the only column of strings, or the first
+        text_column_names: List<String>, also ["text_columns"], old ["text_column_name", "text_column"];
+        /// Put between the texts of several columns; default a space
+        text_column_delimiter: String;
+        /// The column of the labels; default label
+        label_column_name: String, also ["label_column"];
+        /// single_label_classification, multi_label_classification or regression; default: by the labels
+        problem_type: String;
+        /// Rows with the same value in this column stay on one side of the split
+        group_column: String;
+        /// The column that says train, validation or test for each row
+        split_column: String;
+        /// The column by which earlier rows train and later rows test
+        time_column: String;
+        /// Share of the labelled rows to test on where there is no split_column, above 0 and below 1; default 0.2
+        test_fraction: f64;
+        /// Share of the labelled rows that choose checkpoints, from 0 to below 1; default 0.1
+        validation_fraction: f64;
+        /// Use the labels of this share of the training rows only, above 0 and at most 1; default all
+        label_fraction: f64;
+        /// Use the labels of so many training rows only; default all
+        max_train_samples: u64;
+        /// The column of the unlabelled texts; default text, or the only column of strings, or the first
+        unlabelled_text_column: String, old ["unlabelled_text_column_name"];
+        /// Read only so many unlabelled texts; default all
+        limit_unlabelled: u64, also ["limit"];
+        /// Let texts of test rows stay among the unlabelled ones; the report says so; default false
+        allow_test_text_in_unlabelled: bool;
+        /// Adapt to the texts of the training rows as well; default true
+        adapt_on_training_texts: bool;
+        /// Share of the unlabelled texts held out to follow the loss, at most 2,000 texts, above 0 and at most 0.5;
+        /// default 0.05
+        held_out_fraction: f64;
+        /// Routes among majority, tfidf, frozen, adapted, finetuned, adapted+finetuned, finetuned+adapted; default all
+        /// that the data allows
+        routes: List<String>;
+        /// One run of every trained route a seed; default 42, 43, 44
+        seeds: List<u64>, old ["seed"];
+        /// So many seeds from 42 on, instead of naming them, from 1 to 100; default 3
+        num_seeds: u64;
+        /// What is decided by: accuracy, macro_f1, log_loss, …; default: by the labels
+        metric: String, old ["metric_name", "metric_for_best_model"];
+        /// Longer texts are cut to so many tokens, at least 3; default: what the model folder says
+        max_seq_length: u64;
+        /// Adaptation: passes over the texts; default 1 above 200,000 texts, else 3
+        adapt_epochs: f64, old ["adapt_num_train_epochs"];
+        /// Adaptation: stop after so many optimizer steps; default -1, no limit
+        adapt_max_steps: i64;
+        /// Adaptation: the largest learning rate, above 0; default 5e-5 · √(texts in a step / 32)
+        adapt_learning_rate: f64;
+        /// Adaptation: texts in a step, 1 or more; default 32
+        adapt_batch_size: u64, old ["adapt_per_device_train_batch_size"];
+        /// Adaptation: share of the tokens that are predicted, above 0 and at most 0.9; default 0.15
+        mlm_probability: f64;
+        /// Fine-tuning: passes over the rows; default 3 from 10,000 rows on, else enough for 400 steps, from 3 to 20
+        finetune_epochs: f64, also ["epochs"], old ["num_train_epochs", "finetune_num_train_epochs"];
+        /// Fine-tuning: stop after so many optimizer steps; default -1, no limit
+        finetune_max_steps: i64, old ["max_steps"];
+        /// Fine-tuning: the largest learning rate, above 0; default 2e-5, with at most 6 layers 5e-5, with a width of at
+        /// most 384 1e-4
+        finetune_learning_rate: f64, also ["lr"], old ["learning_rate"];
+        /// Fine-tuning: rows in a step, 1 or more; default 16 below 2,000 rows, else 32
+        finetune_batch_size: u64, also ["batch_size"], old ["per_device_train_batch_size"];
+        /// Fine-tuning: share of the target that is spread over all classes, from 0 to below 1; default 0
+        label_smoothing_factor: f64;
+        /// Tokens computed at once, 1 or more; bounds the memory and changes nothing but rounding; default 4096
+        max_tokens_per_micro_batch: u64;
+        /// Optimizer steps between checkpoints; default 500
+        save_steps: u64;
+        /// Candidates for the C of the classifier on embeddings, each above 0; default .01, .046, .22, 1, 4.6, 22, 100
+        c_grid: List<f64>;
+        /// Folds that choose among them, from 2 to 20; default 5
+        cv_folds: u64, old ["folds"];
+        /// Differences of the metric up to this size do not matter, 0 or more; default 0.005
+        equivalence_margin: f64, also ["rope"];
+        /// Probability from which on a verdict is given, from 0.5 to below 1; default 0.95
+        certainty: f64;
+        /// Resamples of the bootstrap behind intervals and verdict, from 100 to 1000000; default 5000
+        resamples: u64;
+    }
+}
+
+/// What is known of model and data when a comparison is resolved.
+#[derive(Debug, Clone)]
+pub struct CompareFacts {
+    /// The encoder's local folder.
+    pub model: PathBuf,
+    /// The encoder, with the labelled rows in all.
+    pub labelled: Facts,
+    /// Unlabelled texts.
+    pub unlabelled_rows: u64,
+}
+
+impl CompareFacts {
+    fn training(&self, rows: u64) -> Facts {
+        Facts { rows, ..self.labelled }
+    }
+}
+
+impl CompareRequest {
+    /// What the columns of the labelled rows mean; fills the keys in.
+    pub fn labelled(&mut self) -> Result<LabelledSource> {
+        let test = fill(&mut self.test_fraction, || 0.2);
+        let validation = fill(&mut self.validation_fraction, || 0.1);
+        Ok(LabelledSource {
+            source: required("labelled_file", &self.labelled_file, "FILE")?,
+            text_columns: items(self.text_column_names.as_ref()),
+            text_column_delimiter: fill(&mut self.text_column_delimiter, || " ".to_owned()),
+            label_column: fill(&mut self.label_column_name, || "label".to_owned()),
+            task: task(self.problem_type.as_ref())?,
+            group_column: self.group_column.clone(),
+            split_column: self.split_column.clone(),
+            time_column: self.time_column.clone(),
+            test_fraction: within("test_fraction", test, 0.001..=0.999)?,
+            validation_fraction: within("validation_fraction", validation, 0.0..=0.999)?,
+            label_budget: self.label_budget()?,
+        })
+    }
+
+    /// Where the unlabelled texts come from, if there are any.
+    pub fn unlabelled(&self) -> Option<UnlabelledSource> {
+        self.unlabelled_file.as_ref().map(|source| UnlabelledSource {
+            source: source.clone(),
+            text_column: self.unlabelled_text_column.clone(),
+            limit: self.limit_unlabelled,
+        })
+    }
+
+    /// The encoder as the user named it, and its revision.
+    pub fn model(&self) -> Result<(String, Option<String>)> {
+        let name = required("model_name_or_path", &self.model_name_or_path, "FOLDER_OR_NAME")?;
+        Ok((name, self.model_revision.clone()))
+    }
+
+    /// Where everything is written.
+    pub fn output_dir(&self) -> Result<PathBuf> {
+        required("output_dir", &self.output_dir, "FOLDER")
+    }
+
+    /// What the comparison does; fills every key in.
+    pub fn resolve(&mut self, facts: &CompareFacts) -> Result<CompareSettings> {
+        self.max_seq_length = Some(facts.labelled.max_seq_length as u64);
+        let labelled = self.labelled()?;
+        let unlabelled = self.unlabelled();
+        let (routes, seeds) = (self.routes(unlabelled.is_some())?, self.seeds()?);
+        let adapt = self.adapt(facts)?;
+        let finetune = self.finetune(facts, &labelled)?;
+        let folds = within("cv_folds", fill(&mut self.cv_folds, || 5), 2..=20)? as u32;
+        let resamples = within("resamples", fill(&mut self.resamples, || 5_000), 100..=1_000_000)? as usize;
+        Ok(CompareSettings {
+            title: fill(&mut self.title, || title_of(&labelled.source)),
+            model: facts.model.clone(),
+            model_name: self.model()?.0,
+            labelled,
+            unlabelled,
+            adapt_on_training_texts: fill(&mut self.adapt_on_training_texts, || true),
+            allow_test_text_in_unlabelled: fill(&mut self.allow_test_text_in_unlabelled, || false),
+            routes,
+            seeds,
+            max_seq_length: Some(facts.labelled.max_seq_length),
+            metric: self.metric.as_ref().map(|name| metric("metric", name)).transpose()?,
+            masking: adapt.masking,
+            adapt: adapt.training,
+            held_out_fraction: self.held_out()?,
+            classification: finetune.classification,
+            finetune: finetune.training,
+            c_grid: c_grid(&mut self.c_grid)?,
+            folds,
+            rope: within("equivalence_margin", fill(&mut self.equivalence_margin, || 0.005), 0.0..=1e9)?,
+            certainty: within("certainty", fill(&mut self.certainty, || 0.95), 0.5..=0.999_999)?,
+            resamples,
+            output_dir: self.output_dir()?,
+        })
+    }
+
+    fn label_budget(&self) -> Result<Option<LabelBudget>> {
+        match (self.label_fraction, self.max_train_samples) {
+            (None, None) => Ok(None),
+            (Some(share), None) => {
+                super::check::positive("label_fraction", within("label_fraction", share, 0.0..=1.0)?)?;
+                Ok(Some(LabelBudget::Fraction(share)))
+            }
+            (None, Some(rows)) => Ok(Some(LabelBudget::Rows(at_least_one("max_train_samples", rows)? as usize))),
+            (Some(_), Some(_)) => {
+                let problem = "max_train_samples limits the labels as well";
+                Err(Error::config("label_fraction", problem, "give one of the two"))
+            }
+        }
+    }
+
+    fn routes(&mut self, has_unlabelled: bool) -> Result<Vec<Route>> {
+        let possible = Route::ALL.iter().filter(|(_, route, _)| has_unlabelled || !route.adapts());
+        let names = fill(&mut self.routes, || List(possible.map(|(name, ..)| (*name).to_owned()).collect())).0;
+        let known: Vec<(&str, Route)> = Route::ALL.iter().map(|(name, route, _)| (*name, *route)).collect();
+        let mut routes = Vec::new();
+        for name in &names {
+            let route = super::check::one_of("routes", name, &known)?;
+            if route.adapts() && !has_unlabelled {
+                let hint = "give --unlabelled_file FILE, or leave the route out";
+                return Err(Error::config("routes", format!("{name} needs unlabelled texts"), hint));
+            }
+            routes.push(route);
+        }
+        routes.sort();
+        routes.dedup();
+        if routes.is_empty() {
+            return Err(Error::config("routes", "none is chosen", "choose at least one, or leave routes out"));
+        }
+        Ok(routes)
+    }
+
+    fn seeds(&mut self) -> Result<Vec<u64>> {
+        let count = within("num_seeds", self.num_seeds.unwrap_or(3), 1..=100)?;
+        let seeds = fill(&mut self.seeds, || List((42..42 + count).collect())).0;
+        let distinct: std::collections::BTreeSet<u64> = seeds.iter().copied().collect();
+        if seeds.is_empty() || distinct.len() != seeds.len() {
+            return Err(Error::config("seeds", "the seeds are none, or one is named twice", "name each seed once"));
+        }
+        // The list says it all, and a saved request must not say it twice.
+        self.num_seeds = None;
+        Ok(seeds)
+    }
+
+    fn held_out(&mut self) -> Result<f64> {
+        let share = within("held_out_fraction", fill(&mut self.held_out_fraction, || 0.05), 0.0..=0.5)?;
+        super::check::positive("held_out_fraction", share)
+    }
+
+    fn adapt(&mut self, facts: &CompareFacts) -> Result<AdaptSettings> {
+        let mut request = AdaptRequest {
+            num_train_epochs: self.adapt_epochs,
+            max_steps: self.adapt_max_steps,
+            learning_rate: self.adapt_learning_rate,
+            per_device_train_batch_size: self.adapt_batch_size,
+            mlm_probability: self.mlm_probability,
+            max_tokens_per_micro_batch: self.max_tokens_per_micro_batch,
+            save_steps: self.save_steps,
+            ..AdaptRequest::default()
+        };
+        let resolved = request.resolve(&facts.training(facts.unlabelled_rows)).map_err(|error| in_words_of("adapt", error));
+        self.adapt_epochs = request.num_train_epochs;
+        self.adapt_learning_rate = request.learning_rate;
+        self.adapt_batch_size = request.per_device_train_batch_size;
+        self.mlm_probability = request.mlm_probability;
+        self.max_tokens_per_micro_batch = request.max_tokens_per_micro_batch;
+        self.save_steps = request.save_steps;
+        resolved
+    }
+
+    fn finetune(&mut self, facts: &CompareFacts, labelled: &LabelledSource) -> Result<FinetuneSettings> {
+        let mut request = FinetuneRequest {
+            num_train_epochs: self.finetune_epochs,
+            max_steps: self.finetune_max_steps,
+            learning_rate: self.finetune_learning_rate,
+            per_device_train_batch_size: self.finetune_batch_size,
+            label_smoothing_factor: self.label_smoothing_factor,
+            max_tokens_per_micro_batch: self.max_tokens_per_micro_batch,
+            save_steps: self.save_steps,
+            ..FinetuneRequest::default()
+        };
+        let rows = training_rows(facts.labelled.rows, labelled);
+        let resolved = request.resolve(&facts.training(rows), Vec::new()).map_err(|error| in_words_of("finetune", error));
+        self.finetune_epochs = request.num_train_epochs;
+        self.finetune_learning_rate = request.learning_rate;
+        self.finetune_batch_size = request.per_device_train_batch_size;
+        self.label_smoothing_factor = request.label_smoothing_factor;
+        resolved
+    }
+}
+
+/// About how many rows will be trained on; the defaults need the order of magnitude only.
+fn training_rows(labelled_rows: u64, labelled: &LabelledSource) -> u64 {
+    let left = (1.0 - labelled.test_fraction - labelled.validation_fraction).max(0.0);
+    let rows = labelled_rows as f64 * left;
+    match labelled.label_budget {
+        None => rows as u64,
+        Some(LabelBudget::Fraction(share)) => (rows * share) as u64,
+        Some(LabelBudget::Rows(most)) => (rows as u64).min(most as u64),
+    }
+}
+
+/// An error about a stage's key, in the words of the comparison's key.
+fn in_words_of(stage: &str, error: Error) -> Error {
+    match error {
+        Error::Config { key, problem, hint } => {
+            let key = match key.as_str() {
+                "num_train_epochs" => format!("{stage}_epochs"),
+                "per_device_train_batch_size" => format!("{stage}_batch_size"),
+                "learning_rate" | "max_steps" => format!("{stage}_{key}"),
+                _ => key,
+            };
+            Error::Config { key, problem, hint }
+        }
+        other => other,
+    }
+}
+
+fn title_of(source: &str) -> String {
+    Path::new(source).file_stem().map_or_else(|| source.to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::to_toml;
+
+    fn facts() -> CompareFacts {
+        CompareFacts {
+            model: "folder".into(),
+            labelled: Facts { rows: 2225, hidden_size: 384, num_hidden_layers: 6, max_seq_length: 256 },
+            unlabelled_rows: 2000,
+        }
+    }
+
+    fn request() -> CompareRequest {
+        CompareRequest {
+            model_name_or_path: Some("model".into()),
+            labelled_file: Some("data/bbc.csv".into()),
+            unlabelled_file: Some("data/texts.txt".into()),
+            output_dir: Some("out".into()),
+            ..CompareRequest::default()
+        }
+    }
+
+    #[test]
+    fn everything_has_a_default_but_what_only_the_user_knows() {
+        let mut request = CompareRequest { label_fraction: Some(0.1), ..request() };
+        let settings = request.resolve(&facts()).unwrap();
+        assert_eq!((settings.title.as_str(), settings.seeds.as_slice()), ("bbc", &[42, 43, 44][..]));
+        assert_eq!(settings.routes.len(), 7);
+        // 2225 · 0.7 · 0.1 = 155 rows are 10 steps of 16 an epoch.
+        assert_eq!((settings.finetune.train_batch_size, settings.finetune.num_train_epochs), (16, 20.0));
+        assert_eq!(settings.finetune.learning_rate, 1e-4);
+        assert_eq!(settings.adapt.num_train_epochs, 3.0);
+        assert_eq!(settings.labelled.label_budget, Some(LabelBudget::Fraction(0.1)));
+        let mut again: CompareRequest = toml::from_str(&to_toml(&request)).unwrap();
+        assert_eq!(again.resolve(&facts()).unwrap(), settings);
+    }
+
+    #[test]
+    fn without_unlabelled_texts_no_route_adapts() {
+        let mut bare = CompareRequest { unlabelled_file: None, ..request() };
+        let settings = bare.resolve(&facts()).unwrap();
+        assert!(settings.routes.iter().all(|route| !route.adapts()));
+        let mut asked = CompareRequest { routes: Some(List(vec!["adapted".into()])), unlabelled_file: None, ..request() };
+        assert!(asked.resolve(&facts()).unwrap_err().hint().unwrap().contains("--unlabelled_file"));
+    }
+
+    #[test]
+    fn errors_speak_of_the_keys_that_were_written() {
+        let of = |request: CompareRequest| request.clone().resolve(&facts()).unwrap_err().to_string();
+        let message = of(CompareRequest { adapt_learning_rate: Some(-1.0), ..request() });
+        assert!(message.starts_with("adapt_learning_rate:"), "{message}");
+        let message = of(CompareRequest { finetune_batch_size: Some(0), ..request() });
+        assert!(message.starts_with("finetune_batch_size:"), "{message}");
+        let message = of(CompareRequest { routes: Some(List(vec!["frozn".into()])), ..request() });
+        assert_eq!(message, "routes: 'frozn' is not known");
+        let both = CompareRequest { label_fraction: Some(0.1), max_train_samples: Some(5), ..request() };
+        assert!(of(both).starts_with("label_fraction:"));
+        assert!(of(CompareRequest { seeds: Some(List(vec![1, 1])), ..request() }).starts_with("seeds:"));
+    }
+}

@@ -1,0 +1,164 @@
+//! How long will it take, and how much memory? Measured on a few micro-batches of the real tokens.
+
+use crate::error::Result;
+use crate::features::embed::Embedder;
+use crate::progress::{Cancel, Context, Silent};
+use crate::training::{Objective, Sequences, TrainingSettings, micro_batches};
+use std::fmt;
+use std::time::{Duration, Instant};
+use steep_encoder::{AdamW, Gradients, Model, Pass};
+
+/// A probe ends after the micro-batch during which this much time has passed.
+const PROBE_TIME: Duration = Duration::from_secs(2);
+
+/// Forward passes take about a third of forward and backward together.
+const FORWARD_SHARE: f64 = 1.0 / 3.0;
+
+/// What a probe says of the whole work.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// Tokens to compute, evaluation included.
+    pub tokens: u64,
+    /// Measured on the probe's tokens.
+    pub tokens_per_second: f64,
+    /// Optimizer steps; 0 where nothing is trained.
+    pub steps: u64,
+    /// Seconds of the whole work.
+    pub seconds: f64,
+    /// The process's peak memory in bytes; measured where the system tells it, computed otherwise.
+    pub peak_bytes: u64,
+}
+
+impl fmt::Display for Estimate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let minutes = self.seconds / 60.0;
+        let time = match self.seconds {
+            ..100.0 => format!("{:.0} s", self.seconds),
+            ..6_000.0 => format!("{minutes:.0} min"),
+            _ => format!("{:.1} h", minutes / 60.0),
+        };
+        let memory = self.peak_bytes as f64 / f64::from(1 << 20);
+        if self.steps > 0 {
+            write!(formatter, "{} optimizer steps, ", self.steps)?;
+        }
+        write!(formatter, "{} tokens at {:.0} a second: about {time}, ", self.tokens, self.tokens_per_second)?;
+        write!(formatter, "about {memory:.0} MB of memory at the most")
+    }
+}
+
+/// How much of what was probed there is to do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TrainingAmount {
+    /// Rows trained on.
+    pub rows: u64,
+    /// Held-out rows, of all kinds together.
+    pub evaluation_rows: u64,
+}
+
+/// Trains on a few micro-batches of the objective's rows without keeping anything, and extrapolates to `amount`.
+///
+/// The objective's rows may be a sample of the whole. The model is changed.
+pub fn estimate_training(
+    model: &mut Model,
+    objective: &dyn Objective,
+    settings: &TrainingSettings,
+    amount: TrainingAmount,
+    cancel: &Cancel,
+) -> Result<Estimate> {
+    let sequences = objective.sequences();
+    let rows = objective.rows();
+    let length = |row: u32| sequences.length(row as usize);
+    let step_rows = &rows[..rows.len().min(settings.train_batch_size)];
+    let mut gradients = Gradients::default();
+    let (mut tokens, mut time, started) = (0, Duration::ZERO, Instant::now());
+    // The first micro-batch warms caches and allocator up and is not counted, unless it is the only one.
+    for (index, batch) in micro_batches(rows, settings.max_tokens_per_micro_batch, length).into_iter().enumerate() {
+        cancel.check()?;
+        let before = Instant::now();
+        let pass = Pass::train(&model.parameters, index as u64);
+        if let Some((loss, _)) = objective.loss(model, &pass, batch, 0) {
+            gradients = pass.gradients(loss);
+        }
+        if index == 1 {
+            (tokens, time) = (0, Duration::ZERO);
+        }
+        tokens += batch.iter().map(|&row| length(row) as u64).sum::<u64>();
+        time += before.elapsed();
+        if started.elapsed() > PROBE_TIME {
+            break;
+        }
+    }
+    let before = Instant::now();
+    let bytes = training_bytes(model, settings);
+    AdamW::new(settings.adamw, &model.parameters).step(&mut model.parameters, gradients, 0.0, 1.0);
+    let optimizer_seconds = before.elapsed().as_secs_f64();
+    let step_tokens = step_rows.iter().map(|&row| length(row) as u64).sum::<u64>().max(1) as f64;
+    let steps = settings.total_steps(amount.rows as usize);
+    let mean_length = step_tokens / step_rows.len().max(1) as f64;
+    let evaluations = match settings.eval_steps(amount.rows as usize) {
+        u64::MAX => 2,
+        every => steps / every.max(1) + 2,
+    };
+    let trained = steps as f64 * settings.train_batch_size.min(amount.rows as usize) as f64 * mean_length;
+    let evaluated = evaluations as f64 * amount.evaluation_rows as f64 * mean_length;
+    let tokens_per_second = tokens as f64 / time.as_secs_f64().max(1e-9);
+    let seconds = (trained + FORWARD_SHARE * evaluated) / tokens_per_second + steps as f64 * optimizer_seconds;
+    Ok(Estimate { tokens: (trained + evaluated) as u64, tokens_per_second, steps, seconds, peak_bytes: bytes.max(peak_bytes()) })
+}
+
+/// Weights, gradients and both moments, and the best weights where they are kept.
+fn training_bytes(model: &Model, settings: &TrainingSettings) -> u64 {
+    let copies = 4 + u64::from(settings.load_best_model_at_end);
+    let config = &model.config;
+    // What the tape keeps of a token: about fourteen vectors of the width and three of the inner width a layer.
+    let activations = config.num_hidden_layers * (14 * config.hidden_size + 3 * config.intermediate_size);
+    (copies * model.parameters.num_values() as u64 + (activations * settings.max_tokens_per_micro_batch) as u64) * 4
+}
+
+/// Embeds some rows and extrapolates to `rows` of the same lengths.
+pub fn estimate_embedding(embedder: &Embedder, sample: &dyn Sequences, rows: u64, cancel: &Cancel) -> Result<Estimate> {
+    let ctx = Context { progress: &Silent, cancel };
+    let (mut tokens, mut done, started) = (0_u64, 0_u64, Instant::now());
+    for first in (0..sample.len() as u32).step_by(ROWS_AT_ONCE) {
+        let chunk: Vec<u32> = (first..sample.len().min(first as usize + ROWS_AT_ONCE) as u32).collect();
+        embedder.embed(sample, &chunk, 0, &ctx)?;
+        tokens += chunk.iter().map(|&row| sample.length(row as usize) as u64).sum::<u64>();
+        done += chunk.len() as u64;
+        if started.elapsed() > PROBE_TIME {
+            break;
+        }
+    }
+    let tokens_per_second = tokens as f64 / started.elapsed().as_secs_f64().max(1e-9);
+    let all = (tokens as f64 * rows as f64 / done.max(1) as f64) as u64;
+    let seconds = all as f64 / tokens_per_second.max(1e-9);
+    Ok(Estimate { tokens: all, tokens_per_second, steps: 0, seconds, peak_bytes: peak_bytes() })
+}
+
+/// Rows between two looks at the clock.
+const ROWS_AT_ONCE: usize = 64;
+
+/// The greatest resident memory of this process so far, where the system tells it; else 0.
+fn peak_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_reads_as_a_sentence() {
+        let estimate = Estimate {
+            tokens: 1_000_000,
+            tokens_per_second: 5_000.4,
+            steps: 300,
+            seconds: 240.0,
+            peak_bytes: 512 << 20,
+        };
+        let words = "300 optimizer steps, 1000000 tokens at 5000 a second: about 4 min, about 512 MB of memory at the most";
+        assert_eq!(estimate.to_string(), words);
+    }
+}

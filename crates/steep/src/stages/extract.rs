@@ -1,0 +1,291 @@
+//! Texts to vectors: an encoder's embeddings of every row of a source, in one file.
+
+use super::key::{StageAbout, stage_key};
+use super::model_folder::ModelFolder;
+use super::output::{
+    Emit, Layout, OutputFormat, RowBuffer, RowCounts, RowWork, ShardedOutput, Spread, TextColumns, encode,
+    finished_file, known_rows, record_file, vector_column, vector_field, vectors, write_sharded,
+};
+use crate::data::{ReadOptions, fingerprint, open};
+use crate::error::{Error, Result};
+use crate::features::embed::{EmbedSettings, Embedder};
+use crate::progress::Context;
+use crate::text::{EncodeOptions, Encodings, Tokenizer, Truncation};
+use crate::training::{Sequences, micro_batches};
+use arrow::array::{ArrayRef, ListArray, ListBuilder, StringBuilder};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, Schema};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use steep_encoder::{HeadKind, Model};
+
+/// The column of sentence embeddings.
+pub const EMBEDDING_COLUMN: &str = "embedding";
+/// The column of token embeddings.
+const TOKEN_COLUMN: &str = "token_embeddings";
+/// The column of the tokens they belong to.
+const TOKENS_COLUMN: &str = "tokens";
+
+/// What is written for a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputValue {
+    /// One vector.
+    SentenceEmbedding,
+    /// The state of each of its tokens, special ones included; neither pooled nor normalised.
+    TokenEmbeddings,
+}
+
+/// How to extract, with nothing left open.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExtractSettings {
+    /// How embeddings are made.
+    pub embed: EmbedSettings,
+    /// Texts are cut to so many tokens.
+    pub max_seq_length: usize,
+    /// What is kept of texts that are too long.
+    pub truncation: Truncation,
+    /// Put before every text.
+    pub prompt: Option<String>,
+    /// What is written for a text.
+    pub output_value: OutputValue,
+    /// The format of the file.
+    pub format: OutputFormat,
+    /// Rows of a shard: what a stop loses at most.
+    pub shard_rows: usize,
+    /// Whether the input's columns are written too; a `.npy` file has no place for them.
+    pub keep_columns: bool,
+}
+
+impl ExtractSettings {
+    /// Enough rows for long columns in a Parquet file, few enough to lose little by a stop.
+    pub const DEFAULT_SHARD_ROWS: usize = 16_384;
+
+    /// How texts become tokens.
+    pub fn encode_options(&self) -> EncodeOptions {
+        EncodeOptions {
+            max_seq_length: self.max_seq_length,
+            prompt: self.prompt.clone(),
+            truncation: self.truncation,
+        }
+    }
+}
+
+/// What to extract from.
+pub struct ExtractInput<'a> {
+    /// The encoder.
+    pub model: &'a ModelFolder,
+    /// The source of the rows, as [`open`] takes it.
+    pub source: &'a str,
+    /// The columns of the texts; none for the default text column.
+    pub text_columns: Vec<String>,
+    /// What is put between the texts of several columns.
+    pub text_column_delimiter: String,
+    /// Only so many rows.
+    pub limit: Option<u64>,
+}
+
+/// What extracting did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExtractReport {
+    /// Rows, tokens, what was cut off, seconds of all runs together.
+    pub counts: RowCounts,
+    /// Dimensions of a vector.
+    pub width: usize,
+    /// The files that were written.
+    pub files: Vec<PathBuf>,
+}
+
+/// Extracts the vectors of every row into the file `output`; returns the report of an earlier run with the same
+/// inputs and settings if the file is there.
+///
+/// Missing and blank texts get the embedding of the empty text. Finished shards lie in `<output>.parts` until
+/// the output is whole, and `<output>.steep.json` says what the output was made of.
+///
+/// # Errors
+/// What reading the source gives; a format that has no place for the vectors; a column of the input with a name
+/// that is to be written; a stop on request (finished shards stay).
+pub fn extract(
+    input: &ExtractInput,
+    settings: &ExtractSettings,
+    output: &Path,
+    ctx: &Context,
+) -> Result<ExtractReport> {
+    check_format(settings)?;
+    let texts = TextColumns::resolve(input.source, &input.text_columns, &input.text_column_delimiter)?;
+    let key = extract_key(input, &texts, settings)?;
+    if let Some(report) = finished_file(output, &key)? {
+        return Ok(report);
+    }
+    let (model, _) = Model::load(&input.model.path, HeadKind::None, 0)?;
+    let dense = input.model.modules.as_ref().map_or(&[][..], |modules| &modules.dense);
+    let embedder = Embedder::new(&model, dense, settings.embed.clone())?;
+    let work = ExtractWork {
+        embedder: &embedder,
+        tokenizer: &input.model.tokenizer,
+        texts: &texts,
+        options: settings.encode_options(),
+        value: settings.output_value,
+        max_tokens: settings.embed.max_tokens,
+        hidden_size: model.config.hidden_size,
+        ctx,
+    };
+    let width = work.width();
+    let (read, kept) = columns_read(input, settings, &texts)?;
+    let layout = layout(&kept, width, input.model, settings)?;
+    let job = ShardedOutput {
+        source: input.source,
+        read,
+        key: &key,
+        output,
+        format: settings.format,
+        shard_rows: settings.shard_rows,
+        layout: &layout,
+        width,
+    };
+    ctx.progress.start("extract", known_rows(input.source, input.limit), "rows");
+    let counts = write_sharded(&job, &work, ctx)?;
+    ctx.progress.finish();
+    let report = ExtractReport { counts, width, files: vec![output.to_path_buf()] };
+    let settings = serde_json::to_value(settings).expect("resolved settings are plain data");
+    let value = serde_json::to_value(&report).expect("a report is plain data");
+    record_file(output, StageAbout { stage: "extract".into(), key, settings, report: value })?;
+    Ok(report)
+}
+
+fn check_format(settings: &ExtractSettings) -> Result<()> {
+    let is_tabular = matches!(settings.format, OutputFormat::Npy | OutputFormat::Csv);
+    if settings.output_value == OutputValue::TokenEmbeddings && is_tabular {
+        let problem = format!("token embeddings have no place in {}", settings.format.name());
+        return Err(Error::config("output_value", problem, "write a .parquet or .jsonl file"));
+    }
+    Ok(())
+}
+
+fn extract_key(input: &ExtractInput, texts: &TextColumns, settings: &ExtractSettings) -> Result<String> {
+    let limit = input.limit.map_or_else(String::new, |limit| limit.to_string());
+    let data = fingerprint(input.source)?;
+    Ok(stage_key("extract", &[&input.model.digest, &data, &texts.key(), &limit], settings))
+}
+
+/// What is read of the source, and the columns that are written again.
+fn columns_read(
+    input: &ExtractInput,
+    settings: &ExtractSettings,
+    texts: &TextColumns,
+) -> Result<(ReadOptions, Schema)> {
+    let keep = settings.keep_columns && settings.format != OutputFormat::Npy;
+    let columns = if keep { None } else { Some(texts.names().to_vec()) };
+    let read = ReadOptions { columns, limit: input.limit, ..ReadOptions::default() };
+    let kept = if keep { open(input.source, &read)?.schema().as_ref().clone() } else { Schema::empty() };
+    Ok((read, kept))
+}
+
+fn layout(kept: &Schema, width: usize, model: &ModelFolder, settings: &ExtractSettings) -> Result<Layout> {
+    let about = serde_json::json!({"stage": "extract", "model": model.digest, "settings": settings});
+    let metadata = vec![("steep.settings".to_owned(), about.to_string())];
+    match settings.output_value {
+        OutputValue::SentenceEmbedding => {
+            let columns = (0..width).map(|at| format!("{EMBEDDING_COLUMN}_{at}")).collect();
+            let spread = Spread { column: EMBEDDING_COLUMN.into(), columns, keys: None };
+            Layout::new(kept, vec![vector_field(EMBEDDING_COLUMN, width)], vec![spread], metadata)
+        }
+        OutputValue::TokenEmbeddings => {
+            let states = Field::new(TOKEN_COLUMN, DataType::List(state_field(width)), false);
+            let tokens = Field::new(TOKENS_COLUMN, DataType::List(token_field()), false);
+            Layout::new(kept, vec![tokens, states], Vec::new(), metadata)
+        }
+    }
+}
+
+fn state_field(width: usize) -> Arc<Field> {
+    Arc::new(vector_field(Field::LIST_FIELD_DEFAULT_NAME, width))
+}
+
+fn token_field() -> Arc<Field> {
+    Arc::new(Field::new_list_field(DataType::Utf8, false))
+}
+
+/// Embeds the texts of a buffer.
+struct ExtractWork<'a> {
+    embedder: &'a Embedder<'a>,
+    tokenizer: &'a Tokenizer,
+    texts: &'a TextColumns,
+    options: EncodeOptions,
+    value: OutputValue,
+    max_tokens: usize,
+    hidden_size: usize,
+    ctx: &'a Context<'a>,
+}
+
+impl ExtractWork<'_> {
+    fn width(&self) -> usize {
+        match self.value {
+            OutputValue::SentenceEmbedding => self.embedder.width(),
+            OutputValue::TokenEmbeddings => self.hidden_size,
+        }
+    }
+
+    /// The states of tokens, some rows at a time: those of a whole buffer would fill the memory.
+    fn token_embeddings(&self, encodings: &Encodings, emit: &mut Emit<'_>) -> Result<()> {
+        let rows: Vec<u32> = (0..encodings.len() as u32).collect();
+        let length = |row: u32| encodings.length(row as usize);
+        for batch_rows in micro_batches(&rows, self.max_tokens, length) {
+            self.ctx.cancel.check()?;
+            let batch = encodings.pack(batch_rows);
+            let states = vectors(self.embedder.token_states(&batch), self.hidden_size)?;
+            let offsets = OffsetBuffer::from_lengths(batch_rows.iter().map(|&row| length(row)));
+            let lists = ListArray::try_new(state_field(self.hidden_size), offsets, states, None)
+                .map_err(|error| Error::config("max_tokens", error.to_string(), "choose a smaller number"))?;
+            let first = batch_rows[0] as usize;
+            let columns: [ArrayRef; 2] = [self.tokens(encodings, batch_rows), Arc::new(lists)];
+            emit(first..first + batch_rows.len(), &columns)?;
+            self.ctx.progress.advance(batch_rows.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// The tokens of rows, as the vocabulary spells them.
+    fn tokens(&self, encodings: &Encodings, rows: &[u32]) -> ArrayRef {
+        let mut lists = ListBuilder::new(StringBuilder::new()).with_field(token_field());
+        for &row in rows {
+            for &id in encodings.sequence(row as usize) {
+                lists.values().append_value(self.tokenizer.token(id).unwrap_or_default());
+            }
+            lists.append(true);
+        }
+        Arc::new(lists.finish())
+    }
+}
+
+impl RowWork for ExtractWork<'_> {
+    fn compute(&self, rows: &RowBuffer, emit: &mut Emit<'_>) -> Result<RowCounts> {
+        let (texts, empty_texts) = self.texts.of(rows)?;
+        let encodings = encode(self.tokenizer, &texts, &self.options, rows)?;
+        match self.value {
+            OutputValue::SentenceEmbedding => {
+                let all: Vec<u32> = (0..encodings.len() as u32).collect();
+                let prompt_tokens = encodings.prompt_tokens as usize;
+                let matrix = self.embedder.embed(&encodings, &all, prompt_tokens, self.ctx)?;
+                emit(0..rows.rows, &[vector_column(&matrix)?])?;
+            }
+            OutputValue::TokenEmbeddings => self.token_embeddings(&encodings, emit)?,
+        }
+        Ok(text_counts(&encodings, empty_texts))
+    }
+}
+
+/// What tokenising says of some rows.
+pub(super) fn text_counts(encodings: &Encodings, empty_texts: u64) -> RowCounts {
+    RowCounts {
+        tokens: encodings.input_ids.len() as u64,
+        truncated: encodings.truncated,
+        dropped_tokens: encodings.dropped_tokens,
+        empty_texts,
+        ..RowCounts::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

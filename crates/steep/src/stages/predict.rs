@@ -1,0 +1,272 @@
+//! Labels and probabilities of texts, from any folder that was trained.
+
+mod columns;
+mod predictor;
+
+pub use predictor::Predictor;
+
+use super::classify::{CLASSIFY_FILE, FeatureColumns};
+use super::extract::{ExtractSettings, text_counts};
+use super::key::{StageAbout, stage_key};
+use super::output::{
+    Emit, Layout, OutputFormat, RowBuffer, RowCounts, RowWork, ShardedOutput, TextColumns, encode,
+    finished_file, known_rows, record_file, write_sharded,
+};
+use crate::data::{ReadOptions, fingerprint, open};
+use crate::error::{Error, Result};
+use crate::features::matrix::{DenseMatrix, Features};
+use crate::learners::linear_head::LinearHead;
+use crate::learners::linear_model::Link;
+use crate::progress::Context;
+use crate::storage::{digest_file, read_json};
+use crate::text::EncodeOptions;
+use arrow::datatypes::Schema;
+use columns::PredictionColumns;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// How to predict, with nothing left open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PredictSettings {
+    /// Texts are cut to so many tokens; absent, to as many as in training.
+    pub max_seq_length: Option<usize>,
+    /// Tokens computed at once.
+    pub max_tokens: usize,
+    /// Whether the input's columns are written too.
+    pub keep_columns: bool,
+    /// The format of the file; `.npy` has no place for labels.
+    pub format: OutputFormat,
+    /// Whether the probability of every class is written, and not only that of the label.
+    pub all_probabilities: bool,
+    /// Rows of a shard: what a stop loses at most.
+    pub shard_rows: usize,
+}
+
+impl PredictSettings {
+    /// As for extraction.
+    pub const DEFAULT_SHARD_ROWS: usize = ExtractSettings::DEFAULT_SHARD_ROWS;
+}
+
+/// What to predict for.
+pub struct PredictInput<'a> {
+    /// A folder that finetune or classify wrote, or any with a `…ForSequenceClassification` model.
+    pub model: &'a Path,
+    /// The source of the rows, as [`open`] takes it. For a classifier without an encoder, a feature file.
+    pub source: &'a str,
+    /// The columns of the texts; none for the default text column. Not used for a feature file.
+    pub text_columns: Vec<String>,
+    /// What is put between the texts of several columns.
+    pub text_column_delimiter: String,
+    /// Only so many rows.
+    pub limit: Option<u64>,
+}
+
+/// What predicting did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PredictReport {
+    /// Rows, tokens, what was cut off, seconds of all runs together.
+    pub counts: RowCounts,
+    /// The labels, or the outputs of a regression.
+    pub labels: Vec<String>,
+    /// The files that were written.
+    pub files: Vec<PathBuf>,
+}
+
+/// Predicts for every row of a source and writes the file `output`: the input's columns, and
+/// - for one label a row: `label` and its `probability`;
+/// - for several: `label` and `probability` as lists, of the labels whose probability exceeds one half;
+/// - for a regression: `prediction`;
+/// - if asked: `probabilities`, a list in the order of the labels (in CSV `probability_<label>`, in JSONL an object).
+///
+/// Where the input has a column of such a name, all of them get the prefix `predicted_`. Sharding, resuming and the
+/// return of an earlier result are as for [`super::extract()`].
+///
+/// # Errors
+/// A folder that holds nothing trained; what reading the source gives; a stop on request (finished shards stay).
+pub fn predict(
+    input: &PredictInput,
+    settings: &PredictSettings,
+    output: &Path,
+    ctx: &Context,
+) -> Result<PredictReport> {
+    if settings.format == OutputFormat::Npy {
+        let problem = "labels have no place in a .npy file";
+        return Err(Error::config("output", problem, "write a .parquet, .csv or .jsonl file"));
+    }
+    if is_head_only(input.model) {
+        return predict_features(input, settings, output, ctx);
+    }
+    let mut predictor = Predictor::open(input.model)?;
+    predictor.set_max_tokens(settings.max_tokens);
+    let options = predictor.encode_options_of(settings.max_seq_length)?;
+    let texts = TextColumns::resolve(input.source, &input.text_columns, &input.text_column_delimiter)?;
+    let columns = PredictionColumns {
+        task: predictor.task(),
+        labels: predictor.labels().to_vec(),
+        all_probabilities: settings.all_probabilities,
+    };
+    let work = TextWork { predictor: &predictor, texts: &texts, options, columns: &columns, ctx };
+    let job = Job { input, settings, digest: predictor.digest(), columns: &columns, read: texts.names() };
+    job.run(&texts.key(), &work, output, ctx)
+}
+
+/// Whether a folder holds a classifier of features and no encoder.
+fn is_head_only(folder: &Path) -> bool {
+    folder.join("head.json").is_file() && !folder.join("config.json").is_file()
+}
+
+/// Predicts from a feature file with a classifier that has no encoder.
+fn predict_features(
+    input: &PredictInput,
+    settings: &PredictSettings,
+    output: &Path,
+    ctx: &Context,
+) -> Result<PredictReport> {
+    let head = LinearHead::load(input.model)?;
+    let asked = feature_columns(input.model)?;
+    let features = FeatureColumns::resolve(input.source, &asked)?;
+    let columns = PredictionColumns {
+        task: predictor::task_of(head.description().link),
+        labels: predictor::labels_of(&head),
+        all_probabilities: settings.all_probabilities,
+    };
+    let mut hasher = blake3::Hasher::new();
+    for file in ["head.json", "head.safetensors"] {
+        hasher.update(digest_file(&input.model.join(file))?.as_bytes());
+    }
+    let digest = hasher.finalize().to_hex().to_string();
+    let work = FeatureWork { head: &head, features: &features, columns: &columns, ctx };
+    let job =
+        Job { input, settings, digest: &digest, columns: &columns, read: &features.source_columns() };
+    job.run(&asked.join("\u{1f}"), &work, output, ctx)
+}
+
+/// The feature columns that a classifier was trained on; none where its folder does not say.
+fn feature_columns(folder: &Path) -> Result<Vec<String>> {
+    let path = folder.join(CLASSIFY_FILE);
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let about: Value = read_json(&path)?;
+    let columns = about.pointer("/settings/feature_columns").and_then(Value::as_array);
+    Ok(columns.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect())
+}
+
+/// What is the same for texts and features.
+struct Job<'a> {
+    input: &'a PredictInput<'a>,
+    settings: &'a PredictSettings,
+    digest: &'a str,
+    columns: &'a PredictionColumns,
+    /// The columns that the work needs.
+    read: &'a [String],
+}
+
+impl Job<'_> {
+    fn run(
+        &self,
+        columns_key: &str,
+        work: &dyn RowWork,
+        output: &Path,
+        ctx: &Context,
+    ) -> Result<PredictReport> {
+        let (source, settings) = (self.input.source, self.settings);
+        let limit = self.input.limit.map_or_else(String::new, |limit| limit.to_string());
+        let inputs = [self.digest, &fingerprint(source)?, columns_key, &limit];
+        let key = stage_key("predict", &inputs, settings);
+        if let Some(report) = finished_file(output, &key)? {
+            return Ok(report);
+        }
+        let columns = if settings.keep_columns { None } else { Some(self.read.to_vec()) };
+        let read = ReadOptions { columns, limit: self.input.limit, ..ReadOptions::default() };
+        let kept = if settings.keep_columns {
+            open(source, &read)?.schema().as_ref().clone()
+        } else {
+            Schema::empty()
+        };
+        let layout = self.layout(&kept)?;
+        let job = ShardedOutput {
+            source,
+            read,
+            key: &key,
+            output,
+            format: settings.format,
+            shard_rows: settings.shard_rows,
+            layout: &layout,
+            width: 0,
+        };
+        ctx.progress.start("predict", known_rows(source, self.input.limit), "rows");
+        let counts = write_sharded(&job, work, ctx)?;
+        ctx.progress.finish();
+        let labels = self.columns.labels.clone();
+        let report = PredictReport { counts, labels, files: vec![output.to_path_buf()] };
+        let settings = serde_json::to_value(settings).expect("resolved settings are plain data");
+        let value = serde_json::to_value(&report).expect("a report is plain data");
+        record_file(output, StageAbout { stage: "predict".into(), key, settings, report: value })?;
+        Ok(report)
+    }
+
+    fn layout(&self, kept: &Schema) -> Result<Layout> {
+        let about =
+            serde_json::json!({"stage": "predict", "model": self.digest, "settings": self.settings});
+        let labels = serde_json::json!(self.columns.labels);
+        let metadata = vec![
+            ("steep.settings".to_owned(), about.to_string()),
+            ("steep.labels".to_owned(), labels.to_string()),
+        ];
+        let (fields, spreads) = self.columns.fields(kept);
+        Layout::new(kept, fields, spreads, metadata)
+    }
+}
+
+/// Predicts for the texts of a buffer.
+struct TextWork<'a> {
+    predictor: &'a Predictor,
+    texts: &'a TextColumns,
+    options: EncodeOptions,
+    columns: &'a PredictionColumns,
+    ctx: &'a Context<'a>,
+}
+
+impl RowWork for TextWork<'_> {
+    fn compute(&self, rows: &RowBuffer, emit: &mut Emit<'_>) -> Result<RowCounts> {
+        let (texts, empty_texts) = self.texts.of(rows)?;
+        let encodings = encode(self.predictor.tokenizer(), &texts, &self.options, rows)?;
+        let all: Vec<u32> = (0..encodings.len() as u32).collect();
+        let values = self.predictor.predict(&encodings, &all, self.ctx)?;
+        emit(0..rows.rows, &self.columns.arrays(&values)?)?;
+        Ok(text_counts(&encodings, empty_texts))
+    }
+}
+
+/// Predicts for the features of a buffer.
+struct FeatureWork<'a> {
+    head: &'a LinearHead,
+    features: &'a FeatureColumns,
+    columns: &'a PredictionColumns,
+    ctx: &'a Context<'a>,
+}
+
+impl RowWork for FeatureWork<'_> {
+    fn compute(&self, rows: &RowBuffer, emit: &mut Emit<'_>) -> Result<RowCounts> {
+        self.ctx.cancel.check()?;
+        let mut features = self.features.clone();
+        let mut values = Vec::new();
+        for chunk in &rows.chunks {
+            features.append(chunk, &mut values)?;
+        }
+        let width = values.len() / rows.rows.max(1);
+        let features = Features::Dense(DenseMatrix::new(rows.rows, width, values)?);
+        let predicted = match self.head.description().link {
+            Link::Identity => self.head.decision_function(&features)?,
+            _ => self.head.predict_proba(&features)?,
+        };
+        emit(0..rows.rows, &self.columns.arrays(&predicted)?)?;
+        self.ctx.progress.advance(rows.rows as u64);
+        Ok(RowCounts::default())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! An opened folder that turns texts' tokens into probabilities.
+
+use crate::data::Task;
+use crate::error::{Error, Result};
+use crate::features::embed::Embedder;
+use crate::features::matrix::{DenseMatrix, Features};
+use crate::learners::linear_head::LinearHead;
+use crate::learners::linear_model::Link;
+use crate::progress::Context;
+use crate::stages::classify::{StoredRecipe, HEAD_FOLDER, RECIPE_FILE};
+use crate::stages::model_folder::ModelFolder;
+use crate::storage::{digest_file, read_json};
+use crate::text::{EncodeOptions, Tokenizer};
+use crate::training::{Sequences, micro_batches};
+use std::path::Path;
+use steep_encoder::{Config, HeadKind, Model, Pass, ProblemType, Value};
+
+/// Tokens computed at once where nothing else is said, as for embeddings.
+const DEFAULT_MAX_TOKENS: usize = crate::features::embed::EmbedSettings::DEFAULT_MAX_TOKENS;
+
+/// An encoder with what was trained on top of it.
+pub struct Predictor {
+    folder: ModelFolder,
+    model: Model,
+    scorer: Scorer,
+    labels: Vec<String>,
+    task: Task,
+    max_tokens: usize,
+    digest: String,
+}
+
+/// What turns token states into outputs.
+enum Scorer {
+    /// The network's own head.
+    Network,
+    /// A linear head over embeddings.
+    Linear { head: LinearHead, stored: StoredRecipe, prompt_tokens: usize },
+}
+
+impl Predictor {
+    /// Opens a folder with a classifier in `head/`, or with a `…ForSequenceClassification` model.
+    ///
+    /// # Errors
+    /// A folder that is not there, not whole, or holds an encoder without anything trained on top.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let fault = |problem: &str, hint: &str| Err(Error::model(folder.display().to_string(), problem, hint));
+        if !folder.is_dir() {
+            return fault("there is no such folder", "name a folder that finetune or classify wrote");
+        }
+        if super::is_head_only(folder) {
+            let hint = "give a feature file to predict, or let classify know the encoder";
+            return fault("holds a classifier of features and no encoder for texts", hint);
+        }
+        let opened = ModelFolder::open(folder)?;
+        if folder.join(HEAD_FOLDER).join("head.json").is_file() {
+            return Self::with_linear_head(opened);
+        }
+        if is_classifier(&opened.config) {
+            return Self::with_network_head(opened);
+        }
+        fault("holds an encoder without a classifier", "run finetune or classify first")
+    }
+
+    fn with_network_head(folder: ModelFolder) -> Result<Self> {
+        // transformers leaves the labels out where they are its two default ones.
+        let mut labels = folder.config.labels.clone();
+        if labels.is_empty() {
+            labels = ["LABEL_0", "LABEL_1"].map(str::to_owned).to_vec();
+        }
+        let head_kind = HeadKind::SequenceClassification { num_labels: labels.len() };
+        let (model, report) = Model::load(&folder.path, head_kind, 0)?;
+        if let Some(name) = report.initialised.first() {
+            return Err(Error::model(
+                folder.path.display().to_string(),
+                format!("the weights lack the classifier that config.json names: there is no {name}"),
+                "run finetune or classify first, or download the model again",
+            ));
+        }
+        let task = match folder.config.problem_type {
+            Some(ProblemType::SingleLabelClassification) => Task::SingleLabel,
+            Some(ProblemType::MultiLabelClassification) => Task::MultiLabel,
+            Some(ProblemType::Regression) => Task::Regression,
+            // As transformers decides where the config does not say.
+            None if labels.len() == 1 => Task::Regression,
+            None => Task::SingleLabel,
+        };
+        let digest = folder.digest.clone();
+        let scorer = Scorer::Network;
+        Ok(Self { folder, model, scorer, labels, task, max_tokens: DEFAULT_MAX_TOKENS, digest })
+    }
+
+    fn with_linear_head(folder: ModelFolder) -> Result<Self> {
+        let head_folder = folder.path.join(HEAD_FOLDER);
+        let head = LinearHead::load(&head_folder)?;
+        let stored: StoredRecipe = read_json(&head_folder.join(RECIPE_FILE))?;
+        let (model, _) = Model::load(&folder.path, HeadKind::None, 0)?;
+        let width = Embedder::new(&model, dense(&folder), stored.recipe.embed.clone())?.width();
+        if width != head.description().feature_count {
+            let columns = head.description().feature_count;
+            return Err(Error::model(
+                head_folder.display().to_string(),
+                format!("the classifier takes {columns} features, the encoder makes {width}"),
+                "run classify again with this encoder",
+            ));
+        }
+        let no_texts: [&str; 0] = [];
+        let options = stored.encode_options();
+        let prompt_tokens = folder.tokenizer.encode(&no_texts, &options)?.prompt_tokens as usize;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(folder.digest.as_bytes());
+        for file in ["head.json", "head.safetensors", RECIPE_FILE] {
+            hasher.update(digest_file(&head_folder.join(file))?.as_bytes());
+        }
+        Ok(Self {
+            labels: labels_of(&head),
+            task: task_of(head.description().link),
+            max_tokens: stored.recipe.embed.max_tokens,
+            digest: hasher.finalize().to_hex().to_string(),
+            scorer: Scorer::Linear { head, stored, prompt_tokens },
+            folder,
+            model,
+        })
+    }
+
+    /// The labels in the order of the outputs; of a regression, the outputs' names.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// What is predicted.
+    pub fn task(&self) -> Task {
+        self.task
+    }
+
+    /// The folder's tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.folder.tokenizer
+    }
+
+    /// Names the folder's content.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// How texts must become tokens: as in training.
+    pub fn encode_options(&self) -> EncodeOptions {
+        match &self.scorer {
+            Scorer::Network => {
+                let largest = self.folder.config.max_sequence_length();
+                self.folder.encode_options(self.folder.tokenizer.max_seq_length().length.min(largest))
+            }
+            Scorer::Linear { stored, .. } => stored.encode_options(),
+        }
+    }
+
+    /// The same with another sequence length, where one is asked for.
+    pub(super) fn encode_options_of(&self, max_seq_length: Option<usize>) -> Result<EncodeOptions> {
+        let options = self.encode_options();
+        match max_seq_length {
+            None => Ok(options),
+            asked => Ok(EncodeOptions { max_seq_length: self.folder.max_seq_length(asked)?, ..options }),
+        }
+    }
+
+    /// Sets how many tokens are computed at once, which bounds the memory and changes no bit of the result.
+    pub fn set_max_tokens(&mut self, max_tokens: usize) {
+        self.max_tokens = max_tokens.max(1);
+    }
+
+    /// Predicts for rows of sequences, in their order: probabilities `[rows, labels]`, or a regression's values
+    /// `[rows, outputs]`. The sequences must have been made with [`Self::encode_options`].
+    ///
+    /// # Errors
+    /// A stop on request.
+    pub fn predict(&self, sequences: &dyn Sequences, rows: &[u32], ctx: &Context) -> Result<DenseMatrix> {
+        match &self.scorer {
+            Scorer::Network => self.network_outputs(sequences, rows, ctx),
+            Scorer::Linear { head, stored, prompt_tokens } => {
+                let mut embed = stored.recipe.embed.clone();
+                embed.max_tokens = self.max_tokens;
+                let embedder = Embedder::new(&self.model, dense(&self.folder), embed)?;
+                let embeddings = Features::Dense(embedder.embed(sequences, rows, *prompt_tokens, ctx)?);
+                match self.task {
+                    Task::Regression => head.decision_function(&embeddings),
+                    Task::SingleLabel | Task::MultiLabel => head.predict_proba(&embeddings),
+                }
+            }
+        }
+    }
+
+    fn network_outputs(
+        &self,
+        sequences: &dyn Sequences,
+        rows: &[u32],
+        ctx: &Context,
+    ) -> Result<DenseMatrix> {
+        let width = self.labels.len();
+        let pass = Pass::evaluate(&self.model.parameters);
+        let mut outputs = vec![0.0; rows.len() * width];
+        let length = |place: u32| sequences.length(rows[place as usize] as usize);
+        // Rows of like length keep the sizes of consecutive batches alike; longest first.
+        let mut order: Vec<u32> = (0..rows.len() as u32).collect();
+        order.sort_by_key(|&place| std::cmp::Reverse(length(place)));
+        for places in micro_batches(&order, self.max_tokens, length) {
+            ctx.cancel.check()?;
+            let batch_rows: Vec<u32> = places.iter().map(|&place| rows[place as usize]).collect();
+            let batch = sequences.pack(&batch_rows);
+            let hidden = self.model.last_hidden_state(&pass, &batch);
+            let logits = Value::Matrix(self.model.classification_logits(&pass, hidden, &batch)).to_vec();
+            for (logits, &place) in logits.chunks_exact(width).zip(places) {
+                let start = place as usize * width;
+                outputs[start..start + width].copy_from_slice(&linked(self.task, logits));
+            }
+            ctx.progress.advance(places.len() as u64);
+        }
+        DenseMatrix::new(rows.len(), width, outputs)
+    }
+}
+
+fn dense(folder: &ModelFolder) -> &[steep_encoder::sentence_transformer::Dense] {
+    folder.modules.as_ref().map_or(&[][..], |modules| &modules.dense)
+}
+
+fn is_classifier(config: &Config) -> bool {
+    let architectures = config.raw.get("architectures").and_then(serde_json::Value::as_array);
+    let mut names = architectures.into_iter().flatten().filter_map(serde_json::Value::as_str);
+    names.any(|name| name.ends_with("ForSequenceClassification"))
+}
+
+/// What is predicted by a linear head of this kind.
+pub(super) fn task_of(link: Link) -> Task {
+    match link {
+        Link::Softmax | Link::Binary => Task::SingleLabel,
+        Link::MultiLabel => Task::MultiLabel,
+        Link::Identity => Task::Regression,
+    }
+}
+
+/// The names of a linear head's outputs.
+pub(super) fn labels_of(head: &LinearHead) -> Vec<String> {
+    let description = head.description();
+    match description.link {
+        Link::Identity => vec!["value".to_owned()],
+        _ => description.classes.clone(),
+    }
+}
+
+/// Probabilities of logits, or the values of a regression as they are.
+fn linked(task: Task, logits: &[f32]) -> Vec<f32> {
+    match task {
+        Task::Regression => logits.to_vec(),
+        Task::MultiLabel => {
+            logits.iter().map(|&logit| (1.0 / (1.0 + f64::from(-logit).exp())) as f32).collect()
+        }
+        Task::SingleLabel => {
+            let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let exponentials: Vec<f64> =
+                logits.iter().map(|&logit| f64::from(logit - largest).exp()).collect();
+            let sum: f64 = exponentials.iter().sum();
+            exponentials.iter().map(|value| (value / sum) as f32).collect()
+        }
+    }
+}

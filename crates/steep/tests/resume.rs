@@ -1,0 +1,153 @@
+//! A training that is stopped and started again ends in the same bytes as one that never stopped.
+
+use proptest::prelude::*;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use steep::encoder::{AdamWSettings, HeadKind, Model};
+use steep::error::Error;
+use steep::objectives::{HeldOut, MaskedLm, MaskingSettings, TokenRange};
+use steep::progress::{Cancel, Context, Progress};
+use steep::training::checkpoint::Checkpoints;
+use steep::training::{
+    LrSchedulerType, Sequences, TrainerState, TrainingOutcome, TrainingSettings, train,
+};
+
+/// Short sequences over the small models' vocabulary of 48.
+struct Texts;
+
+impl Sequences for Texts {
+    fn len(&self) -> usize {
+        23
+    }
+
+    fn length(&self, row: usize) -> usize {
+        4 + row % 7
+    }
+
+    fn append(&self, row: usize, tokens: &mut Vec<u32>) {
+        tokens.extend((0..self.length(row)).map(|at| 5 + ((row * 13 + at * 7) % 43) as u32));
+    }
+}
+
+/// Cancels when so many steps were reported.
+struct StopAfter {
+    left: AtomicU64,
+    cancel: Cancel,
+}
+
+impl Progress for StopAfter {
+    fn start(&self, _: &str, _: Option<u64>, _: &'static str) {}
+    fn advance(&self, amount: u64) {
+        if amount == 1 && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.cancel.cancel();
+        }
+    }
+    fn note(&self, _: &str) {}
+    fn finish(&self) {}
+    fn line(&self, _: &str) {}
+}
+
+fn settings(batch: usize, save_steps: u64) -> TrainingSettings {
+    TrainingSettings {
+        num_train_epochs: 3.0,
+        max_steps: None,
+        train_batch_size: batch,
+        max_tokens_per_micro_batch: 24,
+        learning_rate: 5e-3,
+        lr_scheduler_type: LrSchedulerType::Linear,
+        warmup_ratio: 0.1,
+        adamw: AdamWSettings {
+            adam_beta1: 0.9,
+            adam_beta2: 0.98,
+            adam_epsilon: 1e-6,
+            weight_decay: 0.01,
+            max_grad_norm: 1.0,
+            layerwise_lr_decay: 0.9,
+        },
+        seed: 7,
+        logging_steps: 2,
+        evaluations_per_epoch: 1,
+        save_steps,
+        save_total_limit: 2,
+        load_best_model_at_end: true,
+    }
+}
+
+fn model() -> Model {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens/encoders/bert/mlm");
+    Model::load(&folder, HeadKind::MaskedLm, 0).expect("loads").0
+}
+
+fn objective(texts: &Texts) -> MaskedLm<'_> {
+    MaskedLm {
+        sequences: texts,
+        rows: (0..20).collect(),
+        masking: MaskingSettings { mlm_probability: 0.3, mask_share: 0.8, random_share: 0.1 },
+        tokens: TokenRange { vocab_size: 48, mask_token_id: 4, special_ids: (0..5).collect() },
+        seed: 7,
+        held_out: vec![HeldOut { name: "", sequences: texts, rows: vec![20, 21, 22] }],
+        max_tokens: 64,
+    }
+}
+
+/// Trains until done or stopped; the bits of all parameters and the log.
+fn run(
+    settings: &TrainingSettings,
+    folder: &Path,
+    stop_after: u64,
+) -> Result<(Vec<Vec<u32>>, TrainerState), Error> {
+    let (mut model, texts, cancel) = (model(), Texts, Cancel::default());
+    let progress = StopAfter { left: AtomicU64::new(stop_after), cancel: cancel.clone() };
+    let ctx = Context { progress: &progress, cancel: &cancel };
+    let checkpoints = Checkpoints::new(folder, "one run", 2);
+    let TrainingOutcome { state, .. } =
+        train(&mut model, &objective(&texts), settings, Some(&checkpoints), &ctx)?;
+    let bits = model.parameters.list.iter();
+    let bits = bits.map(|parameter| parameter.value.to_vec().iter().map(|value| value.to_bits()).collect());
+    Ok((bits.collect(), state))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn stopped_and_resumed_equals_uninterrupted(stop in 1u64..12, batch in 3usize..9, save in 1u64..6) {
+        let settings = settings(batch, save);
+        let whole = tempfile::tempdir().expect("a folder");
+        let (expected, expected_state) = run(&settings, whole.path(), u64::MAX).expect("trains");
+        let parts = tempfile::tempdir().expect("a folder");
+        let steps = expected_state.max_steps;
+        match run(&settings, parts.path(), stop) {
+            Err(Error::Cancelled) => prop_assert!(stop < steps),
+            Err(other) => prop_assert!(false, "{other}"),
+            Ok(_) => prop_assert!(stop >= steps),
+        }
+        // A second stop, and a checkpoint that was damaged meanwhile.
+        let _ = run(&settings, parts.path(), 2);
+        let newest = std::fs::read_dir(parts.path()).expect("checkpoints").flatten().max_by_key(|entry| {
+            entry.file_name().to_string_lossy().trim_start_matches("checkpoint-").parse::<u64>().unwrap_or(0)
+        });
+        if let Some(newest) = newest.filter(|_| save.is_multiple_of(2)) {
+            std::fs::write(newest.path().join("model.safetensors"), b"damaged").expect("writes");
+        }
+        let (found, state) = run(&settings, parts.path(), u64::MAX).expect("resumes");
+        prop_assert_eq!(found, expected);
+        prop_assert_eq!(state, expected_state);
+    }
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = settings(5, 2);
+    let (mut model, texts, cancel) = (model(), Texts, Cancel::default());
+    let progress = StopAfter { left: AtomicU64::new(4), cancel: cancel.clone() };
+    let ctx = Context { progress: &progress, cancel: &cancel };
+    let other = Checkpoints::new(folder.path(), "another run", 2);
+    let stopped = train(&mut model, &objective(&texts), &settings, Some(&other), &ctx);
+    assert!(matches!(stopped, Err(Error::Cancelled)));
+    let fresh = tempfile::tempdir().expect("a folder");
+    let (expected, _) = run(&settings, fresh.path(), u64::MAX).expect("trains");
+    let (found, _) = run(&settings, folder.path(), u64::MAX).expect("trains");
+    assert_eq!(found, expected);
+}
