@@ -43,14 +43,10 @@ fn described(error: &anyhow::Error) -> (String, u8) {
         let message = "stopped; what is done is kept: the same command goes on where this one ended\n";
         return (message.to_owned(), STOPPED);
     }
-    let mut message = format!("error: {error}\n");
-    for cause in error.chain().skip(1) {
-        message.push_str(&format!("  because: {cause}\n"));
-    }
-    if let Some(hint) = known.and_then(Error::hint).or_else(|| usual_hint(error)) {
-        message.push_str(&format!("hint: {hint}\n"));
-    }
-    (message, USERS_FAULT)
+    let mut lines = vec![format!("error: {error}")];
+    lines.extend(error.chain().skip(1).map(|cause| format!("  because: {cause}")));
+    lines.extend(known.and_then(Error::hint).or_else(|| usual_hint(error)).map(|hint| format!("hint: {hint}")));
+    (lines.join("\n") + "\n", USERS_FAULT)
 }
 
 /// What helps where the operating system refused.

@@ -38,9 +38,9 @@ pub(crate) fn megabytes(bytes: u64) -> String {
 }
 
 /// One metric a line.
-pub(crate) fn metrics(values: &BTreeMap<String, f64>) -> String {
+pub(crate) fn metrics(values: &BTreeMap<String, f64>) -> Vec<String> {
     let width = values.keys().map(String::len).max().unwrap_or(0);
-    values.iter().map(|(name, value)| format!("  {name:width$}  {value:.4}\n")).collect()
+    values.iter().map(|(name, value)| format!("  {name:width$}  {value:.4}")).collect()
 }
 
 /// The present time, UTC, as RFC 3339 has it.

@@ -39,7 +39,9 @@ impl Session {
         }
         let Some(path) = &self.globals.config else { return Ok(asked.request) };
         let (file, notes) = config::read_request::<R>(path)?;
-        notes.iter().for_each(|note| self.note(note));
+        for note in notes {
+            self.note(&note);
+        }
         Ok(asked.request.or(file))
     }
 
@@ -75,10 +77,10 @@ impl Session {
     }
 
     /// A result, on the standard output.
-    pub(crate) fn say(&self, text: &str) -> anyhow::Result<()> {
+    pub(crate) fn say(&self, lines: &[String]) -> anyhow::Result<()> {
         self.progress.clear();
         let mut output = std::io::stdout().lock();
-        let written = writeln!(output, "{}", text.trim_end()).and_then(|()| output.flush());
+        let written = writeln!(output, "{}", lines.join("\n")).and_then(|()| output.flush());
         match written {
             // Whoever closed the pipe has read enough.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -88,7 +90,9 @@ impl Session {
 
     /// Shows what a dry run shows: the completed request and what is expected of it.
     pub(crate) fn say_plan<R: Request>(&self, request: &R, lines: &[String]) -> anyhow::Result<()> {
-        let plan: String = lines.iter().map(|line| format!("# {line}\n")).collect();
-        self.say(&format!("# steep {}: nothing is done in a dry run\n{}{plan}", R::COMMAND, config::to_toml(request)))
+        let mut plan = vec![format!("# steep {}: nothing is done in a dry run", R::COMMAND)];
+        plan.push(config::to_toml(request).trim_end().to_owned());
+        plan.extend(lines.iter().map(|line| format!("# {line}")));
+        self.say(&plan)
     }
 }

@@ -1,6 +1,7 @@
 //! Progress on the standard error: bars on a terminal, only the lines worth keeping elsewhere.
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crate::figures::count;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -52,12 +53,25 @@ impl Terminal {
 
 fn style(has_total: bool, unit: &str) -> ProgressStyle {
     let template = if has_total {
-        format!("{{prefix:12}} {{bar:28}} {{human_pos}}/{{human_len}} {unit}  {{per_sec}}  {{eta}} left  {{wide_msg}}")
+        format!("{{prefix:12}} {{bar:24}} {{human_pos}}/{{human_len}} {unit}  {{rate}}  {{eta}} left  {{wide_msg}}")
     } else {
-        format!("{{prefix:12}} {{spinner}} {{human_pos}} {unit}  {{per_sec}}  {{elapsed}}  {{wide_msg}}")
+        format!("{{prefix:12}} {{spinner}} {{human_pos}} {unit}  {{rate}}  {{elapsed}}  {{wide_msg}}")
     };
     let style = if has_total { ProgressStyle::default_bar() } else { ProgressStyle::default_spinner() };
-    style.template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    let style = style.template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        // A rate that cannot be shown is left out.
+        let _ = out.write_str(&rate(state.per_sec()));
+    })
+}
+
+/// So many a second, with three figures at the most where that is possible.
+fn rate(per_second: f64) -> String {
+    match per_second {
+        ..10.0 => format!("{per_second:.2}/s"),
+        ..100.0 => format!("{per_second:.1}/s"),
+        _ => format!("{}/s", count(per_second as u64)),
+    }
 }
 
 impl Progress for Terminal {
@@ -102,6 +116,11 @@ impl Progress for Terminal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_have_the_figures_that_matter() {
+        assert_eq!([rate(0.528), rate(31.26), rate(12_345.6)], ["0.53/s", "31.3/s", "12,345/s"]);
+    }
 
     #[test]
     fn templates_are_understood_and_tasks_nest() {

@@ -7,6 +7,7 @@
 //! cancellation and randomness are arguments.
 
 pub mod compare;
+pub mod config;
 pub mod data;
 pub mod error;
 pub mod evaluation;

@@ -47,29 +47,30 @@ pub(crate) fn run(asked: Asked<AdaptRequest>, session: &Session) -> anyhow::Resu
     session.say(&summary(&report, &sources))
 }
 
-fn summary(report: &AdaptReport, sources: &AdaptSources) -> String {
-    let mut text = format!(
-        "adapted to {} texts: {} optimizer steps, {} tokens in {} ({} tokens a second)\n",
+fn summary(report: &AdaptReport, sources: &AdaptSources) -> Vec<String> {
+    let mut lines = vec![format!(
+        "adapted to {} texts: {} optimizer steps, {} tokens in {} ({} tokens a second)",
         count(report.rows),
         count(report.steps),
         count(report.tokens),
         duration(report.seconds),
         rate(report.tokens, report.seconds),
-    );
+    )];
     for (words, prefix) in [("your texts  ", "eval_"), ("general text", "eval_general_")] {
         let measured = |name: &str| report.before_and_after(&format!("{prefix}{name}"));
         if let (Some(loss), Some(perplexity)) = (measured("loss"), measured("perplexity")) {
-            text.push_str(&format!(
-                "{words}  held-out loss {:.4} → {:.4}, perplexity {:.1} → {:.1}\n",
+            lines.push(format!(
+                "{words}  held-out loss {:.4} → {:.4}, perplexity {:.1} → {:.1}",
                 loss.0, loss.1, perplexity.0, perplexity.1
             ));
         }
     }
     if !report.initialised.is_empty() {
         let number = report.initialised.len();
-        text.push_str(&format!("{number} tensors were not in the model and began at random: its masked-LM head\n"));
+        lines.push(format!("{number} tensors were not in the model and began at random: its masked-LM head"));
     }
-    text + &format!("model: {}\n", sources.output_dir.display())
+    lines.push(format!("model: {}", sources.output_dir.display()));
+    lines
 }
 
 fn plan(

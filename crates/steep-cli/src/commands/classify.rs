@@ -4,9 +4,10 @@ use crate::arguments::Asked;
 use crate::figures::{count, duration, metrics};
 use crate::session::Session;
 use anyhow::Context;
+use serde_json::Value;
 use std::path::Path;
 use steep::config::{ClassifyRequest, ExtractRequest, RESOLVED, write_resolved};
-use steep::stages::{ClassifyInput, ClassifyReport, ExtractSettings, ModelFolder, StageAbout, classify};
+use steep::stages::{ClassifyInput, ClassifyReport, ExtractSettings, ModelFolder, classify};
 use steep::storage::read_json;
 
 pub(crate) fn run(asked: Asked<ClassifyRequest>, session: &Session) -> anyhow::Result<()> {
@@ -42,30 +43,33 @@ fn recipe(features: &str, model: &ModelFolder) -> anyhow::Result<ExtractSettings
         let mut request = ExtractRequest { output_format: Some("parquet".into()), ..ExtractRequest::default() };
         return Ok(request.resolve(model)?);
     }
-    let about: StageAbout = read_json(Path::new(&record))?;
-    serde_json::from_value(about.settings).with_context(|| format!("{record} does not say how the features were made"))
+    let about: Value = read_json(Path::new(&record))?;
+    let settings = about.pointer("/about/settings").cloned().unwrap_or_default();
+    serde_json::from_value(settings).with_context(|| format!("{record} does not say how the features were made"))
 }
 
-fn summary(report: &ClassifyReport, request: &ClassifyRequest, output: &Path) -> String {
-    let mut text = format!(
-        "trained on {} rows of {} features in {}\n",
+fn summary(report: &ClassifyReport, request: &ClassifyRequest, output: &Path) -> Vec<String> {
+    let mut lines = vec![format!(
+        "trained on {} rows of {} features in {}",
         count(report.rows),
         count(report.columns as u64),
         duration(report.seconds)
-    );
+    )];
     if !report.classes.is_empty() {
-        text.push_str(&format!("{} classes: {}\n", report.classes.len(), listed(&report.classes)));
+        lines.push(format!("{} classes: {}", report.classes.len(), listed(&report.classes)));
     }
     let selection = &report.selection;
     let metric = request.metric.as_deref().unwrap_or("score");
     for candidate in &selection.candidates {
         let mark = if candidate.c == selection.c { "  ← chosen" } else { "" };
-        text.push_str(&format!("  C {:<8} {metric} {:.4} in cross-validation{mark}\n", candidate.c, candidate.mean));
+        lines.push(format!("  C {:<8} {metric} {:.4} in cross-validation{mark}", candidate.c, candidate.mean));
     }
     for (part, values) in &report.metrics {
-        text.push_str(&format!("{part}\n{}", metrics(values)));
+        lines.push(part.clone());
+        lines.extend(metrics(values));
     }
-    text + &format!("classifier: {}\n", output.display())
+    lines.push(format!("classifier: {}", output.display()));
+    lines
 }
 
 /// Some names, for one line.

@@ -28,17 +28,13 @@ pub(crate) fn run(asked: Asked<CompareRequest>, session: &Session) -> anyhow::Re
     session.say(&summary(&outcome))
 }
 
-fn summary(outcome: &CompareOutcome) -> String {
-    let mut text = report::table(&outcome.results);
-    let verdict = &outcome.results.verdict;
-    text.push('\n');
-    for sentence in &verdict.sentences {
-        text.push_str(&format!("{sentence}\n"));
-    }
-    if let Some(winner) = &outcome.winner {
-        text.push_str(&format!("\nwinner: {} (for `steep predict`)\n", winner.display()));
-    }
-    text + &format!("report: {}\n", outcome.report.display())
+fn summary(outcome: &CompareOutcome) -> Vec<String> {
+    let mut lines = vec![report::table(&outcome.results)];
+    lines.extend(outcome.results.verdict.sentences.iter().cloned());
+    lines.push(String::new());
+    lines.extend(outcome.winner.iter().map(|folder| format!("winner: {} (for `steep predict`)", folder.display())));
+    lines.push(format!("report: {}", outcome.report.display()));
+    lines
 }
 
 fn labelled_rows(source: &LabelledSource, session: &Session) -> steep::Result<u64> {

@@ -29,29 +29,27 @@ pub(crate) fn run(asked: Asked<ExtractRequest>, session: &Session) -> anyhow::Re
     session.say(&summary(&report, settings.max_seq_length))
 }
 
-fn summary(report: &ExtractReport, max_seq_length: usize) -> String {
-    let mut text = counted("extracted", &report.counts, Some(max_seq_length));
-    text.push_str(&format!("{} dimensions\n", count(report.width as u64)));
-    report.files.iter().for_each(|file| text.push_str(&format!("file: {}\n", file.display())));
-    text
+fn summary(report: &ExtractReport, max_seq_length: usize) -> Vec<String> {
+    let mut lines = counted("extracted", &report.counts, Some(max_seq_length));
+    lines.push(format!("{} dimensions", count(report.width as u64)));
+    lines.extend(report.files.iter().map(|file| format!("file: {}", file.display())));
+    lines
 }
 
 /// What was done with how many rows.
-pub(super) fn counted(verb: &str, counts: &RowCounts, max_seq_length: Option<usize>) -> String {
-    let mut text = format!("{verb} {} rows in {}", count(counts.rows), duration(counts.seconds));
-    text.push_str(&format!(" ({} rows a second)", rate(counts.rows, counts.seconds)));
-    if counts.tokens > 0 {
-        text.push_str(&format!(", {} tokens", count(counts.tokens)));
-    }
-    text.push('\n');
+pub(super) fn counted(verb: &str, counts: &RowCounts, max_seq_length: Option<usize>) -> Vec<String> {
+    let tokens = if counts.tokens > 0 { format!(", {} tokens", count(counts.tokens)) } else { String::new() };
+    let (rows, speed) = (count(counts.rows), rate(counts.rows, counts.seconds));
+    let mut lines =
+        vec![format!("{verb} {rows} rows in {} ({speed} rows a second){tokens}", duration(counts.seconds))];
     if counts.truncated > 0 {
         let length = max_seq_length.map_or_else(|| "possible".to_owned(), |length| format!("{length} tokens"));
-        text.push_str(&format!("{} texts were longer than {length} and were cut\n", count(counts.truncated)));
+        lines.push(format!("{} texts were longer than {length} and were cut", count(counts.truncated)));
     }
     if counts.empty_texts > 0 {
-        text.push_str(&format!("{} texts are missing or blank\n", count(counts.empty_texts)));
+        lines.push(format!("{} texts are missing or blank", count(counts.empty_texts)));
     }
-    text
+    lines
 }
 
 fn plan(

@@ -107,22 +107,24 @@ fn summary(
     test: &BTreeMap<String, f64>,
     work: &Work,
     sources: &FinetuneSources,
-) -> String {
-    let mut text = format!(
-        "{}\nfine-tuned: {} optimizer steps, {} tokens in {} ({} tokens a second)\n",
-        work.parts(),
+) -> Vec<String> {
+    let mut lines = vec![work.parts()];
+    lines.push(format!(
+        "fine-tuned: {} optimizer steps, {} tokens in {} ({} tokens a second)",
         count(report.steps),
         count(report.tokens),
         duration(report.seconds),
         rate(report.tokens, report.seconds),
-    );
+    ));
     let objective = work.objective(&[], &[]);
     if let (Some(metric), Some(step)) = (report.best_metric, report.best_global_step) {
         let name = objective.metric_for_best_model().0;
-        text.push_str(&format!("best validation {name} {metric:.4}, after step {step}\n"));
+        lines.push(format!("best validation {name} {metric:.4}, after step {step}"));
     }
     if !test.is_empty() {
-        text.push_str(&format!("test\n{}", metrics(test)));
+        lines.push("test".to_owned());
+        lines.extend(metrics(test));
     }
-    text + &format!("model: {}\n", sources.output_dir.display())
+    lines.push(format!("model: {}", sources.output_dir.display()));
+    lines
 }

@@ -22,8 +22,8 @@ pub(crate) fn run(mut arguments: Inspect, session: &Session) -> anyhow::Result<(
     let folder = session.model(&name, revision.as_ref())?;
     let facts = Facts::gather(&folder)?;
     match format {
-        InspectFormat::Text => session.say(&facts.text()),
-        InspectFormat::Json => session.say(&serde_json::to_string_pretty(&facts)?),
+        InspectFormat::Text => session.say(&[facts.text()]),
+        InspectFormat::Json => session.say(&[serde_json::to_string_pretty(&facts)?]),
     }
 }
 
@@ -91,7 +91,7 @@ impl<'a> Facts<'a> {
     fn text(&self) -> String {
         let mut text = String::new();
         self.write(&mut text).expect("writing to a string does not fail");
-        text
+        text.trim_end().to_owned()
     }
 
     fn write(&self, text: &mut String) -> std::fmt::Result {

@@ -29,15 +29,14 @@ pub(crate) fn run(asked: Asked<PredictRequest>, session: &Session) -> anyhow::Re
     session.say(&summary(&report, settings.max_seq_length)?)
 }
 
-fn summary(report: &PredictReport, max_seq_length: Option<usize>) -> steep::Result<String> {
-    let mut summary = counted("predicted", &report.counts, max_seq_length);
+fn summary(report: &PredictReport, max_seq_length: Option<usize>) -> steep::Result<Vec<String>> {
+    let mut lines = counted("predicted", &report.counts, max_seq_length);
     for file in &report.files {
-        for (label, rows) in label_counts(file)? {
-            summary.push_str(&format!("  {:>9}  {label}\n", count(rows)));
-        }
-        summary.push_str(&format!("file: {}\n", file.display()));
+        let counts = label_counts(file)?;
+        lines.extend(counts.iter().map(|(label, rows)| format!("  {:>9}  {label}", count(*rows))));
+        lines.push(format!("file: {}", file.display()));
     }
-    Ok(summary)
+    Ok(lines)
 }
 
 /// How many rows got each label, read from what was written; nothing for a regression.

@@ -7,10 +7,12 @@
 mod data;
 mod facts;
 mod matrix_store;
+mod plan;
 mod runner;
 mod score;
 mod settings;
 
+pub use plan::plan;
 pub use settings::{CompareSettings, LabelledSource, Route, UnlabelledSource};
 
 use crate::error::{Error, Result};

@@ -23,7 +23,7 @@ use crate::stages::{
 };
 use crate::text::Encodings;
 use crate::training::{LogEntry, TrainingSettings};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use steep_encoder::{HeadKind, Model};
 
@@ -102,50 +102,66 @@ impl Runner<'_> {
         }
     }
 
-    fn adapted(&self, from: MadeEncoder, name: &str, seed: u64) -> Result<MadeEncoder> {
-        let unlabelled = self.prepared.unlabelled.as_ref().expect("adapting routes are planned with texts only");
-        let model = ModelFolder::open(&from.folder)?;
-        let settings = AdaptSettings {
+    pub(super) fn adapt_settings(&self, seed: u64) -> AdaptSettings {
+        AdaptSettings {
             masking: self.settings.masking,
             training: TrainingSettings { seed, ..self.settings.adapt.clone() },
             max_seq_length: self.prepared.max_seq_length,
-        };
-        let input = AdaptInput {
-            model: &model,
-            head_source: (from.folder != self.model.path).then_some(self.model.path.as_path()),
+        }
+    }
+
+    /// What `model` adapts to; called where there are unlabelled texts.
+    pub(super) fn adapt_input<'b>(&'b self, model: &'b ModelFolder, head_source: Option<&'b Path>) -> AdaptInput<'b> {
+        let unlabelled = self.prepared.unlabelled.as_ref().expect("adapting routes run with texts only");
+        AdaptInput {
+            model,
+            head_source,
             sequences: &unlabelled.corpus,
             corpus_key: &unlabelled.key,
             train_rows: unlabelled.train_rows.clone(),
             held_out_rows: unlabelled.held_out_rows.clone(),
             general: self.general,
-        };
+        }
+    }
+
+    fn adapted(&self, from: MadeEncoder, name: &str, seed: u64) -> Result<MadeEncoder> {
+        let model = ModelFolder::open(&from.folder)?;
+        let head_source = (from.folder != self.model.path).then_some(self.model.path.as_path());
+        let input = self.adapt_input(&model, head_source);
         let folder = self.stage_folder(&stage_name(name, seed, self.settings));
-        let report: AdaptReport = adapt(&input, &settings, &folder, self.ctx)?;
+        let report: AdaptReport = adapt(&input, &self.adapt_settings(seed), &folder, self.ctx)?;
         let mut made = MadeEncoder { folder, ..from };
         made.seconds.adapt += report.seconds;
         made.logs.push((name.to_owned(), seed, report.log_history));
         Ok(made)
     }
 
-    fn finetuned(&self, from: MadeEncoder, name: &str, seed: u64) -> Result<MadeEncoder> {
-        let labelled = &self.prepared.labelled;
-        let model = ModelFolder::open(&from.folder)?;
-        let settings = FinetuneSettings {
+    pub(super) fn finetune_settings(&self, seed: u64) -> FinetuneSettings {
+        FinetuneSettings {
             classification: self.settings.classification.clone(),
             training: TrainingSettings { seed, ..self.settings.finetune.clone() },
             max_seq_length: self.prepared.max_seq_length,
-        };
-        let input = FinetuneInput {
-            model: &model,
+        }
+    }
+
+    pub(super) fn finetune_input<'b>(&'b self, model: &'b ModelFolder) -> FinetuneInput<'b> {
+        let labelled = &self.prepared.labelled;
+        FinetuneInput {
+            model,
             sequences: &labelled.encodings,
             data_key: &labelled.key,
             targets: &labelled.targets,
             labels: labelled.names.clone(),
             train_rows: labelled.split.train.clone(),
             validation_rows: labelled.split.validation.clone(),
-        };
+        }
+    }
+
+    fn finetuned(&self, from: MadeEncoder, name: &str, seed: u64) -> Result<MadeEncoder> {
+        let model = ModelFolder::open(&from.folder)?;
         let folder = self.stage_folder(&stage_name(name, seed, self.settings));
-        let report: FinetuneReport = finetune(&input, &settings, &folder, self.ctx)?;
+        let input = self.finetune_input(&model);
+        let report: FinetuneReport = finetune(&input, &self.finetune_settings(seed), &folder, self.ctx)?;
         let mut made = MadeEncoder { folder, ..from };
         made.seconds.finetune += report.seconds;
         made.logs.push((name.to_owned(), seed, report.log_history));

@@ -96,17 +96,17 @@ impl AdaptRequest {
         let percentage = fill(&mut self.validation_split_percentage, || 5.0);
         let held_out = at_least_one("max_eval_samples", fill(&mut self.max_eval_samples, || 2_000))?;
         Ok(AdaptSources {
-            model_name_or_path: required("model_name_or_path", &self.model_name_or_path, "FOLDER_OR_NAME")?,
+            model_name_or_path: required("model_name_or_path", self.model_name_or_path.as_ref(), "FOLDER_OR_NAME")?,
             model_revision: self.model_revision.clone(),
             head_model_name_or_path: self.head_model_name_or_path.clone(),
-            train_file: required("train_file", &self.train_file, "FILE")?,
+            train_file: required("train_file", self.train_file.as_ref(), "FILE")?,
             text_column_name: self.text_column_name.clone(),
             max_train_samples: self.max_train_samples,
             validation_file: self.validation_file.clone(),
             validation_fraction: within("validation_split_percentage", percentage, 0.0..=50.0)? / 100.0,
             max_eval_samples: held_out as usize,
             general_file: self.general_file.clone(),
-            output_dir: required("output_dir", &self.output_dir, "FOLDER")?,
+            output_dir: required("output_dir", self.output_dir.as_ref(), "FOLDER")?,
         })
     }
 

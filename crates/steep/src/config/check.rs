@@ -5,8 +5,8 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 /// The value of a key that has no default.
-pub(super) fn required<T: Clone>(key: &str, value: &Option<T>, example: &str) -> Result<T> {
-    value.clone().ok_or_else(|| Error::config(key, "is needed", format!("give --{key} {example}")))
+pub(super) fn required<T: Clone>(key: &str, value: Option<&T>, example: &str) -> Result<T> {
+    value.cloned().ok_or_else(|| Error::config(key, "is needed", format!("give --{key} {example}")))
 }
 
 /// Fills a key in with its default and gives its value.

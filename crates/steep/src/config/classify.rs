@@ -58,8 +58,8 @@ request! {
 impl ClassifyRequest {
     /// The features, and the folder to write.
     pub fn sources(&self) -> Result<(String, PathBuf)> {
-        let features = required("features_file", &self.features_file, "FILE")?;
-        Ok((features, required("output_dir", &self.output_dir, "FOLDER")?))
+        let features = required("features_file", self.features_file.as_ref(), "FILE")?;
+        Ok((features, required("output_dir", self.output_dir.as_ref(), "FOLDER")?))
     }
 
     /// What the stage does; fills every key in.

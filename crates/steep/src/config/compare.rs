@@ -133,7 +133,7 @@ impl CompareRequest {
         let test = fill(&mut self.test_fraction, || 0.2);
         let validation = fill(&mut self.validation_fraction, || 0.1);
         Ok(LabelledSource {
-            source: required("labelled_file", &self.labelled_file, "FILE")?,
+            source: required("labelled_file", self.labelled_file.as_ref(), "FILE")?,
             text_columns: items(self.text_column_names.as_ref()),
             text_column_delimiter: fill(&mut self.text_column_delimiter, || " ".to_owned()),
             label_column: fill(&mut self.label_column_name, || "label".to_owned()),
@@ -158,13 +158,13 @@ impl CompareRequest {
 
     /// The encoder as the user named it, and its revision.
     pub fn model(&self) -> Result<(String, Option<String>)> {
-        let name = required("model_name_or_path", &self.model_name_or_path, "FOLDER_OR_NAME")?;
+        let name = required("model_name_or_path", self.model_name_or_path.as_ref(), "FOLDER_OR_NAME")?;
         Ok((name, self.model_revision.clone()))
     }
 
     /// Where everything is written.
     pub fn output_dir(&self) -> Result<PathBuf> {
-        required("output_dir", &self.output_dir, "FOLDER")
+        required("output_dir", self.output_dir.as_ref(), "FOLDER")
     }
 
     /// What the comparison does; fills every key in.

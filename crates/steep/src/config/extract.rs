@@ -83,13 +83,13 @@ impl ExtractRequest {
     /// What is read and written, checked as far as that needs no look at the data.
     pub fn sources(&mut self) -> Result<ExtractSources> {
         Ok(ExtractSources {
-            model_name_or_path: required("model_name_or_path", &self.model_name_or_path, "FOLDER_OR_NAME")?,
+            model_name_or_path: required("model_name_or_path", self.model_name_or_path.as_ref(), "FOLDER_OR_NAME")?,
             model_revision: self.model_revision.clone(),
-            input_file: required("input_file", &self.input_file, "FILE")?,
+            input_file: required("input_file", self.input_file.as_ref(), "FILE")?,
             text_column_names: items(self.text_column_names.as_ref()),
             text_column_delimiter: fill(&mut self.text_column_delimiter, || " ".to_owned()),
             limit: self.max_samples,
-            output_file: required("output_file", &self.output_file, "FILE")?,
+            output_file: required("output_file", self.output_file.as_ref(), "FILE")?,
         })
     }
 

@@ -122,7 +122,9 @@ impl ClassWeighting {
             return Ok(Vec::new());
         }
         let mut counts = vec![0_u64; classes];
-        rows.iter().for_each(|&row| counts[labels[row as usize] as usize] += 1);
+        for &row in rows {
+            counts[labels[row as usize] as usize] += 1;
+        }
         let weight = |&count: &u64| match count {
             0 => 0.0,
             count => (rows.len() as f64 / (classes as f64 * count as f64)) as f32,
@@ -141,9 +143,9 @@ impl FinetuneRequest {
             fill(&mut self.problem_type, || "regression".to_owned());
         }
         Ok(FinetuneSources {
-            model_name_or_path: required("model_name_or_path", &self.model_name_or_path, "FOLDER_OR_NAME")?,
+            model_name_or_path: required("model_name_or_path", self.model_name_or_path.as_ref(), "FOLDER_OR_NAME")?,
             model_revision: self.model_revision.clone(),
-            train_file: required("train_file", &self.train_file, "FILE")?,
+            train_file: required("train_file", self.train_file.as_ref(), "FILE")?,
             validation_file: self.validation_file.clone(),
             test_file: self.test_file.clone(),
             columns: LabelledOptions {
@@ -167,7 +169,7 @@ impl FinetuneRequest {
                 seed,
             },
             class_weight: one_of("class_weight", &weighting, &WEIGHTINGS)?,
-            output_dir: required("output_dir", &self.output_dir, "FOLDER")?,
+            output_dir: required("output_dir", self.output_dir.as_ref(), "FOLDER")?,
         })
     }
 

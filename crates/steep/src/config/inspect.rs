@@ -27,7 +27,7 @@ pub enum InspectFormat {
 impl InspectRequest {
     /// The model as the user named it, its revision, and how the facts are told.
     pub fn resolve(&mut self) -> Result<(String, Option<String>, InspectFormat)> {
-        let model = required("model_name_or_path", &self.model_name_or_path, "FOLDER_OR_NAME")?;
+        let model = required("model_name_or_path", self.model_name_or_path.as_ref(), "FOLDER_OR_NAME")?;
         let format = fill(&mut self.format, || "text".to_owned());
         let known = [("text", InspectFormat::Text), ("json", InspectFormat::Json)];
         Ok((model, self.model_revision.clone(), one_of("format", &format, &known)?))

@@ -65,45 +65,65 @@ pub fn estimate_training(
     amount: TrainingAmount,
     cancel: &Cancel,
 ) -> Result<Estimate> {
-    let sequences = objective.sequences();
+    let speed = training_speed(model, objective, settings, cancel)?;
     let rows = objective.rows();
-    let length = |row: u32| sequences.length(row as usize);
-    let step_rows = &rows[..rows.len().min(settings.train_batch_size)];
-    let mut gradients = Gradients::default();
-    let (mut tokens, mut time, started) = (0, Duration::ZERO, Instant::now());
-    // The first micro-batch warms caches and allocator up and is not counted, unless it is the only one.
-    for (index, batch) in micro_batches(rows, settings.max_tokens_per_micro_batch, length).into_iter().enumerate() {
-        cancel.check()?;
-        let before = Instant::now();
-        let pass = Pass::train(&model.parameters, index as u64);
-        if let Some((loss, _)) = objective.loss(model, &pass, batch, 0) {
-            gradients = pass.gradients(loss);
-        }
-        if index == 1 {
-            (tokens, time) = (0, Duration::ZERO);
-        }
-        tokens += batch.iter().map(|&row| length(row) as u64).sum::<u64>();
-        time += before.elapsed();
-        if started.elapsed() > PROBE_TIME {
-            break;
-        }
-    }
-    let before = Instant::now();
-    let bytes = training_bytes(model, settings);
-    AdamW::new(settings.adamw, &model.parameters).step(&mut model.parameters, gradients, 0.0, 1.0);
-    let optimizer_seconds = before.elapsed().as_secs_f64();
-    let step_tokens = step_rows.iter().map(|&row| length(row) as u64).sum::<u64>().max(1) as f64;
+    let sampled: u64 = rows.iter().map(|&row| objective.sequences().length(row as usize) as u64).sum();
+    let mean_length = sampled as f64 / rows.len().max(1) as f64;
     let steps = settings.total_steps(amount.rows as usize);
-    let mean_length = step_tokens / step_rows.len().max(1) as f64;
     let evaluations = match settings.eval_steps(amount.rows as usize) {
         u64::MAX => 2,
         every => steps / every.max(1) + 2,
     };
     let trained = steps as f64 * settings.train_batch_size.min(amount.rows as usize) as f64 * mean_length;
     let evaluated = evaluations as f64 * amount.evaluation_rows as f64 * mean_length;
-    let tokens_per_second = tokens as f64 / time.as_secs_f64().max(1e-9);
-    let seconds = (trained + FORWARD_SHARE * evaluated) / tokens_per_second + steps as f64 * optimizer_seconds;
-    Ok(Estimate { tokens: (trained + evaluated) as u64, tokens_per_second, steps, seconds, peak_bytes: bytes.max(peak_bytes()) })
+    let computing = (trained + FORWARD_SHARE * evaluated) / speed.tokens_per_second;
+    Ok(Estimate {
+        tokens: (trained + evaluated) as u64,
+        tokens_per_second: speed.tokens_per_second,
+        steps,
+        seconds: computing + steps as f64 * speed.optimizer_seconds,
+        peak_bytes: training_bytes(model, settings).max(peak_bytes()),
+    })
+}
+
+struct TrainingSpeed {
+    tokens_per_second: f64,
+    optimizer_seconds: f64,
+}
+
+fn training_speed(
+    model: &mut Model,
+    objective: &dyn Objective,
+    settings: &TrainingSettings,
+    cancel: &Cancel,
+) -> Result<TrainingSpeed> {
+    let length = |row: u32| objective.sequences().length(row as usize);
+    let mut gradients = Gradients::default();
+    let (mut tokens, mut time, started) = (0_u64, Duration::ZERO, Instant::now());
+    let batches = micro_batches(objective.rows(), settings.max_tokens_per_micro_batch, length);
+    for (index, rows) in batches.into_iter().enumerate() {
+        cancel.check()?;
+        // The first one warms caches and allocator up, and counts only if it is the only one.
+        if index == 1 {
+            (tokens, time) = (0, Duration::ZERO);
+        }
+        let before = Instant::now();
+        let pass = Pass::train(&model.parameters, index as u64);
+        if let Some((loss, _)) = objective.loss(model, &pass, rows, 0) {
+            gradients = pass.gradients(loss);
+        }
+        time += before.elapsed();
+        tokens += rows.iter().map(|&row| length(row) as u64).sum::<u64>();
+        if started.elapsed() > PROBE_TIME {
+            break;
+        }
+    }
+    let before = Instant::now();
+    AdamW::new(settings.adamw, &model.parameters).step(&mut model.parameters, gradients, 0.0, 1.0);
+    Ok(TrainingSpeed {
+        tokens_per_second: tokens.max(1) as f64 / time.as_secs_f64().max(1e-9),
+        optimizer_seconds: before.elapsed().as_secs_f64(),
+    })
 }
 
 /// Weights, gradients and both moments, and the best weights where they are kept.

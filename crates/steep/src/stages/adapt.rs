@@ -125,7 +125,8 @@ pub(super) fn rows_digest(lists: &[&[u32]]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-fn load(input: &AdaptInput, seed: u64) -> Result<(Model, LoadReport)> {
+/// The model with its masked-LM head.
+pub(crate) fn load(input: &AdaptInput, seed: u64) -> Result<(Model, LoadReport)> {
     let (mut model, mut report) = Model::load(&input.model.path, HeadKind::MaskedLm, seed)?;
     if let Some(source) = input.head_source
         && !report.initialised.is_empty()
@@ -144,7 +145,8 @@ fn load(input: &AdaptInput, seed: u64) -> Result<(Model, LoadReport)> {
     Ok((model, report))
 }
 
-fn objective<'a>(input: &AdaptInput<'a>, settings: &AdaptSettings) -> Result<MaskedLm<'a>> {
+/// What is trained for.
+pub(crate) fn objective<'a>(input: &AdaptInput<'a>, settings: &AdaptSettings) -> Result<MaskedLm<'a>> {
     let mut held_out =
         vec![HeldOut { name: "", sequences: input.sequences, rows: input.held_out_rows.clone() }];
     if let Some(general) = input.general {

@@ -65,6 +65,7 @@ pub struct ClassifySettings {
     pub tolerance: f64,
 }
 
+#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn task_name<S: Serializer>(task: &Option<Task>, serializer: S) -> Result<S::Ok, S::Error> {
     let name = task.map(|task| match task {
         Task::SingleLabel => "single_label_classification",
@@ -190,7 +191,11 @@ fn check_encoder(
     let width = folder::embedding_width(model, &extract.embed);
     if width != columns {
         let problem = format!("it makes {width} dimensions, the features have {columns}");
-        return Err(Error::config("encoder", problem, "name the encoder and settings that made the features"));
+        return Err(Error::config(
+            "encoder",
+            problem,
+            "name the encoder and settings that made the features",
+        ));
     }
     Ok(())
 }

@@ -81,15 +81,7 @@ pub fn finetune(
     }
     let started = Instant::now();
     let mut model = load(input, settings)?;
-    let objective = Classification {
-        sequences: input.sequences,
-        targets: input.targets,
-        num_labels: input.labels.len(),
-        rows: input.train_rows.clone(),
-        validation_rows: input.validation_rows.clone(),
-        settings: settings.classification.clone(),
-        max_tokens: settings.training.max_tokens_per_micro_batch,
-    };
+    let objective = objective(input, settings);
     let work = work_folder(output);
     let limit = settings.training.save_total_limit;
     let checkpoints = Checkpoints::new(work.join("checkpoints"), key.clone(), limit);
@@ -113,8 +105,21 @@ pub fn finetune(
     Ok(report)
 }
 
+/// What is trained for.
+pub(crate) fn objective<'a>(input: &FinetuneInput<'a>, settings: &FinetuneSettings) -> Classification<'a> {
+    Classification {
+        sequences: input.sequences,
+        targets: input.targets,
+        num_labels: input.labels.len(),
+        rows: input.train_rows.clone(),
+        validation_rows: input.validation_rows.clone(),
+        settings: settings.classification.clone(),
+        max_tokens: settings.training.max_tokens_per_micro_batch,
+    }
+}
+
 /// The encoder with a new head for these labels.
-fn load(input: &FinetuneInput, settings: &FinetuneSettings) -> Result<Model> {
+pub(crate) fn load(input: &FinetuneInput, settings: &FinetuneSettings) -> Result<Model> {
     let mut config = input.model.config.clone();
     config.set_labels(input.labels.clone(), input.targets.problem_type());
     let head = HeadKind::SequenceClassification { num_labels: input.labels.len() };

@@ -4,10 +4,10 @@
 //! folder or file, written beside and renamed. A stage whose artefact is there already with the
 //! same key returns it, so a run that is started again goes on where it was.
 
-mod adapt;
+pub(crate) mod adapt;
 mod classify;
 mod extract;
-mod finetune;
+pub(crate) mod finetune;
 mod key;
 mod model_folder;
 mod output;

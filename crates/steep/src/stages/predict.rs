@@ -137,8 +137,7 @@ fn predict_features(
     }
     let digest = hasher.finalize().to_hex().to_string();
     let work = FeatureWork { head: &head, features: &features, columns: &columns, ctx };
-    let job =
-        Job { input, settings, digest: &digest, columns: &columns, read: &features.source_columns() };
+    let job = Job { input, settings, digest: &digest, columns: &columns, read: &features.source_columns() };
     job.run(&asked.join("\u{1f}"), &work, output, ctx)
 }
 
@@ -208,8 +207,7 @@ impl Job<'_> {
     }
 
     fn layout(&self, kept: &Schema) -> Result<Layout> {
-        let about =
-            serde_json::json!({"stage": "predict", "model": self.digest, "settings": self.settings});
+        let about = serde_json::json!({"stage": "predict", "model": self.digest, "settings": self.settings});
         let labels = serde_json::json!(self.columns.labels);
         let metadata = vec![
             ("steep.settings".to_owned(), about.to_string()),

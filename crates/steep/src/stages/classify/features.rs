@@ -119,11 +119,8 @@ fn find(schema: &Schema, name: &str) -> Vec<FeatureColumn> {
         return beginning.map(|field| feature_column(field)).collect();
     }
     let number = |field: &Field| field.name().strip_prefix(name)?.strip_prefix('_')?.parse::<u32>().ok();
-    let mut numbered: Vec<(u32, FeatureColumn)> = schema
-        .fields()
-        .iter()
-        .filter_map(|field| Some((number(field)?, feature_column(field))))
-        .collect();
+    let mut numbered: Vec<(u32, FeatureColumn)> =
+        schema.fields().iter().filter_map(|field| Some((number(field)?, feature_column(field)))).collect();
     numbered.sort_by_key(|(number, _)| *number);
     numbered.into_iter().map(|(_, column)| column).collect()
 }
@@ -135,7 +132,8 @@ fn feature_column(field: &Field) -> FeatureColumn {
 }
 
 fn unknown(source: &str, schema: &Schema, name: &str) -> Error {
-    let names: Vec<String> = schema.fields().iter().take(20).map(|field| format!("'{}'", field.name())).collect();
+    let names: Vec<String> =
+        schema.fields().iter().take(20).map(|field| format!("'{}'", field.name())).collect();
     Error::Data {
         file: source.into(),
         row: None,

@@ -115,8 +115,12 @@ fn class_names(labels: &Labels) -> &[String] {
 fn classes(labels: &Labels, rows: &[u32]) -> Result<Classes> {
     let picked = rows.iter().map(|&row| row as usize);
     match labels {
-        Labels::Single { names, ids } => Classes::single_label(picked.map(|row| ids[row]).collect(), names.len()),
-        Labels::Multi { names, sets } => Classes::multi_label(memberships(sets, names.len(), rows), names.len()),
+        Labels::Single { names, ids } => {
+            Classes::single_label(picked.map(|row| ids[row]).collect(), names.len())
+        }
+        Labels::Multi { names, sets } => {
+            Classes::multi_label(memberships(sets, names.len(), rows), names.len())
+        }
         Labels::Numbers(_) => {
             Err(Error::config("task", "numbers are no classes", "set the task to regression"))
         }

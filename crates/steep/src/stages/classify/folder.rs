@@ -84,9 +84,7 @@ pub(super) fn write_folder(
     folder: &Path,
 ) -> Result<()> {
     let width = embedding_width(model, &embedding.recipe.embed);
-    let columns = head
-        .description()
-        .feature_count;
+    let columns = head.description().feature_count;
     if width != columns {
         let problem = format!("the classifier takes {columns} features, the encoder makes {width}");
         return Err(Error::config("head", problem, "give the encoder whose embeddings it was trained on"));

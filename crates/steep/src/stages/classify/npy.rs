@@ -27,7 +27,8 @@ pub(super) fn read(source: &str, limit: Option<u64>) -> Result<DenseMatrix> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     let size = file.metadata().map_err(Error::io("read", path))?.len();
     let mut file = BufReader::new(file);
-    let fault = |problem: String| Error::data(path, problem, "save the array again with numpy.save, as float32");
+    let fault =
+        |problem: String| Error::data(path, problem, "save the array again with numpy.save, as float32");
     let (text, header_bytes) = header(&mut file, path)?;
     let shape = Shape::parse(&text).map_err(&fault)?;
     let bytes = shape.rows.checked_mul(shape.columns).and_then(|count| count.checked_mul(shape.item as u64));
@@ -92,7 +93,8 @@ impl Shape {
         if !value("fortran_order").ok_or_else(damaged)?.starts_with("False") {
             return Err("is in Fortran's order".into());
         }
-        let shape = value("shape").and_then(|rest| rest.strip_prefix('(')?.split_once(')')).ok_or_else(damaged)?.0;
+        let shape =
+            value("shape").and_then(|rest| rest.strip_prefix('(')?.split_once(')')).ok_or_else(damaged)?.0;
         let sizes = shape.split(',').map(str::trim).filter(|size| !size.is_empty());
         let sizes: Vec<u64> = sizes.map(str::parse).collect::<Result<_, _>>().map_err(|_| damaged())?;
         match sizes[..] {

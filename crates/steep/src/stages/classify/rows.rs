@@ -75,7 +75,8 @@ fn labelled_by_lists(source: &str, settings: &ClassifySettings, limit: Option<u6
     let names: BTreeSet<&String> = rows.iter().flatten().collect();
     let names: Vec<String> = names.into_iter().cloned().collect();
     let place = |label: &String| names.binary_search(label).expect("the names are those of the rows") as u32;
-    let sets = rows.iter().map(|labels| labels.iter().map(place).collect::<BTreeSet<_>>().into_iter().collect());
+    let sets =
+        rows.iter().map(|labels| labels.iter().map(place).collect::<BTreeSet<_>>().into_iter().collect());
     let labels = Labels::Multi { sets: sets.collect(), names: names.clone() };
     Ok(Labelled {
         texts: Vec::new(),

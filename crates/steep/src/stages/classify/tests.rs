@@ -35,10 +35,14 @@ fn feature_file(folder: &Path, rows: usize) -> PathBuf {
         let class = row % 3;
         let noise = |shift: usize| ((row * 7919 + shift * 104_729) % 1000) as f64 / 1000.0 - 0.5;
         let (a, b) = (class as f64 + noise(1), (class as f64 - 1.0).powi(2) + noise(2));
-        let tags = if class == 0 { "[]" } else { ["[\"\"x\"\"]", "[\"\"x\"\",\"\"y\"\"]"][class - 1] };
+        let tags = ["[]", "\"[\"\"x\"\"]\"", "\"[\"\"x\"\",\"\"y\"\"]\""][class];
         let split = ["train", "train", "train", "dev", "test"][row / 3 % 5];
         let number = 2.0 * a - b + 0.01 * noise(3);
-        csv += &format!("{a},{b},{},{number},\"{tags}\",{split},g{}\n", ["r", "g", "b"][class], row / 3);
+        let label = ["r", "g", "b"][class].to_owned();
+        let group = format!("g{}\n", row / 3);
+        let fields =
+            [a.to_string(), b.to_string(), label, number.to_string(), tags.into(), split.into(), group];
+        csv.push_str(&fields.join(","));
     }
     let path = folder.join("features.csv");
     fs::write(&path, csv).unwrap();
@@ -127,7 +131,7 @@ fn lists_of_labels_need_no_other_column() {
         let labels = ["[\"y\"]", "[\"x\",\"y\"]", "[]"][row % 3];
         format!("{{\"embedding\":[{},{}],\"label\":{labels}}}\n", row % 3, row % 7)
     };
-    fs::write(&path, (0..30).map(line).collect::<String>()).unwrap();
+    fs::write(&path, (0..30).map(line).collect::<Vec<_>>().concat()).unwrap();
     let input = input_of(path.to_str().unwrap());
     let report = quietly(|ctx| classify(&input, &settings(), &place.path().join("head"), ctx)).unwrap();
     assert_eq!((report.rows, report.classes), (30, vec!["x".to_owned(), "y".to_owned()]));
@@ -174,7 +178,8 @@ fn faults_of_the_request_have_hints() {
     assert!(error(&ClassifySettings { folds: 1, ..numbers() }).contains("folds"));
     assert!(error(&ClassifySettings { c_grid: Vec::new(), ..numbers() }).contains("c_grid"));
     assert!(error(&ClassifySettings { split_column: Some("label".into()), ..numbers() }).contains("'r'"));
-    let regression = ClassifySettings { task: Some(Task::Regression), label_column: "number".into(), ..numbers() };
+    let regression =
+        ClassifySettings { task: Some(Task::Regression), label_column: "number".into(), ..numbers() };
     assert!(error(&regression).contains("LogLoss"));
     assert!(error(&ClassifySettings { c_grid: vec![0.0], ..regression }).contains("c_grid"));
 }

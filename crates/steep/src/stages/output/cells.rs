@@ -65,7 +65,11 @@ pub(super) fn push_single(value: f32, out: &mut Vec<u8>) {
 }
 
 fn push_number(value: f64, out: &mut Vec<u8>) {
-    if value.is_finite() { push_serialized(&value, out) } else { out.extend_from_slice(value.to_string().as_bytes()) }
+    if value.is_finite() {
+        push_serialized(&value, out);
+    } else {
+        out.extend_from_slice(value.to_string().as_bytes());
+    }
 }
 
 /// Appends a value that JSON has a form for.
@@ -108,7 +112,8 @@ fn displayed(array: &dyn Array, row: usize) -> Result<String, ArrowError> {
 mod tests {
     use super::*;
     use arrow::array::{
-        BooleanArray, Date32Array, DictionaryArray, Float32Array, Int64Array, ListArray, StringArray, StructArray,
+        BooleanArray, Date32Array, DictionaryArray, Float32Array, Int64Array, ListArray, StringArray,
+        StructArray,
     };
     use arrow::datatypes::{Field, Int8Type, Int32Type};
     use std::sync::Arc;

@@ -46,7 +46,9 @@ impl<'a, W: Write> Delimited<'a, W> {
                     self.field.clear();
                     push_field(array.as_ref(), row, &mut self.field)
                         .map_err(|error| write_fault(self.path)(error.into()))?;
-                    self.writer.write_field(&self.field).map_err(|error| write_fault(self.path)(error.into()))?;
+                    self.writer
+                        .write_field(&self.field)
+                        .map_err(|error| write_fault(self.path)(error.into()))?;
                 }
                 Column::Vectors { values, width } => {
                     for value in &values[row * width..(row + 1) * width] {

@@ -59,8 +59,8 @@ fn join_parquet(
         .set_key_value_metadata(metadata.file_metadata().key_value_metadata().cloned())
         .build();
     let schema = metadata.file_metadata().schema_descr().root_schema_ptr();
-    let mut writer = SerializedFileWriter::new(sink, schema, Arc::new(properties))
-        .map_err(|error| fault(error.into()))?;
+    let mut writer =
+        SerializedFileWriter::new(sink, schema, Arc::new(properties)).map_err(|error| fault(error.into()))?;
     let mut row_groups = 0;
     for part in parts {
         ctx.cancel.check()?;

@@ -71,7 +71,10 @@ impl Layout {
 }
 
 /// The first of the names that the input has too.
-pub(in crate::stages) fn taken<'a>(input: &Schema, mut names: impl Iterator<Item = &'a String>) -> Option<&'a String> {
+pub(in crate::stages) fn taken<'a>(
+    input: &Schema,
+    mut names: impl Iterator<Item = &'a String>,
+) -> Option<&'a String> {
     names.find(|name| input.field_with_name(name).is_ok())
 }
 

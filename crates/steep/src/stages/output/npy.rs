@@ -37,8 +37,7 @@ impl<W: Write> RowWriter for Values<'_, W> {
 
 /// The header of an array of 32-bit floats; a multiple of 64 bytes.
 pub(super) fn header(rows: u64, width: usize) -> Vec<u8> {
-    let mut description =
-        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {width}), }}");
+    let mut description = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {width}), }}");
     // Magic (6), version (2), length (2), description, line break.
     let length = (10 + description.len() + 1).next_multiple_of(64);
     description.extend(std::iter::repeat_n(' ', length - 11 - description.len()));

@@ -29,7 +29,6 @@ impl RowFeed {
         Ok(Self { chunks: open(source, read)?, rest: None })
     }
 
-
     /// Whether all rows were handed out.
     pub(super) fn is_at_end(&mut self) -> Result<bool> {
         if self.rest.is_none() {
@@ -89,10 +88,9 @@ fn slice_bytes(batch: &RecordBatch) -> usize {
 mod tests {
     use super::*;
 
-    fn feed(rows: usize, chunk_rows: usize) -> RowFeed {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.txt");
-        std::fs::write(&path, (0..rows).map(|row| format!("text {row}\n")).collect::<String>()).unwrap();
+    fn feed(folder: &tempfile::TempDir, rows: usize, chunk_rows: usize) -> RowFeed {
+        let path = folder.path().join(format!("{rows}.txt"));
+        std::fs::write(&path, "text\n".repeat(rows)).unwrap();
         let read = ReadOptions { chunk_rows, ..ReadOptions::default() };
         RowFeed::open(path.to_str().unwrap(), &read).unwrap()
     }
@@ -111,13 +109,15 @@ mod tests {
 
     #[test]
     fn buffers_cross_chunks_and_keep_row_numbers() {
-        assert_eq!(sizes(&mut feed(10, 3), 4), [(4, 1), (4, 5), (2, 9)]);
-        assert_eq!(sizes(&mut feed(4, 100), 2), [(2, 1), (2, 3)]);
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(sizes(&mut feed(&folder, 10, 3), 4), [(4, 1), (4, 5), (2, 9)]);
+        assert_eq!(sizes(&mut feed(&folder, 4, 100), 2), [(2, 1), (2, 3)]);
     }
 
     #[test]
     fn skipping_leaves_the_rest_as_it_is() {
-        let mut feed = feed(10, 3);
+        let folder = tempfile::tempdir().unwrap();
+        let mut feed = feed(&folder, 10, 3);
         feed.skip(4).unwrap();
         assert_eq!(sizes(&mut feed, 4), [(4, 5), (2, 9)]);
         assert!(feed.is_at_end().unwrap());

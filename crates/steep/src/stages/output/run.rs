@@ -61,7 +61,11 @@ pub(in crate::stages) fn write_sharded(
     ctx: &Context,
 ) -> Result<RowCounts> {
     if job.shard_rows == 0 {
-        return Err(Error::config("shard_rows", "a shard of no rows is not possible", "give 16384, for example"));
+        return Err(Error::config(
+            "shard_rows",
+            "a shard of no rows is not possible",
+            "give 16384, for example",
+        ));
     }
     let parts = Parts::open(job.output, job.format, job.key)?;
     let mut feed = RowFeed::open(job.source, &job.read)?;
@@ -105,7 +109,8 @@ fn write_part(
             if buffer.rows == 0 {
                 break;
             }
-            let mut sink = BufferSink { buffer: &buffer, layout: job.layout, writer: writer.as_mut(), next: 0 };
+            let mut sink =
+                BufferSink { buffer: &buffer, layout: job.layout, writer: writer.as_mut(), next: 0 };
             counts.add(&work.compute(&buffer, &mut |range, columns| sink.write(range, columns))?);
             counts.rows += buffer.rows as u64;
         }
@@ -148,7 +153,9 @@ impl BufferSink<'_, '_> {
 /// How many rows a source has, where that is known without reading it.
 pub(in crate::stages) fn known_rows(source: &str, limit: Option<u64>) -> Option<u64> {
     let path = Path::new(source);
-    if !(path.is_file() && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))) {
+    if !(path.is_file()
+        && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet")))
+    {
         return None;
     }
     let file = File::open(path).ok()?;

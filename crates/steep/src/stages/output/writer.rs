@@ -36,9 +36,7 @@ pub(super) fn row_writer<'a, W: Write + Send + 'a>(
 }
 
 /// A fault of a library that writes for us.
-pub(super) fn write_fault(
-    path: &Path,
-) -> impl Fn(Box<dyn std::error::Error + Send + Sync>) -> Error {
+pub(super) fn write_fault(path: &Path) -> impl Fn(Box<dyn std::error::Error + Send + Sync>) -> Error {
     let path = path.to_path_buf();
     move |error| Error::io("write", &path)(std::io::Error::other(error))
 }

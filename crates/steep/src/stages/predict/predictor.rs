@@ -2,12 +2,12 @@
 
 use crate::data::Task;
 use crate::error::{Error, Result};
-use crate::features::embed::Embedder;
+use crate::features::embed::{EmbedSettings, Embedder};
 use crate::features::matrix::{DenseMatrix, Features};
 use crate::learners::linear_head::LinearHead;
 use crate::learners::linear_model::Link;
 use crate::progress::Context;
-use crate::stages::classify::{StoredRecipe, HEAD_FOLDER, RECIPE_FILE};
+use crate::stages::classify::{HEAD_FOLDER, RECIPE_FILE, StoredRecipe};
 use crate::stages::model_folder::ModelFolder;
 use crate::storage::{digest_file, read_json};
 use crate::text::{EncodeOptions, Tokenizer};
@@ -16,7 +16,7 @@ use std::path::Path;
 use steep_encoder::{Config, HeadKind, Model, Pass, ProblemType, Value};
 
 /// Tokens computed at once where nothing else is said, as for embeddings.
-const DEFAULT_MAX_TOKENS: usize = crate::features::embed::EmbedSettings::DEFAULT_MAX_TOKENS;
+const DEFAULT_MAX_TOKENS: usize = EmbedSettings::DEFAULT_MAX_TOKENS;
 
 /// An encoder with what was trained on top of it.
 pub struct Predictor {
@@ -34,7 +34,14 @@ enum Scorer {
     /// The network's own head.
     Network,
     /// A linear head over embeddings.
-    Linear { head: LinearHead, stored: StoredRecipe, prompt_tokens: usize },
+    Linear(Box<LinearScorer>),
+}
+
+/// A classifier of embeddings.
+struct LinearScorer {
+    head: LinearHead,
+    stored: StoredRecipe,
+    prompt_tokens: usize,
 }
 
 impl Predictor {
@@ -43,7 +50,8 @@ impl Predictor {
     /// # Errors
     /// A folder that is not there, not whole, or holds an encoder without anything trained on top.
     pub fn open(folder: &Path) -> Result<Self> {
-        let fault = |problem: &str, hint: &str| Err(Error::model(folder.display().to_string(), problem, hint));
+        let fault =
+            |problem: &str, hint: &str| Err(Error::model(folder.display().to_string(), problem, hint));
         if !folder.is_dir() {
             return fault("there is no such folder", "name a folder that finetune or classify wrote");
         }
@@ -77,12 +85,11 @@ impl Predictor {
             ));
         }
         let task = match folder.config.problem_type {
-            Some(ProblemType::SingleLabelClassification) => Task::SingleLabel,
             Some(ProblemType::MultiLabelClassification) => Task::MultiLabel,
             Some(ProblemType::Regression) => Task::Regression,
             // As transformers decides where the config does not say.
             None if labels.len() == 1 => Task::Regression,
-            None => Task::SingleLabel,
+            Some(ProblemType::SingleLabelClassification) | None => Task::SingleLabel,
         };
         let digest = folder.digest.clone();
         let scorer = Scorer::Network;
@@ -116,7 +123,7 @@ impl Predictor {
             task: task_of(head.description().link),
             max_tokens: stored.recipe.embed.max_tokens,
             digest: hasher.finalize().to_hex().to_string(),
-            scorer: Scorer::Linear { head, stored, prompt_tokens },
+            scorer: Scorer::Linear(Box::new(LinearScorer { head, stored, prompt_tokens })),
             folder,
             model,
         })
@@ -149,7 +156,7 @@ impl Predictor {
                 let largest = self.folder.config.max_sequence_length();
                 self.folder.encode_options(self.folder.tokenizer.max_seq_length().length.min(largest))
             }
-            Scorer::Linear { stored, .. } => stored.encode_options(),
+            Scorer::Linear(linear) => linear.stored.encode_options(),
         }
     }
 
@@ -175,25 +182,27 @@ impl Predictor {
     pub fn predict(&self, sequences: &dyn Sequences, rows: &[u32], ctx: &Context) -> Result<DenseMatrix> {
         match &self.scorer {
             Scorer::Network => self.network_outputs(sequences, rows, ctx),
-            Scorer::Linear { head, stored, prompt_tokens } => {
-                let mut embed = stored.recipe.embed.clone();
-                embed.max_tokens = self.max_tokens;
-                let embedder = Embedder::new(&self.model, dense(&self.folder), embed)?;
-                let embeddings = Features::Dense(embedder.embed(sequences, rows, *prompt_tokens, ctx)?);
-                match self.task {
-                    Task::Regression => head.decision_function(&embeddings),
-                    Task::SingleLabel | Task::MultiLabel => head.predict_proba(&embeddings),
-                }
-            }
+            Scorer::Linear(linear) => self.linear_outputs(linear, sequences, rows, ctx),
         }
     }
 
-    fn network_outputs(
+    fn linear_outputs(
         &self,
+        linear: &LinearScorer,
         sequences: &dyn Sequences,
         rows: &[u32],
         ctx: &Context,
     ) -> Result<DenseMatrix> {
+        let embed = EmbedSettings { max_tokens: self.max_tokens, ..linear.stored.recipe.embed.clone() };
+        let embedder = Embedder::new(&self.model, dense(&self.folder), embed)?;
+        let embeddings = Features::Dense(embedder.embed(sequences, rows, linear.prompt_tokens, ctx)?);
+        match self.task {
+            Task::Regression => linear.head.decision_function(&embeddings),
+            Task::SingleLabel | Task::MultiLabel => linear.head.predict_proba(&embeddings),
+        }
+    }
+
+    fn network_outputs(&self, sequences: &dyn Sequences, rows: &[u32], ctx: &Context) -> Result<DenseMatrix> {
         let width = self.labels.len();
         let pass = Pass::evaluate(&self.model.parameters);
         let mut outputs = vec![0.0; rows.len() * width];

@@ -1,6 +1,8 @@
 use super::*;
 use crate::learners::labels::ClassWeight;
-use crate::stages::output::testing::{input, model_folder, quietly, settings as extract_settings, text_file, texts};
+use crate::stages::output::testing::{
+    input, model_folder, quietly, settings as extract_settings, text_file, texts,
+};
 use crate::stages::{ClassifyInput, ClassifySettings, ExtractInput, ModelFolder, classify, extract};
 use crate::text::{Encodings, Truncation};
 use safetensors::SafeTensors;
@@ -50,7 +52,7 @@ fn labelled_file(folder: &Path, rows: usize) -> String {
     let path = folder.join("labelled.csv");
     let label = |row: usize| ["red", "green", "blue"][row % 3];
     let lines = texts(rows).into_iter().enumerate();
-    let lines = lines.map(|(row, text)| format!("{text},{}\n", label(row))).collect::<String>();
+    let lines = lines.map(|(row, text)| format!("{text},{}\n", label(row))).collect::<Vec<_>>().concat();
     fs::write(&path, format!("text,label\n{lines}")).unwrap();
     path.to_str().unwrap().to_owned()
 }
@@ -73,8 +75,7 @@ fn a_classifier_folder_predicts_what_its_head_says() {
     quietly(|ctx| extract(&input(&model, &source), &recipe, &features, ctx)).unwrap();
     let features = features.to_str().unwrap();
     let folder = place.path().join("classifier");
-    let input =
-        ClassifyInput { features, labels: None, encoder: Some((&model, &recipe)), limit: None };
+    let input = ClassifyInput { features, labels: None, encoder: Some((&model, &recipe)), limit: None };
     quietly(|ctx| classify(&input, &classify_settings(), &folder, ctx)).unwrap();
     let (output, from_features) = (place.path().join("p.jsonl"), place.path().join("f.jsonl"));
     let report =
@@ -111,7 +112,8 @@ fn a_network_gives_the_probabilities_of_its_logits() {
     assert_eq!(predictor.task(), crate::data::Task::SingleLabel);
     let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../../goldens/encoders/bert/reference.safetensors");
     let bytes = fs::read(golden).unwrap();
-    let logits = SafeTensors::deserialize(&bytes).unwrap().tensor("classification.logits").unwrap().data().to_vec();
+    let logits =
+        SafeTensors::deserialize(&bytes).unwrap().tensor("classification.logits").unwrap().data().to_vec();
     let logits: Vec<f32> = logits.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
     let encodings =
         Encodings { input_ids: vec![2, 40, 3, 2, 4, 3], offsets: vec![0, 3, 6], ..Encodings::default() };
@@ -200,7 +202,9 @@ fn what_was_not_trained_is_refused_with_a_way_out() {
     assert!(refused(&plain).contains("run finetune or classify first"));
     assert!(refused(&place.path().join("nowhere")).contains("there is no such folder"));
     // A config that names a classifier over weights that have none.
-    reconfigured(&plain, |config| config["architectures"] = serde_json::json!(["BertForSequenceClassification"]));
+    reconfigured(&plain, |config| {
+        config["architectures"] = serde_json::json!(["BertForSequenceClassification"]);
+    });
     assert!(refused(&plain).contains("there is no classifier."), "{}", refused(&plain));
     let source = text_file(place.path(), 3);
     let folder = model_folder(place.path(), "classification");

@@ -1,8 +1,6 @@
 //! What the program says when something is wrong, and its help.
 
-mod common;
-
-use common::Workplace;
+use crate::workplace::Workplace;
 
 const COMMANDS: [(&str, &[&str]); 7] = [
     ("compare", &["--model_name_or_path", "--label_column_name", "--seeds", "--c_grid"]),

@@ -13,12 +13,12 @@ const WORDS: [&str; 43] = [
 ];
 
 /// A folder with the tiny encoder in `model`.
-pub struct Workplace {
+pub(crate) struct Workplace {
     folder: TempDir,
 }
 
 impl Workplace {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = Self { folder: tempfile::tempdir().expect("a temporary folder") };
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens/encoders/bert/base");
         std::fs::create_dir(place.path("model")).expect("a folder");
@@ -26,28 +26,30 @@ impl Workplace {
             std::fs::copy(golden.join(file), place.path("model").join(file)).expect("the golden model");
         }
         let mut vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n".to_owned();
-        WORDS.iter().for_each(|word| writeln!(vocabulary, "{word}").expect("a string"));
+        for word in WORDS {
+            writeln!(vocabulary, "{word}").expect("a string");
+        }
         place.write("model/vocab.txt", &vocabulary);
         place
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn write(&self, name: &str, content: &str) {
+    pub(crate) fn write(&self, name: &str, content: &str) {
         std::fs::write(self.path(name), content).expect("a file");
     }
 
     /// So many texts of known words, one a line.
-    pub fn write_texts(&self, name: &str, count: usize) {
+    pub(crate) fn write_texts(&self, name: &str, count: usize) {
         let text = |row: usize| (0..6).map(|at| WORDS[(row * 7 + at * (row % 5 + 3)) % WORDS.len()]).collect::<Vec<_>>();
         let lines: Vec<String> = (0..count).map(|row| text(row).join(" ")).collect();
         self.write(name, &(lines.join("\n") + "\n"));
     }
 
     /// So many labelled rows; the label follows from a word of the text.
-    pub fn write_labelled(&self, name: &str, count: usize) {
+    pub(crate) fn write_labelled(&self, name: &str, count: usize) {
         let mut csv = "text,label\n".to_owned();
         for row in 0..count {
             let (mood, label) = if row % 2 == 0 { ("good", "yes") } else { ("bad", "no") };
@@ -58,7 +60,7 @@ impl Workplace {
     }
 
     /// The program, in this folder, away from the user's own caches.
-    pub fn steep(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn steep(&self, arguments: &[&str]) -> Command {
         let mut command = Command::from_std(std::process::Command::new(env!("CARGO_BIN_EXE_steep")));
         command.current_dir(self.folder.path()).env("HF_HOME", self.path("hub")).env("HF_HUB_OFFLINE", "1");
         command.args(arguments);
@@ -66,14 +68,14 @@ impl Workplace {
     }
 
     /// Runs the program; the exit code, the standard output and the standard error.
-    pub fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+    pub(crate) fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         let output = self.steep(arguments).output().expect("the program starts");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the program writes UTF-8");
         (output.status.code(), text(output.stdout), text(output.stderr))
     }
 
     /// Runs the program, which must end well; the standard output.
-    pub fn succeed(&self, arguments: &[&str]) -> String {
+    pub(crate) fn succeed(&self, arguments: &[&str]) -> String {
         let (code, output, errors) = self.run(arguments);
         assert_eq!(code, Some(0), "{arguments:?}\n{output}\n{errors}");
         output
