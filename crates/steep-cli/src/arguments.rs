@@ -3,8 +3,8 @@
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as ClapCommand, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
 use steep::config::{
-    AdaptRequest, ClassifyRequest, CompareRequest, ExtractRequest, FinetuneRequest, Form, Ignored, InspectRequest, Key,
-    PredictRequest, Request,
+    AdaptRequest, ClassifyRequest, CompareRequest, ExtractRequest, FinetuneRequest, Form, Ignored,
+    InspectRequest, Key, PredictRequest, Request,
 };
 
 /// Steep a text encoder in your own texts, then extract features you can trust.
@@ -154,11 +154,7 @@ mod tests {
 
     #[test]
     fn both_spellings_short_names_and_old_names_are_one_key() {
-        for flags in [
-            ["--learning_rate", "2e-5"],
-            ["--learning-rate", "2e-5"],
-            ["--lr", "2e-5"],
-        ] {
+        for flags in [["--learning_rate", "2e-5"], ["--learning-rate", "2e-5"], ["--lr", "2e-5"]] {
             assert_eq!(adapt(&flags).request.learning_rate, Some(2e-5));
         }
         assert_eq!(adapt(&["--evaluation-strategy", "no"]).request.eval_strategy.as_deref(), Some("no"));
@@ -170,7 +166,9 @@ mod tests {
         assert_eq!(adapt(&["--load_best_model_at_end"]).request.load_best_model_at_end, Some(true));
         assert_eq!(adapt(&["--load-best-model-at-end", "False"]).request.load_best_model_at_end, Some(false));
         let line = ["steep", "extract", "--layers", "-1,-2", "--pooling", "cls", "--pooling", "mean"];
-        let Command::Extract(asked) = Cli::try_parse_from(line).unwrap().command else { panic!("another command") };
+        let Command::Extract(asked) = Cli::try_parse_from(line).unwrap().command else {
+            panic!("another command")
+        };
         assert_eq!(asked.request.layers.unwrap().0, [-1, -2]);
         assert_eq!(asked.request.pooling.unwrap().0, ["cls", "mean"]);
     }

@@ -33,7 +33,8 @@ impl AdaptCorpus {
     ) -> anyhow::Result<Self> {
         let cache = session.cache(&sources.output_dir).join("tokens");
         let tokenise = |source: &str, limit: Option<u64>| {
-            let texts = TextOptions { column: sources.text_column_name.clone(), limit, ..TextOptions::default() };
+            let texts =
+                TextOptions { column: sources.text_column_name.clone(), limit, ..TextOptions::default() };
             tokenised(source, &texts, model, options, &cache, session)
         };
         let (train, mut key) = tokenise(&sources.train_file, sources.max_train_samples)?;
@@ -120,7 +121,8 @@ fn tokenised(
     if statistics.truncated > 0 {
         let (cut, rows) = (statistics.truncated, statistics.rows);
         let length = options.max_seq_length;
-        session.note(&format!("{source}: {cut} of {rows} texts are longer than {length} tokens and were cut"));
+        session
+            .note(&format!("{source}: {cut} of {rows} texts are longer than {length} tokens and were cut"));
     }
     Ok((corpus, digest))
 }

@@ -45,7 +45,9 @@ fn described(error: &anyhow::Error) -> (String, u8) {
     }
     let mut lines = vec![format!("error: {error}")];
     lines.extend(error.chain().skip(1).map(|cause| format!("  because: {cause}")));
-    lines.extend(known.and_then(Error::hint).or_else(|| usual_hint(error)).map(|hint| format!("hint: {hint}")));
+    lines.extend(
+        known.and_then(Error::hint).or_else(|| usual_hint(error)).map(|hint| format!("hint: {hint}")),
+    );
     (lines.join("\n") + "\n", USERS_FAULT)
 }
 

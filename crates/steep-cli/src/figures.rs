@@ -71,7 +71,10 @@ mod tests {
     #[test]
     fn figures_read_as_people_write_them() {
         assert_eq!([count(7), count(1234), count(1_234_567)], ["7", "1,234", "1,234,567"]);
-        assert_eq!([duration(0.84), duration(42.4), duration(185.0), duration(7800.0)], ["0.8 s", "42 s", "3 min 5 s", "2 h 10 min"]);
+        assert_eq!(
+            [duration(0.84), duration(42.4), duration(185.0), duration(7800.0)],
+            ["0.8 s", "42 s", "3 min 5 s", "2 h 10 min"]
+        );
         assert_eq!(rate(1000, 0.5), "2,000");
     }
 

@@ -2,7 +2,9 @@
 
 use crate::session::Session;
 use steep::config::FinetuneSources;
-use steep::data::{DuplicateOptions, Labelled, Labels, Split, find_duplicates, fingerprint, load_labelled, split};
+use steep::data::{
+    DuplicateOptions, Labelled, Labels, Split, find_duplicates, fingerprint, load_labelled, split,
+};
 use steep::objectives::Targets;
 use steep::stages::{ModelFolder, stage_key};
 use steep::text::Encodings;
@@ -54,7 +56,8 @@ impl LabelledRows {
             return Ok(());
         }
         let options = DuplicateOptions::default();
-        let found = find_duplicates(&self.rows.texts, &self.split, std::iter::empty(), &options, &session.context())?;
+        let found =
+            find_duplicates(&self.rows.texts, &self.split, std::iter::empty(), &options, &session.context())?;
         let repeated = found.train_rows_in_test;
         if !repeated.is_empty() {
             session.note(&format!("{} training rows repeat a test text and are left out", repeated.len()));
@@ -73,7 +76,8 @@ impl LabelledRows {
         let encodings = model.tokenizer.encode(&self.rows.texts, &model.encode_options(max_seq_length))?;
         if encodings.truncated > 0 {
             let (cut, rows) = (encodings.truncated, encodings.len());
-            session.note(&format!("{cut} of {rows} texts are longer than {max_seq_length} tokens and were cut"));
+            session
+                .note(&format!("{cut} of {rows} texts are longer than {max_seq_length} tokens and were cut"));
         }
         if self.rows.missing_texts > 0 {
             session.note(&format!("{} rows have no text", self.rows.missing_texts));
@@ -85,7 +89,11 @@ impl LabelledRows {
 /// Adds the rows of another file, whose labels must be among those of the first.
 fn append(rows: &mut Labelled, more: Labelled, file: &str) -> Result<()> {
     let unknown = |name: &str| {
-        Error::data(file, format!("the label '{name}' is not in the training file"), "give training rows with this label")
+        Error::data(
+            file,
+            format!("the label '{name}' is not in the training file"),
+            "give training rows with this label",
+        )
     };
     let place = |names: &[String], name: &String| {
         names.iter().position(|known| known == name).map(|at| at as u32).ok_or_else(|| unknown(name))
@@ -138,7 +146,8 @@ mod tests {
 
     #[test]
     fn several_labels_become_flags() {
-        let labels = Labels::Multi { names: vec!["a".into(), "b".into()], sets: vec![vec![1], vec![], vec![0, 1]] };
+        let labels =
+            Labels::Multi { names: vec!["a".into(), "b".into()], sets: vec![vec![1], vec![], vec![0, 1]] };
         let (targets, names) = targets(labels, "label");
         assert_eq!(targets, Targets::Flags(vec![0.0, 1.0, 0.0, 0.0, 1.0, 1.0]));
         assert_eq!(names, ["a", "b"]);

@@ -53,7 +53,9 @@ impl Terminal {
 
 fn style(has_total: bool, unit: &str) -> ProgressStyle {
     let template = if has_total {
-        format!("{{prefix:12}} {{bar:24}} {{human_pos}}/{{human_len}} {unit}  {{rate}}  {{eta}} left  {{wide_msg}}")
+        format!(
+            "{{prefix:12}} {{bar:24}} {{human_pos}}/{{human_len}} {unit}  {{rate}}  {{eta}} left  {{wide_msg}}"
+        )
     } else {
         format!("{{prefix:12}} {{spinner}} {{human_pos}} {unit}  {{rate}}  {{elapsed}}  {{wide_msg}}")
     };

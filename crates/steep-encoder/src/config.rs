@@ -213,10 +213,9 @@ impl Fields<'_> {
     fn model_type(&self) -> Result<ModelType> {
         let names = ModelType::ALL.map(|(name, _)| name).join(", ");
         let Some(value) = self.get("model_type").and_then(Value::as_str) else {
-            return Err(self.error(
-                "model_type is missing".into(),
-                &format!("add \"model_type\", one of {names}"),
-            ));
+            return Err(
+                self.error("model_type is missing".into(), &format!("add \"model_type\", one of {names}"))
+            );
         };
         let found = ModelType::ALL.iter().find(|(name, _)| *name == value);
         found.map(|(_, model_type)| *model_type).ok_or_else(|| {
@@ -263,20 +262,30 @@ impl Config {
                 format!("hidden_size {hidden_size} is not a multiple of {num_attention_heads} heads");
             return Err(fields.error(problem, "the file may be damaged; download the model again"));
         }
-        let hidden_dropout_prob = fields.number(name("hidden_dropout_prob", "dropout"), 0.1, dropout.clone())?;
+        let hidden_dropout_prob =
+            fields.number(name("hidden_dropout_prob", "dropout"), 0.1, dropout.clone())?;
         let classifier_default = if distil { 0.2 } else { hidden_dropout_prob };
         let electra = model_type == ModelType::Electra;
         let no_types = distil || model_type == ModelType::Mpnet;
         let type_default = if model_type.is_roberta() { 1 } else { 2 };
-        let embedding_size = if electra { fields.size("embedding_size", 128, MAX_WIDTH)? } else { hidden_size };
+        let embedding_size =
+            if electra { fields.size("embedding_size", 128, MAX_WIDTH)? } else { hidden_size };
         Ok(Self {
             model_type,
             vocab_size: fields.size("vocab_size", 30_522, MAX_VOCABULARY)?,
             hidden_size,
             embedding_size,
-            num_hidden_layers: fields.size(name("num_hidden_layers", "n_layers"), if distil { 6 } else { 12 }, MAX_LAYERS)?,
+            num_hidden_layers: fields.size(
+                name("num_hidden_layers", "n_layers"),
+                if distil { 6 } else { 12 },
+                MAX_LAYERS,
+            )?,
             num_attention_heads,
-            intermediate_size: fields.size(name("intermediate_size", "hidden_dim"), 3072, MAX_INTERMEDIATE)?,
+            intermediate_size: fields.size(
+                name("intermediate_size", "hidden_dim"),
+                3072,
+                MAX_INTERMEDIATE,
+            )?,
             hidden_act: fields.activation(name("hidden_act", "activation"))?,
             hidden_dropout_prob,
             attention_probs_dropout_prob: fields.number(

@@ -39,8 +39,7 @@ impl Layout {
     pub(crate) fn declare(config: &Config, head_kind: HeadKind, pooler: bool) -> (Self, Vec<ParameterSpec>) {
         let architecture = architectures::of(config.model_type);
         let mut declare = Declaration::new(config.initializer_range);
-        let encoder =
-            declare.scope(architecture.prefix(), |declare| architecture.encoder(config, declare));
+        let encoder = declare.scope(architecture.prefix(), |declare| architecture.encoder(config, declare));
         declare.set_optional();
         let classifies = matches!(head_kind, HeadKind::SequenceClassification { .. });
         let pooled_head = classifies && config.model_type == crate::ModelType::Bert;

@@ -65,7 +65,8 @@ impl SentenceModules {
         for entry in entries {
             let (kind, place) = (text(entry, "type"), text(entry, "path"));
             let kind = kind.rsplit('.').next().unwrap_or_default();
-            if !place.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c)) || place.contains("..") {
+            if !place.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c)) || place.contains("..")
+            {
                 return Err(wrong(&path, &format!("module path '{place}' is not a plain name")));
             }
             match kind {
@@ -86,7 +87,8 @@ impl SentenceModules {
         }
         let config = read_json(&path)?;
         if let Some(prompts) = config.get("prompts").and_then(Value::as_object) {
-            let named = prompts.iter().filter_map(|(name, prompt)| Some((name.clone(), prompt.as_str()?.to_owned())));
+            let named =
+                prompts.iter().filter_map(|(name, prompt)| Some((name.clone(), prompt.as_str()?.to_owned())));
             self.prompts = named.collect();
         }
         self.default_prompt_name =
@@ -122,7 +124,13 @@ impl SentenceModules {
     }
 
     /// Writes the legacy layout beside an encoder of this width. Dense layers are not written.
-    pub fn save(&self, folder: &Path, hidden_size: usize, max_seq_length: usize, lower_case: bool) -> Result<()> {
+    pub fn save(
+        &self,
+        folder: &Path,
+        hidden_size: usize,
+        max_seq_length: usize,
+        lower_case: bool,
+    ) -> Result<()> {
         let kind = |name: &str| format!("sentence_transformers.models.{name}");
         let mut modules = vec![
             json!({"idx": 0, "name": "0", "path": "", "type": kind("Transformer")}),
@@ -145,7 +153,8 @@ impl SentenceModules {
         }
         pooling.insert("include_prompt".into(), json!(self.include_prompt));
         write_json(&folder.join("1_Pooling/config.json"), &Value::Object(pooling))?;
-        let mut prompts = serde_json::Map::from_iter([("document".into(), json!("")), ("query".into(), json!(""))]);
+        let mut prompts =
+            serde_json::Map::from_iter([("document".into(), json!("")), ("query".into(), json!(""))]);
         prompts.extend(self.prompts.iter().map(|(name, prompt)| (name.clone(), json!(prompt))));
         let about = json!({
             "__version__": {"pytorch": "2.0.0", "sentence_transformers": "2.2.0", "transformers": "4.30.0"},
@@ -160,8 +169,7 @@ impl SentenceModules {
 
 /// The length that the folder's files state, in the order in which readers look.
 fn max_seq_length(folder: &Path) -> Result<Option<usize>> {
-    const OLDER: [&str; 7] =
-        ["bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"];
+    const OLDER: [&str; 7] = ["bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"];
     for name in OLDER {
         let path = folder.join(format!("sentence_{name}_config.json"));
         if path.is_file() {
@@ -197,7 +205,8 @@ fn read_dense(folder: &Path) -> Result<Dense> {
         problem,
         hint: "the file is damaged or incomplete; download it again".into(),
     };
-    let tensors = safetensors::SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let tensors =
+        safetensors::SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
     let read = |name: &str, count: usize| -> Result<Vec<f32>> {
         let view = tensors.tensor(name).map_err(|error| damaged(error.to_string()))?;
         if view.dtype() != safetensors::Dtype::F32 || view.data().len() != count * 4 {

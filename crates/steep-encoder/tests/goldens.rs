@@ -269,7 +269,12 @@ fn five_adamw_steps_equal_pytorch() {
                 let name = &parameter.spec.name;
                 let tolerance = if is_key_bias(name) { KEY_BIAS_AFTER } else { AFTER_FIVE_STEPS };
                 let expected = reference.floats(&format!("{task}.after.{name}"));
-                assert_close(&parameter.value.to_vec(), &expected, tolerance, &format!("{architecture} {name}"));
+                assert_close(
+                    &parameter.value.to_vec(),
+                    &expected,
+                    tolerance,
+                    &format!("{architecture} {name}"),
+                );
             }
         }
     }

@@ -3,9 +3,7 @@
 use burn::Tensor;
 use proptest::prelude::*;
 use std::path::Path;
-use steep_encoder::{
-    AdamW, AdamWSettings, Gradients, HeadKind, Model, PackedBatch, Parameters, Pass, ops,
-};
+use steep_encoder::{AdamW, AdamWSettings, Gradients, HeadKind, Model, PackedBatch, Parameters, Pass, ops};
 
 const ARCHITECTURES: [&str; 5] = ["bert", "distilbert", "roberta", "mpnet", "electra"];
 const VOCABULARY: u32 = 48;

@@ -59,11 +59,15 @@ impl HubOptions {
     }
 
     fn from_variables(variable: impl Fn(&str) -> Option<String>, home: Option<PathBuf>) -> Result<Self> {
-        let set = |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        let truthy =
-            |name: &str| set(name).is_some_and(|value| ["1", "on", "yes", "true"].contains(&value.to_lowercase().as_str()));
+        let set = |name: &str| {
+            variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        };
+        let truthy = |name: &str| {
+            set(name).is_some_and(|value| ["1", "on", "yes", "true"].contains(&value.to_lowercase().as_str()))
+        };
         let hub_home = set("HF_HOME").map(PathBuf::from).or_else(|| {
-            let cache = set("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| home.map(|home| home.join(".cache")));
+            let cache =
+                set("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| home.map(|home| home.join(".cache")));
             cache.map(|cache| cache.join("huggingface"))
         });
         let cache_dir = set("HF_HUB_CACHE")
@@ -71,10 +75,15 @@ impl HubOptions {
             .map(PathBuf::from)
             .or_else(|| hub_home.as_ref().map(|hub_home| hub_home.join("hub")));
         let Some(cache_dir) = cache_dir else {
-            return Err(Error::config("HF_HOME", "is not set and there is no home folder", "set HF_HOME to a folder"));
+            return Err(Error::config(
+                "HF_HOME",
+                "is not set and there is no home folder",
+                "set HF_HOME to a folder",
+            ));
         };
         let token_path = set("HF_TOKEN_PATH").map(PathBuf::from).or_else(|| Some(hub_home?.join("token")));
-        let token = set("HF_TOKEN").or_else(|| set("HUGGING_FACE_HUB_TOKEN")).or_else(|| read_token(&token_path?));
+        let token =
+            set("HF_TOKEN").or_else(|| set("HUGGING_FACE_HUB_TOKEN")).or_else(|| read_token(&token_path?));
         Ok(Self {
             revision: None,
             cache_dir,
@@ -103,7 +112,11 @@ pub fn resolve(name_or_path: &str, options: &HubOptions, context: &Context) -> R
         return Ok(path.to_path_buf());
     }
     if path.exists() {
-        return Err(Error::model(name_or_path, "is a file and not a model folder", "name the folder it lies in"));
+        return Err(Error::model(
+            name_or_path,
+            "is a file and not a model folder",
+            "name the folder it lies in",
+        ));
     }
     if !is_hub_name(name_or_path) {
         return Err(Error::model(name_or_path, "no such folder", suggestions::hint_for_folder(path)));
@@ -160,11 +173,13 @@ fn check_options(options: &HubOptions) -> Result<()> {
         ));
     }
     match &options.endpoint {
-        Some(endpoint) if !endpoint.starts_with("https://") && !endpoint.starts_with("http://") => Err(Error::config(
-            "HF_ENDPOINT",
-            format!("'{endpoint}' is no address"),
-            "give an address that begins with https://",
-        )),
+        Some(endpoint) if !endpoint.starts_with("https://") && !endpoint.starts_with("http://") => {
+            Err(Error::config(
+                "HF_ENDPOINT",
+                format!("'{endpoint}' is no address"),
+                "give an address that begins with https://",
+            ))
+        }
         _ => Ok(()),
     }
 }
@@ -177,7 +192,10 @@ mod tests {
 
     fn options(variables: &[(&str, &str)]) -> Result<HubOptions> {
         let variables: BTreeMap<&str, &str> = variables.iter().copied().collect();
-        HubOptions::from_variables(|name| variables.get(name).map(ToString::to_string), Some("/home/a".into()))
+        HubOptions::from_variables(
+            |name| variables.get(name).map(ToString::to_string),
+            Some("/home/a".into()),
+        )
     }
 
     fn offline(cache_dir: &Path) -> HubOptions {
@@ -237,7 +255,19 @@ mod tests {
         let error = find(name.to_str().unwrap(), &offline(folder.path())).unwrap_err();
         assert!(error.to_string().contains("no such folder"), "{error}");
         assert!(error.hint().unwrap().contains("bert-tiny"), "{:?}", error.hint());
-        for name in ["./models/x", "models/x/y", "../no-such-model", "a\\b", "", "a//b", "-a", "a--b", "a b", "a/..", "é"] {
+        for name in [
+            "./models/x",
+            "models/x/y",
+            "../no-such-model",
+            "a\\b",
+            "",
+            "a//b",
+            "-a",
+            "a--b",
+            "a b",
+            "a/..",
+            "é",
+        ] {
             let error = find(name, &offline(folder.path()));
             assert!(error.is_err_and(|error| error.to_string().contains("folder")), "{name}");
         }

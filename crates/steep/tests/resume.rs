@@ -8,9 +8,7 @@ use steep::error::Error;
 use steep::objectives::{HeldOut, MaskedLm, MaskingSettings, TokenRange};
 use steep::progress::{Cancel, Context, Progress};
 use steep::training::checkpoint::Checkpoints;
-use steep::training::{
-    LrSchedulerType, Sequences, TrainerState, TrainingOutcome, TrainingSettings, train,
-};
+use steep::training::{LrSchedulerType, Sequences, TrainerState, TrainingOutcome, TrainingSettings, train};
 
 /// Short sequences over the small models' vocabulary of 48.
 struct Texts;

@@ -79,14 +79,16 @@ fn plan(
     model: &ModelFolder,
     session: &Session,
 ) -> anyhow::Result<()> {
-    let options = model.encode_options(model.max_seq_length(request.max_seq_length.map(|length| length as usize))?);
+    let options =
+        model.encode_options(model.max_seq_length(request.max_seq_length.map(|length| length as usize))?);
     let texts = TextOptions {
         column: sources.text_column_name.clone(),
         limit: sources.max_train_samples,
         ..TextOptions::default()
     };
     let (sequences, rows) = sample(&sources.train_file, &texts, model, &options, session)?;
-    let held_out = ((rows as f64 * sources.validation_fraction).ceil() as u64).min(sources.max_eval_samples as u64);
+    let held_out =
+        ((rows as f64 * sources.validation_fraction).ceil() as u64).min(sources.max_eval_samples as u64);
     let train = if sources.validation_file.is_some() { rows } else { rows - held_out };
     let settings = request.resolve(&Facts::of(model, request.max_seq_length, train)?)?;
     let general = general_text(sources, model, &options)?.len() as u64;

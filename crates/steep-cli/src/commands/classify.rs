@@ -40,12 +40,14 @@ pub(crate) fn run(asked: Asked<ClassifyRequest>, session: &Session) -> anyhow::R
 fn recipe(features: &str, model: &ModelFolder) -> anyhow::Result<ExtractSettings> {
     let record = format!("{features}.steep.json");
     if !Path::new(&record).is_file() {
-        let mut request = ExtractRequest { output_format: Some("parquet".into()), ..ExtractRequest::default() };
+        let mut request =
+            ExtractRequest { output_format: Some("parquet".into()), ..ExtractRequest::default() };
         return Ok(request.resolve(model)?);
     }
     let about: Value = read_json(Path::new(&record))?;
     let settings = about.pointer("/about/settings").cloned().unwrap_or_default();
-    serde_json::from_value(settings).with_context(|| format!("{record} does not say how the features were made"))
+    serde_json::from_value(settings)
+        .with_context(|| format!("{record} does not say how the features were made"))
 }
 
 fn summary(report: &ClassifyReport, request: &ClassifyRequest, output: &Path) -> Vec<String> {
@@ -62,7 +64,8 @@ fn summary(report: &ClassifyReport, request: &ClassifyRequest, output: &Path) ->
     let metric = request.metric.as_deref().unwrap_or("score");
     for candidate in &selection.candidates {
         let mark = if candidate.c == selection.c { "  ← chosen" } else { "" };
-        lines.push(format!("  C {:<8} {metric} {:.4} in cross-validation{mark}", candidate.c, candidate.mean));
+        lines
+            .push(format!("  C {:<8} {metric} {:.4} in cross-validation{mark}", candidate.c, candidate.mean));
     }
     for (part, values) in &report.metrics {
         lines.push(part.clone());

@@ -32,7 +32,9 @@ fn summary(outcome: &CompareOutcome) -> Vec<String> {
     let mut lines = vec![report::table(&outcome.results)];
     lines.extend(outcome.results.verdict.sentences.iter().cloned());
     lines.push(String::new());
-    lines.extend(outcome.winner.iter().map(|folder| format!("winner: {} (for `steep predict`)", folder.display())));
+    lines.extend(
+        outcome.winner.iter().map(|folder| format!("winner: {} (for `steep predict`)", folder.display())),
+    );
     lines.push(format!("report: {}", outcome.report.display()));
     lines
 }
@@ -48,7 +50,8 @@ fn labelled_rows(source: &LabelledSource, session: &Session) -> steep::Result<u6
 }
 
 fn unlabelled_rows(source: &UnlabelledSource, session: &Session) -> steep::Result<u64> {
-    let options = TextOptions { column: source.text_column.clone(), limit: source.limit, ..TextOptions::default() };
+    let options =
+        TextOptions { column: source.text_column.clone(), limit: source.limit, ..TextOptions::default() };
     let mut rows = 0;
     for chunk in stream_texts(&source.source, &options)? {
         session.cancel.check()?;

@@ -43,7 +43,8 @@ pub(super) fn counted(verb: &str, counts: &RowCounts, max_seq_length: Option<usi
     let mut lines =
         vec![format!("{verb} {rows} rows in {} ({speed} rows a second){tokens}", duration(counts.seconds))];
     if counts.truncated > 0 {
-        let length = max_seq_length.map_or_else(|| "possible".to_owned(), |length| format!("{length} tokens"));
+        let length =
+            max_seq_length.map_or_else(|| "possible".to_owned(), |length| format!("{length} tokens"));
         lines.push(format!("{} texts were longer than {length} and were cut", count(counts.truncated)));
     }
     if counts.empty_texts > 0 {

@@ -6,7 +6,7 @@ use crate::labelled::LabelledRows;
 use crate::session::Session;
 use std::collections::BTreeMap;
 use steep::config::{
-    FinetuneRequest, FinetuneSources, Facts, RESOLVED, TrainingAmount, estimate_training, write_resolved,
+    Facts, FinetuneRequest, FinetuneSources, RESOLVED, TrainingAmount, estimate_training, write_resolved,
 };
 use steep::encoder::{HeadKind, Model};
 use steep::objectives::Classification;
@@ -97,8 +97,12 @@ impl Work<'_> {
 
     fn parts(&self) -> String {
         let split = &self.rows.split;
-        let [train, validation, test] = [&split.train, &split.validation, &split.test].map(|rows| count(rows.len() as u64));
-        format!("{train} rows to train on, {validation} to validate on, {test} to test on; {} outputs", self.rows.names.len())
+        let [train, validation, test] =
+            [&split.train, &split.validation, &split.test].map(|rows| count(rows.len() as u64));
+        format!(
+            "{train} rows to train on, {validation} to validate on, {test} to test on; {} outputs",
+            self.rows.names.len()
+        )
     }
 }
 

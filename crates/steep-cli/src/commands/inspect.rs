@@ -67,7 +67,8 @@ impl<'a> Facts<'a> {
         let modules = folder.modules.as_ref();
         let max_seq_length = folder.max_seq_length(None)?;
         let stated = folder.tokenizer.max_seq_length();
-        let source = if stated.length > max_seq_length { LengthSource::MaxPositionEmbeddings } else { stated.source };
+        let source =
+            if stated.length > max_seq_length { LengthSource::MaxPositionEmbeddings } else { stated.source };
         Ok(Self {
             path: &folder.path,
             model_type: folder.config.model_type.name(),
@@ -79,7 +80,9 @@ impl<'a> Facts<'a> {
             tokenizer: folder.tokenizer.facts(),
             pooling: embed.pooling.iter().map(|mode| mode.name()).collect(),
             normalize: embed.normalize,
-            dense: modules.map_or_else(Vec::new, |modules| modules.dense.iter().map(|dense| dense.out_features).collect()),
+            dense: modules.map_or_else(Vec::new, |modules| {
+                modules.dense.iter().map(|dense| dense.out_features).collect()
+            }),
             is_sentence_transformer: modules.is_some(),
             prompts: modules.map_or_else(Vec::new, |modules| modules.prompts.clone()),
             max_seq_length,
@@ -131,7 +134,12 @@ impl<'a> Facts<'a> {
         let tokenizer = self.tokenizer;
         let case = if tokenizer.lower_cases { "lower case only" } else { "both cases" };
         let files = tokenizer.files.join(", ");
-        writeln!(text, "\ntokenizer    {:?}, {} tokens, {case}, from {files}", tokenizer.kind, count(tokenizer.vocab_size as u64))?;
+        writeln!(
+            text,
+            "\ntokenizer    {:?}, {} tokens, {case}, from {files}",
+            tokenizer.kind,
+            count(tokenizer.vocab_size as u64)
+        )?;
         for (role, (token, id)) in &tokenizer.special_tokens {
             writeln!(text, "  {role} = {token} ({id})")?;
         }
@@ -141,7 +149,11 @@ impl<'a> Facts<'a> {
     fn write_embeddings(&self, text: &mut String) -> std::fmt::Result {
         let (length, source) = (self.max_seq_length, self.max_seq_length_source);
         writeln!(text, "\nmax_seq_length {length}, from {source}")?;
-        let origin = if self.is_sentence_transformer { "modules.json" } else { "the default, as there is no modules.json" };
+        let origin = if self.is_sentence_transformer {
+            "modules.json"
+        } else {
+            "the default, as there is no modules.json"
+        };
         writeln!(text, "pooling      {}, from {origin}", self.pooling.join(" + "))?;
         for width in &self.dense {
             writeln!(text, "  then a dense layer of {width} outputs")?;
@@ -175,7 +187,8 @@ fn parts(model: &Model) -> Vec<Part> {
 /// The size of all weight files; those that cannot be read were told of when loading.
 fn weights_bytes(folder: &Path) -> u64 {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let weights = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "safetensors"));
+    let weights =
+        files.filter(|file| file.path().extension().is_some_and(|extension| extension == "safetensors"));
     weights.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
 }
 

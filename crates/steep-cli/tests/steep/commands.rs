@@ -12,7 +12,9 @@ fn same_bytes(left: &Path, right: &Path) -> bool {
 fn inspect_tells_config_parameters_and_tokenizer() {
     let place = Workplace::new();
     let text = place.succeed(&["inspect", "model"]);
-    for part in ["model_type   bert", "hidden_size = 16", "WordPiece, 48 tokens", "max_seq_length 24", "masked-LM"] {
+    for part in
+        ["model_type   bert", "hidden_size = 16", "WordPiece, 48 tokens", "max_seq_length 24", "masked-LM"]
+    {
         assert!(text.contains(part), "{part} in\n{text}");
     }
     assert!(text.contains("initialised  cls.predictions.transform.dense.weight"), "{text}");
@@ -27,12 +29,28 @@ fn inspect_tells_config_parameters_and_tokenizer() {
 fn adapt_tells_losses_and_writes_a_request_that_repeats_it() {
     let place = Workplace::new();
     place.write_texts("texts.txt", 60);
-    let text = place.succeed(&["adapt", "--model", "model", "--train_file", "texts.txt", "--output_dir", "out/adapted", "--epochs", "2"]);
+    let text = place.succeed(&[
+        "adapt",
+        "--model",
+        "model",
+        "--train_file",
+        "texts.txt",
+        "--output_dir",
+        "out/adapted",
+        "--epochs",
+        "2",
+    ]);
     assert!(text.contains("adapted to 57 texts: 4 optimizer steps"), "{text}");
-    assert!(text.contains("your texts    held-out loss") && text.contains("general text  held-out loss"), "{text}");
+    assert!(
+        text.contains("your texts    held-out loss") && text.contains("general text  held-out loss"),
+        "{text}"
+    );
     assert!(place.path("out/.steep-cache/tokens").is_dir());
     let resolved = std::fs::read_to_string(place.path("out/adapted/resolved.toml")).expect("the request");
-    assert!(resolved.contains("num_train_epochs = 2.0") && resolved.contains("mlm_probability = 0.15"), "{resolved}");
+    assert!(
+        resolved.contains("num_train_epochs = 2.0") && resolved.contains("mlm_probability = 0.15"),
+        "{resolved}"
+    );
     place.succeed(&["adapt", "--config", "out/adapted/resolved.toml", "--output-dir", "again"]);
     assert!(same_bytes(&place.path("out/adapted/model.safetensors"), &place.path("again/model.safetensors")));
     place.succeed(&["inspect", "again"]);
@@ -42,8 +60,18 @@ fn adapt_tells_losses_and_writes_a_request_that_repeats_it() {
 fn a_dry_run_shows_the_plan_and_writes_nothing() {
     let place = Workplace::new();
     place.write_texts("texts.txt", 60);
-    let plan = place.succeed(&["adapt", "--dry-run", "--model=model", "--input=texts.txt", "--output=out", "--lr=1e-3"]);
-    assert!(plan.contains("learning_rate = 0.001") && plan.contains("per_device_train_batch_size = 32"), "{plan}");
+    let plan = place.succeed(&[
+        "adapt",
+        "--dry-run",
+        "--model=model",
+        "--input=texts.txt",
+        "--output=out",
+        "--lr=1e-3",
+    ]);
+    assert!(
+        plan.contains("learning_rate = 0.001") && plan.contains("per_device_train_batch_size = 32"),
+        "{plan}"
+    );
     assert!(plan.contains("# 6 optimizer steps") && plan.contains("of memory"), "{plan}");
     assert!(!place.path("out").exists() && !place.path(".steep-cache").exists());
     place.write("plan.toml", &plan);
@@ -57,7 +85,8 @@ fn adapt_interrupted_and_started_again_gives_the_same_bytes() {
     let place = Workplace::new();
     place.write_texts("texts.txt", 60);
     let arguments = |output: &'static str| {
-        let flags = ["--max_steps", "1500", "--batch_size", "4", "--save_steps", "40", "--eval_strategy", "no"];
+        let flags =
+            ["--max_steps", "1500", "--batch_size", "4", "--save_steps", "40", "--eval_strategy", "no"];
         let start = ["adapt", "--model", "model", "--train_file", "texts.txt", "--output_dir", output];
         [&start[..], &flags[..]].concat()
     };
@@ -78,7 +107,10 @@ fn adapt_interrupted_and_started_again_gives_the_same_bytes() {
     let output = child.wait_with_output().expect("the program ends");
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(130), "{errors}");
-    assert!(errors.contains("stopping at the next safe point") && errors.contains("goes on where"), "{errors}");
+    assert!(
+        errors.contains("stopping at the next safe point") && errors.contains("goes on where"),
+        "{errors}"
+    );
     assert!(!place.path("stopped").exists(), "no half-done model");
     place.succeed(&arguments("stopped"));
     assert!(same_bytes(&place.path("whole/model.safetensors"), &place.path("stopped/model.safetensors")));
@@ -100,7 +132,8 @@ fn finetune_then_predict() {
     assert!(text.contains("fine-tuned: ") && text.contains("best validation accuracy"), "{text}");
     assert!(text.contains("test\n  accuracy"), "{text}");
     assert!(notes.contains("do_train is ignored"), "{notes}");
-    let text = place.succeed(&["predict", "--model", "trained", "--input", "rows.csv", "--output", "labels.csv"]);
+    let text =
+        place.succeed(&["predict", "--model", "trained", "--input", "rows.csv", "--output", "labels.csv"]);
     assert!(text.contains("predicted 120 rows") && text.contains("file: labels.csv"), "{text}");
     let header = std::fs::read_to_string(place.path("labels.csv")).expect("the labels");
     assert!(header.starts_with("text,label,predicted_label,predicted_probability"), "{}", &header[..80]);
@@ -110,15 +143,34 @@ fn finetune_then_predict() {
 fn extract_then_classify_then_predict() {
     let place = Workplace::new();
     place.write_labelled("rows.csv", 80);
-    let text = place.succeed(&["extract", "--model", "model", "--input", "rows.csv", "--output", "f.parquet", "--normalize"]);
+    let text = place.succeed(&[
+        "extract",
+        "--model",
+        "model",
+        "--input",
+        "rows.csv",
+        "--output",
+        "f.parquet",
+        "--normalize",
+    ]);
     assert!(text.contains("extracted 80 rows") && text.contains("16 dimensions"), "{text}");
-    let arguments = ["classify", "--features", "f.parquet", "--model", "model", "--output", "head", "--cv_folds", "3"];
+    let arguments =
+        ["classify", "--features", "f.parquet", "--model", "model", "--output", "head", "--cv_folds", "3"];
     let text = place.succeed(&[&arguments[..], &["--c_grid", "0.1,1"][..]].concat());
     assert!(text.contains("trained on 80 rows of 16 features") && text.contains("← chosen"), "{text}");
     assert!(text.contains("2 classes: no, yes"), "{text}");
     let text = place.succeed(&["predict", "--model", "head", "--input", "rows.csv", "--output", "p.jsonl"]);
     assert!(text.contains("predicted 80 rows"), "{text}");
-    let plan = place.succeed(&["extract", "--dry-run", "--model", "model", "--input", "rows.csv", "--output", "g.npy"]);
+    let plan = place.succeed(&[
+        "extract",
+        "--dry-run",
+        "--model",
+        "model",
+        "--input",
+        "rows.csv",
+        "--output",
+        "g.npy",
+    ]);
     assert!(plan.contains("pooling = [\"mean\"]") && plan.contains("80 texts, 16 dimensions"), "{plan}");
     assert!(!place.path("g.npy").exists());
 }

@@ -4,8 +4,14 @@ use crate::workplace::Workplace;
 
 const COMMANDS: [(&str, &[&str]); 7] = [
     ("compare", &["--model_name_or_path", "--label_column_name", "--seeds", "--c_grid"]),
-    ("adapt", &["--mlm_probability", "--per_device_train_batch_size", "--num_train_epochs", "--warmup_ratio"]),
-    ("finetune", &["--learning_rate", "--label_smoothing_factor", "--load_best_model_at_end", "--max_seq_length"]),
+    (
+        "adapt",
+        &["--mlm_probability", "--per_device_train_batch_size", "--num_train_epochs", "--warmup_ratio"],
+    ),
+    (
+        "finetune",
+        &["--learning_rate", "--label_smoothing_factor", "--load_best_model_at_end", "--max_seq_length"],
+    ),
     ("extract", &["--pooling", "--normalize_embeddings", "--truncate_dim", "--output_value"]),
     ("classify", &["--class_weight", "--cv_folds", "--max_iterations"]),
     ("predict", &["--model_name_or_path", "--text_column_names"]),
@@ -17,7 +23,9 @@ fn help_speaks_the_names_of_transformers() {
     let place = Workplace::new();
     for (command, names) in COMMANDS {
         let help = place.succeed(&[command, "--help"]);
-        for name in names.iter().chain(&["--config", "--dry-run", "--threads", "--offline", "--quiet", "--cache-dir"]) {
+        for name in
+            names.iter().chain(&["--config", "--dry-run", "--threads", "--offline", "--quiet", "--cache-dir"])
+        {
             assert!(help.contains(name), "{command}: {name} in\n{help}");
         }
         assert!(!help.contains("overwrite_output_dir"), "{command}: ignored flags are not shown");
@@ -52,10 +60,16 @@ fn what_is_missing_is_named_with_a_hint() {
     let start = ["adapt", "--model", "model", "--output", "out", "--train_file"];
     let (code, _, errors) = place.run(&[&start[..], &["nowhere.txt"]].concat());
     assert_eq!(code, Some(1));
-    assert!(errors.starts_with("error: nowhere.txt: there is no such file") && errors.contains("\nhint: "), "{errors}");
+    assert!(
+        errors.starts_with("error: nowhere.txt: there is no such file") && errors.contains("\nhint: "),
+        "{errors}"
+    );
     let (code, _, errors) = place.run(&["adapt"]);
     assert_eq!(code, Some(1));
-    assert_eq!(errors, "error: model_name_or_path: is needed\nhint: give --model_name_or_path FOLDER_OR_NAME\n");
+    assert_eq!(
+        errors,
+        "error: model_name_or_path: is needed\nhint: give --model_name_or_path FOLDER_OR_NAME\n"
+    );
     let (code, _, errors) = place.run(&["inspect", "modell"]);
     assert_eq!(code, Some(1));
     assert!(errors.contains("hint: "), "{errors}");

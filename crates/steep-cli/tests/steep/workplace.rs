@@ -7,9 +7,10 @@ use tempfile::TempDir;
 
 /// The words that the tiny tokenizer knows besides its five special tokens.
 const WORDS: [&str; 43] = [
-    "a", "an", "the", "of", "in", "on", "at", "is", "are", "was", "and", "or", "not", "tea", "leaf", "water", "cup",
-    "pot", "green", "black", "white", "hot", "cold", "sweet", "bitter", "drink", "pour", "steep", "boil", "wait",
-    "minute", "spoon", "milk", "sugar", "lemon", "good", "bad", "very", "too", "long", "short", "strong", "weak",
+    "a", "an", "the", "of", "in", "on", "at", "is", "are", "was", "and", "or", "not", "tea", "leaf", "water",
+    "cup", "pot", "green", "black", "white", "hot", "cold", "sweet", "bitter", "drink", "pour", "steep",
+    "boil", "wait", "minute", "spoon", "milk", "sugar", "lemon", "good", "bad", "very", "too", "long",
+    "short", "strong", "weak",
 ];
 
 /// A folder with the tiny encoder in `model`.
@@ -43,7 +44,9 @@ impl Workplace {
 
     /// So many texts of known words, one a line.
     pub(crate) fn write_texts(&self, name: &str, count: usize) {
-        let text = |row: usize| (0..6).map(|at| WORDS[(row * 7 + at * (row % 5 + 3)) % WORDS.len()]).collect::<Vec<_>>();
+        let text = |row: usize| {
+            (0..6).map(|at| WORDS[(row * 7 + at * (row % 5 + 3)) % WORDS.len()]).collect::<Vec<_>>()
+        };
         let lines: Vec<String> = (0..count).map(|row| text(row).join(" ")).collect();
         self.write(name, &(lines.join("\n") + "\n"));
     }

@@ -58,12 +58,7 @@ pub(crate) fn of(model_type: ModelType) -> &'static dyn Architecture {
 }
 
 /// The decoder of a masked-LM head: the word embedding itself, or its own matrix when untied.
-fn decoder(
-    config: &Config,
-    word_embeddings: MatrixId,
-    name: &str,
-    declare: &mut Declaration,
-) -> MatrixId {
+fn decoder(config: &Config, word_embeddings: MatrixId, name: &str, declare: &mut Declaration) -> MatrixId {
     if config.tie_word_embeddings {
         return word_embeddings;
     }

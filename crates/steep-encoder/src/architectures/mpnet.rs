@@ -1,6 +1,9 @@
 //! MPNet: BERT with a bias by relative position, shared by all layers, and without token types.
 
-use super::{Architecture, layers, roberta::{classifier, lm_head}};
+use super::{
+    Architecture, layers,
+    roberta::{classifier, lm_head},
+};
 use crate::config::Config;
 use crate::heads::{ClassificationHead, MaskedLmHead};
 use crate::layers::{Embeddings, Encoder, EncoderLayer, Linear, RelativePositionBias};

@@ -50,11 +50,7 @@ impl Architecture for Roberta {
 }
 
 /// The `lm_head` that RoBERTa and MPNet share; its activation is GELU whatever the config says.
-pub(super) fn lm_head(
-    config: &Config,
-    word_embeddings: MatrixId,
-    declare: &mut Declaration,
-) -> MaskedLmHead {
+pub(super) fn lm_head(config: &Config, word_embeddings: MatrixId, declare: &mut Declaration) -> MaskedLmHead {
     let hidden = config.hidden_size;
     declare.scope("lm_head", |declare| MaskedLmHead {
         dense: declare.linear("dense", [hidden, hidden]),

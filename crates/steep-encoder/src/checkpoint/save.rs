@@ -41,9 +41,9 @@ struct Stored {
 
 impl Stored {
     fn of(parameter: &Parameter) -> Self {
-        let bytes = parameter.value.with_slice(|values| {
-            values.iter().flat_map(|value| value.to_le_bytes()).collect()
-        });
+        let bytes = parameter
+            .value
+            .with_slice(|values| values.iter().flat_map(|value| value.to_le_bytes()).collect());
         Self { shape: parameter.spec.shape.clone(), bytes }
     }
 }

@@ -8,9 +8,9 @@ pub use embeddings::Embeddings;
 pub use transformer::{Encoder, EncoderLayer, RelativePositionBias};
 
 use crate::ops::{self, Activation, Dropout};
+use crate::parameters::MatrixId;
 use crate::parameters::VectorId;
 use crate::pass::Pass;
-use crate::parameters::MatrixId;
 use burn::Tensor;
 
 /// `x Wᵀ + b`.

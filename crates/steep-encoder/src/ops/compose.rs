@@ -5,7 +5,7 @@ use super::{Activation, AdamWStep, AttentionGeometry, Dropout};
 use burn::backend::tensor::{Device, FloatTensor, IntTensor};
 use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::{BoolDType, IndexingUpdateOp, Scalar, Shape, Slice, TensorData};
-use std::f32::consts::{FRAC_2_SQRT_PI, FRAC_1_SQRT_2, SQRT_2};
+use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, SQRT_2};
 
 fn rows<B: Backend>(tensor: &FloatTensor<B>) -> usize {
     tensor.shape()[0]
@@ -105,13 +105,17 @@ pub fn activation_backward<B: Backend>(
             let erf = B::float_erf(scale::<B>(x.clone(), 1.0 / SQRT_2));
             let cumulative = scale::<B>(shift::<B>(erf, 1.0), 0.5);
             let square = B::float_mul(x.clone(), x.clone());
-            let density = scale::<B>(B::float_exp(scale::<B>(square, -0.5)), FRAC_2_SQRT_PI * FRAC_1_SQRT_2 * 0.5);
+            let density =
+                scale::<B>(B::float_exp(scale::<B>(square, -0.5)), FRAC_2_SQRT_PI * FRAC_1_SQRT_2 * 0.5);
             B::float_add(cumulative, B::float_mul(x, density))
         }
         Activation::GeluTanh => {
             let tanh = B::float_tanh(gelu_tanh_argument::<B>(x.clone()));
             let square = B::float_mul(x.clone(), x.clone());
-            let inner = scale::<B>(shift::<B>(scale::<B>(square, 3.0 * 0.044715), 1.0), FRAC_2_SQRT_PI * FRAC_1_SQRT_2);
+            let inner = scale::<B>(
+                shift::<B>(scale::<B>(square, 3.0 * 0.044715), 1.0),
+                FRAC_2_SQRT_PI * FRAC_1_SQRT_2,
+            );
             let slope = shift::<B>(B::float_neg(B::float_mul(tanh.clone(), tanh.clone())), 1.0);
             let second = B::float_mul(B::float_mul(x, slope), inner);
             scale::<B>(B::float_add(shift::<B>(tanh, 1.0), second), 0.5)
@@ -180,11 +184,7 @@ pub fn dropout<B: Backend>(x: FloatTensor<B>, dropout: Dropout) -> FloatTensor<B
 }
 
 /// Rows `start..end` of a [T, H] tensor as [heads, n, d].
-fn heads_of<B: Backend>(
-    x: &FloatTensor<B>,
-    [start, end]: [usize; 2],
-    num_heads: usize,
-) -> FloatTensor<B> {
+fn heads_of<B: Backend>(x: &FloatTensor<B>, [start, end]: [usize; 2], num_heads: usize) -> FloatTensor<B> {
     let head_dim = columns::<B>(x) / num_heads;
     let rows = B::float_slice(x.clone(), &[Slice::from(start..end)]);
     let split = B::float_reshape(rows, Shape::from([end - start, num_heads, head_dim]));
@@ -314,9 +314,8 @@ pub fn attention_backward<B: Backend>(
     let device = device::<B>(&dcontext);
     let heads = geometry.num_heads;
     let (mut dqueries, mut dkeys, mut dvalues) = (Vec::new(), Vec::new(), Vec::new());
-    let mut dbias = saved.position_bias.as_ref().map(|bias| {
-        B::float_zeros(bias.shape(), &device, bias.dtype().into())
-    });
+    let mut dbias =
+        saved.position_bias.as_ref().map(|bias| B::float_zeros(bias.shape(), &device, bias.dtype().into()));
     for span in sequences(&geometry.offsets) {
         let length = span[1] - span[0];
         let bias = saved.position_bias.as_ref();
@@ -374,11 +373,7 @@ pub fn embedding_forward<B: Backend>(weight: FloatTensor<B>, ids: &[u32]) -> Flo
 }
 
 /// The gradient of the table.
-pub fn embedding_backward<B: Backend>(
-    dy: FloatTensor<B>,
-    ids: &[u32],
-    table_rows: usize,
-) -> FloatTensor<B> {
+pub fn embedding_backward<B: Backend>(dy: FloatTensor<B>, ids: &[u32], table_rows: usize) -> FloatTensor<B> {
     let device = device::<B>(&dy);
     let shape = Shape::from([table_rows, columns::<B>(&dy)]);
     let zeros = B::float_zeros(shape, &device, dy.dtype().into());
@@ -437,15 +432,10 @@ pub fn adamw<B: Backend>(
     step: &AdamWStep,
 ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
     let gradient = scale::<B>(gradient, step.gradient_scale);
-    let first = B::float_add(
-        scale::<B>(first_moment, step.beta1),
-        scale::<B>(gradient.clone(), 1.0 - step.beta1),
-    );
+    let first =
+        B::float_add(scale::<B>(first_moment, step.beta1), scale::<B>(gradient.clone(), 1.0 - step.beta1));
     let square = B::float_mul(gradient.clone(), gradient);
-    let second = B::float_add(
-        scale::<B>(second_moment, step.beta2),
-        scale::<B>(square, 1.0 - step.beta2),
-    );
+    let second = B::float_add(scale::<B>(second_moment, step.beta2), scale::<B>(square, 1.0 - step.beta2));
     let correction1 = 1.0 - f64::from(step.beta1).powi(step.step as i32);
     let correction2 = 1.0 - f64::from(step.beta2).powi(step.step as i32);
     let deviation = scale::<B>(B::float_sqrt(second.clone()), (1.0 / correction2.sqrt()) as f32);

@@ -21,9 +21,7 @@ pub(crate) fn values(tensor: &FlexTensor) -> Cow<'_, [f32]> {
             Some(slice) => Cow::Borrowed(slice),
             None => Cow::Owned(contiguous::<f32>(tensor)),
         },
-        DType::BF16 => {
-            Cow::Owned(contiguous::<bf16>(tensor).iter().map(|value| value.to_f32()).collect())
-        }
+        DType::BF16 => Cow::Owned(contiguous::<bf16>(tensor).iter().map(|value| value.to_f32()).collect()),
         other => unreachable!("encoder tensors are f32 or bf16, not {other:?}"),
     }
 }

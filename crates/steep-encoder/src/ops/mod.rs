@@ -158,10 +158,8 @@ pub trait EncoderOps: burn::backend::Backend {
         geometry: AttentionGeometry,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let position_bias = None;
-        let saved =
-            compose::AttentionSaved { query, key, value, position_bias, context, log_sum_exp };
-        let (dquery, dkey, dvalue, _) =
-            compose::attention_backward::<Self>(saved, dcontext, &geometry);
+        let saved = compose::AttentionSaved { query, key, value, position_bias, context, log_sum_exp };
+        let (dquery, dkey, dvalue, _) = compose::attention_backward::<Self>(saved, dcontext, &geometry);
         (dquery, dkey, dvalue)
     }
 
@@ -189,10 +187,8 @@ pub trait EncoderOps: burn::backend::Backend {
         geometry: AttentionGeometry,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let position_bias = Some(position_bias);
-        let saved =
-            compose::AttentionSaved { query, key, value, position_bias, context, log_sum_exp };
-        let (dquery, dkey, dvalue, dbias) =
-            compose::attention_backward::<Self>(saved, dcontext, &geometry);
+        let saved = compose::AttentionSaved { query, key, value, position_bias, context, log_sum_exp };
+        let (dquery, dkey, dvalue, dbias) = compose::attention_backward::<Self>(saved, dcontext, &geometry);
         (dquery, dkey, dvalue, dbias.expect("a bias was given, so its gradient is returned"))
     }
 
@@ -244,11 +240,7 @@ pub trait EncoderOps: burn::backend::Backend {
     }
 
     /// `y = x Wᵀ + b` with gradients.
-    fn linear(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::linear_forward(x, weight, bias)
     }
 

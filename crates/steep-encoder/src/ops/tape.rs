@@ -136,8 +136,7 @@ impl<B: EncoderOps> Backward<B, 3> for Attention {
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let (query, key, value, context, lse) = ops.state;
         let dcontext = grads.consume::<B>(&ops.node);
-        let (dquery, dkey, dvalue) =
-            B::attention_backward(query, key, value, context, lse, dcontext, self.0);
+        let (dquery, dkey, dvalue) = B::attention_backward(query, key, value, context, lse, dcontext, self.0);
         register!(grads, ops.parents, [dquery, dkey, dvalue]);
     }
 }
@@ -147,14 +146,8 @@ struct BiasedAttention(AttentionGeometry);
 
 impl<B: EncoderOps> Backward<B, 4> for BiasedAttention {
     /// query, key, value, position bias, context, log Σ exp
-    type State = (
-        FloatTensor<B>,
-        FloatTensor<B>,
-        FloatTensor<B>,
-        FloatTensor<B>,
-        FloatTensor<B>,
-        FloatTensor<B>,
-    );
+    type State =
+        (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>);
 
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let (query, key, value, bias, context, lse) = ops.state;
@@ -194,18 +187,13 @@ impl<B: EncoderOps> Backward<B, 1> for CrossEntropy {
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let (logits, lse) = ops.state;
         let dlosses = grads.consume::<B>(&ops.node);
-        let dlogits =
-            B::cross_entropy_backward(logits, lse, dlosses, self.labels, self.label_smoothing);
+        let dlogits = B::cross_entropy_backward(logits, lse, dlosses, self.labels, self.label_smoothing);
         register!(grads, ops.parents, [dlogits]);
     }
 }
 
 impl<B: EncoderOps, C: CheckpointStrategy> EncoderOps for Autodiff<B, C> {
-    fn linear(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
         let ((x, node_x), (weight, node_weight), (bias, node_bias)) =
             (x.into_parts(), weight.into_parts(), bias.into_parts());
         let y = B::linear_forward(x.clone(), weight.clone(), bias);
@@ -281,8 +269,7 @@ impl<B: EncoderOps, C: CheckpointStrategy> EncoderOps for Autodiff<B, C> {
         geometry: AttentionGeometry,
     ) -> FloatTensor<Self> {
         let ((query, node_query), (key, node_key)) = (query.into_parts(), key.into_parts());
-        let ((value, node_value), (bias, node_bias)) =
-            (value.into_parts(), position_bias.into_parts());
+        let ((value, node_value), (bias, node_bias)) = (value.into_parts(), position_bias.into_parts());
         let (context, lse) = B::biased_attention_forward(
             query.clone(),
             key.clone(),
@@ -308,8 +295,7 @@ impl<B: EncoderOps, C: CheckpointStrategy> EncoderOps for Autodiff<B, C> {
         label_smoothing: f32,
     ) -> FloatTensor<Self> {
         let (logits, node) = logits.into_parts();
-        let (losses, lse) =
-            B::cross_entropy_forward(logits.clone(), labels.clone(), label_smoothing);
+        let (losses, lse) = B::cross_entropy_forward(logits.clone(), labels.clone(), label_smoothing);
         finish!(CrossEntropy { labels, label_smoothing }, [node], (logits, lse), losses)
     }
 }

@@ -28,8 +28,7 @@ fn close(found: &T, expected: &T, what: &str) {
 
 #[test]
 fn linear_and_activations() {
-    let (x, weight, bias, dy) =
-        (tensor(1, [5, 7]), tensor(2, [9, 7]), tensor(3, [9]), tensor(4, [5, 9]));
+    let (x, weight, bias, dy) = (tensor(1, [5, 7]), tensor(2, [9, 7]), tensor(3, [9]), tensor(4, [5, 9]));
     let kernel = Flex::linear_forward(x.clone(), weight.clone(), bias.clone());
     close(&compose::linear_forward::<Flex>(x, weight, bias), &kernel, "linear");
     close(&compose::sum_rows::<Flex>(dy.clone()), &Flex::linear_backward_bias(dy.clone()), "bias");
@@ -60,7 +59,13 @@ fn norms_with_and_without_dropout() {
         close(&composed.1, &mean, "mean");
         close(&composed.2, &inverse, "inverse deviation");
         let kernel = Flex::add_norm_backward(
-            x.clone(), residual.clone(), gamma.clone(), mean.clone(), inverse.clone(), dy.clone(), dropout,
+            x.clone(),
+            residual.clone(),
+            gamma.clone(),
+            mean.clone(),
+            inverse.clone(),
+            dy.clone(),
+            dropout,
         );
         let (dsum, dgamma, dbeta) =
             compose::layer_norm_backward::<Flex>(sum, gamma.clone(), mean, inverse, dy.clone());
@@ -77,19 +82,32 @@ fn attention_with_bias_dropout_and_odd_lengths() {
     let (query, key, value) = (tensor(1, [13, 8]), tensor(2, [13, 8]), tensor(3, [13, 8]));
     let (bias, dcontext) = (tensor(4, [2, 15]), tensor(5, [13, 8]));
     for dropout in [Dropout::NONE, Dropout { probability: 0.2, seed: 3 }] {
-        let geometry =
-            AttentionGeometry { offsets: offsets.clone(), num_heads: 2, scale: 0.5, dropout };
+        let geometry = AttentionGeometry { offsets: offsets.clone(), num_heads: 2, scale: 0.5, dropout };
         let (context, lse) = Flex::biased_attention_forward(
-            query.clone(), key.clone(), value.clone(), bias.clone(), geometry.clone(),
+            query.clone(),
+            key.clone(),
+            value.clone(),
+            bias.clone(),
+            geometry.clone(),
         );
         let composed = compose::attention_forward::<Flex>(
-            query.clone(), key.clone(), value.clone(), Some(bias.clone()), &geometry,
+            query.clone(),
+            key.clone(),
+            value.clone(),
+            Some(bias.clone()),
+            &geometry,
         );
         close(&composed.0, &context, "context");
         close(&composed.1, &lse, "log-sum-exp");
         let kernel = Flex::biased_attention_backward(
-            query.clone(), key.clone(), value.clone(), bias.clone(),
-            context.clone(), lse.clone(), dcontext.clone(), geometry.clone(),
+            query.clone(),
+            key.clone(),
+            value.clone(),
+            bias.clone(),
+            context.clone(),
+            lse.clone(),
+            dcontext.clone(),
+            geometry.clone(),
         );
         let saved = compose::AttentionSaved::<Flex> {
             query: query.clone(),
@@ -111,8 +129,16 @@ fn attention_with_bias_dropout_and_odd_lengths() {
 fn tables_losses_and_the_optimizer() {
     let (weight, dy) = (tensor(1, [11, 4]), tensor(2, [5, 4]));
     let ids: Arc<[u32]> = vec![3, 0, 3, 10, 3].into();
-    close(&compose::embedding_forward::<Flex>(weight.clone(), &ids), &Flex::embed_forward(weight, ids.clone()), "rows");
-    close(&compose::embedding_backward::<Flex>(dy.clone(), &ids, 11), &Flex::embed_backward(dy, ids, 11), "table");
+    close(
+        &compose::embedding_forward::<Flex>(weight.clone(), &ids),
+        &Flex::embed_forward(weight, ids.clone()),
+        "rows",
+    );
+    close(
+        &compose::embedding_backward::<Flex>(dy.clone(), &ids, 11),
+        &Flex::embed_backward(dy, ids, 11),
+        "table",
+    );
 
     let (logits, labels): (T, Arc<[u32]>) = (tensor(3, [4, 9]), vec![8, 0, 4, 4].into());
     for smoothing in [0.0, 0.1] {
@@ -121,7 +147,11 @@ fn tables_losses_and_the_optimizer() {
         close(&composed.0, &losses, "losses");
         let dlosses = tensor(4, [4]);
         let kernel = Flex::cross_entropy_backward(
-            logits.clone(), lse.clone(), dlosses.clone(), labels.clone(), smoothing,
+            logits.clone(),
+            lse.clone(),
+            dlosses.clone(),
+            labels.clone(),
+            smoothing,
         );
         let composed =
             compose::cross_entropy_backward::<Flex>(logits.clone(), lse, dlosses, &labels, smoothing);

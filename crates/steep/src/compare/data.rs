@@ -127,7 +127,8 @@ fn unlabelled_chunks(
     settings: &CompareSettings,
 ) -> Result<Box<dyn Iterator<Item = Result<data::TextChunk>>>> {
     let Some(source) = &settings.unlabelled else { return Ok(Box::new(std::iter::empty())) };
-    let options = TextOptions { column: source.text_column.clone(), limit: source.limit, ..TextOptions::default() };
+    let options =
+        TextOptions { column: source.text_column.clone(), limit: source.limit, ..TextOptions::default() };
     Ok(Box::new(stream_texts(&source.source, &options)?))
 }
 
@@ -150,8 +151,7 @@ fn labelled_data(
     }
     let key = hasher.finalize().to_hex().to_string();
     let bytes = source_bytes(&settings.labelled.source);
-    let digests =
-        vec![InputDigest { name: settings.labelled.source.clone(), bytes, blake3: fingerprint }];
+    let digests = vec![InputDigest { name: settings.labelled.source.clone(), bytes, blake3: fingerprint }];
     Ok(LabelledData { rows, split, split_words, targets, names, encodings, key, digests })
 }
 
@@ -269,7 +269,10 @@ fn kept_texts(
     }))
 }
 
-fn training_texts(settings: &CompareSettings, labelled: &LabelledData) -> std::vec::IntoIter<Result<Vec<String>>> {
+fn training_texts(
+    settings: &CompareSettings,
+    labelled: &LabelledData,
+) -> std::vec::IntoIter<Result<Vec<String>>> {
     if !settings.adapt_on_training_texts {
         return Vec::new().into_iter();
     }
@@ -320,11 +323,11 @@ pub(super) fn duplicate_facts(duplicates: &Duplicates) -> Vec<crate::report::Dup
                 continue;
             }
             let examples = duplicates.examples.iter();
-            let examples = examples.filter(|pair| pair.kind == of && pair.from == count.from && pair.to == count.to);
-            let pairs = examples.take(3).map(|pair| DuplicatePair {
-                kept: pair.to_text.clone(),
-                removed: pair.from_text.clone(),
-            });
+            let examples =
+                examples.filter(|pair| pair.kind == of && pair.from == count.from && pair.to == count.to);
+            let pairs = examples
+                .take(3)
+                .map(|pair| DuplicatePair { kept: pair.to_text.clone(), removed: pair.from_text.clone() });
             facts.push(crate::report::Duplicates {
                 kind,
                 kept_in: name(count.to).into(),

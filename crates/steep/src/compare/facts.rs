@@ -5,9 +5,7 @@ use super::settings::CompareSettings;
 use crate::data;
 use crate::error::Result;
 use crate::objectives::Targets;
-use crate::report::{
-    ClassCount, DataFacts, Machine, Manifest, ModelFacts, RowCounts, Task, Truncation,
-};
+use crate::report::{ClassCount, DataFacts, Machine, Manifest, ModelFacts, RowCounts, Task, Truncation};
 use crate::stages::ModelFolder;
 use std::collections::BTreeMap;
 use steep_encoder::{HeadKind, Model};

@@ -38,7 +38,10 @@ pub fn plan(settings: &CompareSettings, ctx: &Context) -> Result<Vec<String>> {
         add("finetune", trainings, estimate_fine_tuning(&runner, ctx)?);
     }
     add("embed", embeddings(settings), estimate_embeddings(&runner, ctx)?);
-    lines.push(format!("in all about {:.0} min, fitting the classifiers not counted", (seconds / 60.0).ceil()));
+    lines.push(format!(
+        "in all about {:.0} min, fitting the classifiers not counted",
+        (seconds / 60.0).ceil()
+    ));
     Ok(lines)
 }
 

@@ -111,7 +111,11 @@ impl Runner<'_> {
     }
 
     /// What `model` adapts to; called where there are unlabelled texts.
-    pub(super) fn adapt_input<'b>(&'b self, model: &'b ModelFolder, head_source: Option<&'b Path>) -> AdaptInput<'b> {
+    pub(super) fn adapt_input<'b>(
+        &'b self,
+        model: &'b ModelFolder,
+        head_source: Option<&'b Path>,
+    ) -> AdaptInput<'b> {
         let unlabelled = self.prepared.unlabelled.as_ref().expect("adapting routes run with texts only");
         AdaptInput {
             model,
@@ -223,7 +227,8 @@ impl Runner<'_> {
         let key = self.fit_key("classifier", &model.digest);
         let (values, report) = stored_or(&self.companion(encoder, "classifier"), &key, || {
             let (train, test) = self.halves(&Features::Dense(matrix));
-            self.fit_and_predict(&train, &test, self.dense_choice()).map(|(values, report, _)| (values, report))
+            self.fit_and_predict(&train, &test, self.dense_choice())
+                .map(|(values, report, _)| (values, report))
         })?;
         let seconds = StageSeconds {
             extract: embedded.seconds,
@@ -260,11 +265,8 @@ impl Runner<'_> {
             report.seconds += vectorising;
             Ok((values, report))
         })?;
-        let seconds = StageSeconds {
-            fit: report.seconds,
-            predict: report.predict_seconds,
-            ..StageSeconds::default()
-        };
+        let seconds =
+            StageSeconds { fit: report.seconds, predict: report.predict_seconds, ..StageSeconds::default() };
         Ok(Prediction { values, c: report.c, seconds })
     }
 
@@ -284,7 +286,8 @@ impl Runner<'_> {
 
     fn fit_key(&self, stage: &str, features: &str) -> String {
         let labelled = &self.prepared.labelled;
-        let settings = (&labelled.split.train, &labelled.split.test, &self.settings.c_grid, self.settings.folds);
+        let settings =
+            (&labelled.split.train, &labelled.split.test, &self.settings.c_grid, self.settings.folds);
         stage_key(stage, &[features, &labelled.key], &settings)
     }
 
@@ -344,7 +347,8 @@ impl Runner<'_> {
     }
 
     fn dense_choice(&self) -> Choice {
-        let cv = LogisticRegressionCv { c_grid: self.settings.c_grid.clone(), ..LogisticRegressionCv::default() };
+        let cv =
+            LogisticRegressionCv { c_grid: self.settings.c_grid.clone(), ..LogisticRegressionCv::default() };
         Choice { cv, folds: self.settings.folds, rows: MAX_SELECTION_ROWS }
     }
 
@@ -365,9 +369,11 @@ impl Runner<'_> {
             chosen.sort_unstable();
         }
         let data_rows: Vec<u32> = chosen.iter().map(|&place| rows[place as usize]).collect();
-        let groups = labelled.rows.groups.as_ref().map(|groups| {
-            data_rows.iter().map(|&row| groups[row as usize].clone()).collect::<Vec<_>>()
-        });
+        let groups = labelled
+            .rows
+            .groups
+            .as_ref()
+            .map(|groups| data_rows.iter().map(|&row| groups[row as usize].clone()).collect::<Vec<_>>());
         let picked = pick_labels(&labelled.rows.labels, &data_rows);
         let folds = k_folds(&picked, groups.as_deref(), choice.folds, seed)?;
         let (train, labels) = (train.select_rows(&chosen), labels.select_rows(&chosen));
@@ -392,10 +398,9 @@ fn sparse_choice() -> Choice {
 fn pick_labels(labels: &crate::data::Labels, rows: &[u32]) -> crate::data::Labels {
     use crate::data::Labels;
     match labels {
-        Labels::Single { names, ids } => Labels::Single {
-            names: names.clone(),
-            ids: rows.iter().map(|&row| ids[row as usize]).collect(),
-        },
+        Labels::Single { names, ids } => {
+            Labels::Single { names: names.clone(), ids: rows.iter().map(|&row| ids[row as usize]).collect() }
+        }
         Labels::Multi { names, sets } => Labels::Multi {
             names: names.clone(),
             sets: rows.iter().map(|&row| sets[row as usize].clone()).collect(),

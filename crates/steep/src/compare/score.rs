@@ -101,7 +101,9 @@ impl<'a> Scorer<'a> {
                 let errors = truth.iter().zip(&found).map(|(truth, found)| truth - found);
                 Ok(match metric {
                     Metric::RSquared => Box::new(VarianceRows::new(truth, found)?),
-                    Metric::MeanSquaredError => Box::new(MeanRows { values: errors.map(|e| e * e).collect() }),
+                    Metric::MeanSquaredError => {
+                        Box::new(MeanRows { values: errors.map(|e| e * e).collect() })
+                    }
                     _ => Box::new(MeanRows { values: errors.map(f64::abs).collect() }),
                 })
             }
@@ -177,10 +179,9 @@ impl<'a> Scorer<'a> {
         let mut comparisons = Vec::new();
         for first in 0..measured.len() {
             for second in 0..first {
-                comparisons.push(self.pair(
-                    (&measured[first].0, &rows[first]),
-                    (&measured[second].0, &rows[second]),
-                )?);
+                comparisons.push(
+                    self.pair((&measured[first].0, &rows[first]), (&measured[second].0, &rows[second]))?,
+                );
             }
         }
         Ok(comparisons)

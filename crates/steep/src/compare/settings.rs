@@ -41,8 +41,16 @@ impl Route {
         ("frozen", Self::Frozen, "the encoder as it is"),
         ("adapted", Self::Adapted, "the encoder after masked language modelling on the unlabelled texts"),
         ("finetuned", Self::Finetuned, "the encoder after training on the labels"),
-        ("adapted+finetuned", Self::AdaptedFinetuned, "adapted to the unlabelled texts, then trained on the labels"),
-        ("finetuned+adapted", Self::FinetunedAdapted, "trained on the labels, then adapted to the unlabelled texts"),
+        (
+            "adapted+finetuned",
+            Self::AdaptedFinetuned,
+            "adapted to the unlabelled texts, then trained on the labels",
+        ),
+        (
+            "finetuned+adapted",
+            Self::FinetunedAdapted,
+            "trained on the labels, then adapted to the unlabelled texts",
+        ),
     ];
 
     /// The route of this name.

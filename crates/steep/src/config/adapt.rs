@@ -96,7 +96,11 @@ impl AdaptRequest {
         let percentage = fill(&mut self.validation_split_percentage, || 5.0);
         let held_out = at_least_one("max_eval_samples", fill(&mut self.max_eval_samples, || 2_000))?;
         Ok(AdaptSources {
-            model_name_or_path: required("model_name_or_path", self.model_name_or_path.as_ref(), "FOLDER_OR_NAME")?,
+            model_name_or_path: required(
+                "model_name_or_path",
+                self.model_name_or_path.as_ref(),
+                "FOLDER_OR_NAME",
+            )?,
             model_revision: self.model_revision.clone(),
             head_model_name_or_path: self.head_model_name_or_path.clone(),
             train_file: required("train_file", self.train_file.as_ref(), "FILE")?,
@@ -131,10 +135,14 @@ pub(super) fn masking(
         mask_share: within("mask_share", fill(mask_share, || 0.8), 0.0..=1.0)?,
         random_share: within("random_share", fill(random_share, || 0.1), 0.0..=1.0)?,
     };
-    super::check::positive("mlm_probability", within("mlm_probability", settings.mlm_probability, 0.0..=0.9)?)?;
+    super::check::positive(
+        "mlm_probability",
+        within("mlm_probability", settings.mlm_probability, 0.0..=0.9)?,
+    )?;
     // A hair of room for shares such as 0.9 and 0.1, whose sum is rounded.
     if settings.mask_share + settings.random_share > 1.0 + 1e-9 {
-        let problem = format!("{} and mask_share {} are more than all", settings.random_share, settings.mask_share);
+        let problem =
+            format!("{} and mask_share {} are more than all", settings.random_share, settings.mask_share);
         return Err(Error::config("random_share", problem, "let both together be 1 at most"));
     }
     Ok(settings)
@@ -174,7 +182,8 @@ mod tests {
 
     #[test]
     fn a_completed_request_resolves_to_the_same() {
-        let mut request = AdaptRequest { warmup_steps: Some(7.0), eval_steps: Some(10), ..AdaptRequest::default() };
+        let mut request =
+            AdaptRequest { warmup_steps: Some(7.0), eval_steps: Some(10), ..AdaptRequest::default() };
         let settings = request.resolve(&FACTS).unwrap();
         assert_eq!(settings.training.schedule(1000).warmup_steps, 7);
         assert_eq!(settings.training.evaluations_per_epoch, 3);
@@ -195,9 +204,18 @@ mod tests {
         assert_eq!(key_of(AdaptRequest { mlm_probability: Some(0.0), ..request() }), "mlm_probability");
         assert_eq!(key_of(AdaptRequest { random_share: Some(0.3), ..request() }), "random_share");
         assert_eq!(key_of(AdaptRequest { max_steps: Some(0), ..request() }), "max_steps");
-        assert_eq!(key_of(AdaptRequest { per_device_train_batch_size: Some(0), ..request() }), "per_device_train_batch_size");
-        assert_eq!(key_of(AdaptRequest { lr_scheduler_type: Some("lineal".into()), ..request() }), "lr_scheduler_type");
-        assert_eq!(key_of(AdaptRequest { eval_strategy: Some("always".into()), ..request() }), "eval_strategy");
+        assert_eq!(
+            key_of(AdaptRequest { per_device_train_batch_size: Some(0), ..request() }),
+            "per_device_train_batch_size"
+        );
+        assert_eq!(
+            key_of(AdaptRequest { lr_scheduler_type: Some("lineal".into()), ..request() }),
+            "lr_scheduler_type"
+        );
+        assert_eq!(
+            key_of(AdaptRequest { eval_strategy: Some("always".into()), ..request() }),
+            "eval_strategy"
+        );
     }
 
     #[test]

@@ -15,7 +15,11 @@ pub(super) fn fill<T: Clone>(value: &mut Option<T>, default: impl FnOnce() -> T)
 }
 
 /// Refuses a value outside a range.
-pub(super) fn within<T: PartialOrd + Display + Copy>(key: &str, value: T, range: RangeInclusive<T>) -> Result<T> {
+pub(super) fn within<T: PartialOrd + Display + Copy>(
+    key: &str,
+    value: T,
+    range: RangeInclusive<T>,
+) -> Result<T> {
     if range.contains(&value) {
         return Ok(value);
     }

@@ -81,7 +81,11 @@ impl ClassifyRequest {
             c_grid: c_grid(&mut self.c_grid)?,
             folds: within("cv_folds", fill(&mut self.cv_folds, || 5), 2..=20)? as u32,
             metric: metric("metric", &metric_name)?,
-            class_weight: one_of("class_weight", &weight, &[("none", ClassWeight::None), ("balanced", ClassWeight::Balanced)])?,
+            class_weight: one_of(
+                "class_weight",
+                &weight,
+                &[("none", ClassWeight::None), ("balanced", ClassWeight::Balanced)],
+            )?,
             scaling: one_of("scaling", &scaling, &SCALINGS)?,
             seed: fill(&mut self.seed, || 42),
             max_iterations: within("max_iterations", iterations, 1..=1_000_000)? as usize,
@@ -102,7 +106,8 @@ mod tests {
     #[test]
     fn what_chooses_c_goes_by_the_task() {
         assert_eq!(ClassifyRequest::default().resolve().unwrap().metric, Metric::LogLoss);
-        let regression = ClassifyRequest { problem_type: Some("regression".into()), ..ClassifyRequest::default() };
+        let regression =
+            ClassifyRequest { problem_type: Some("regression".into()), ..ClassifyRequest::default() };
         assert_eq!(regression.clone().resolve().unwrap().metric, Metric::MeanSquaredError);
     }
 

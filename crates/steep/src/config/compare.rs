@@ -210,7 +210,9 @@ impl CompareRequest {
                 super::check::positive("label_fraction", within("label_fraction", share, 0.0..=1.0)?)?;
                 Ok(Some(LabelBudget::Fraction(share)))
             }
-            (None, Some(rows)) => Ok(Some(LabelBudget::Rows(at_least_one("max_train_samples", rows)? as usize))),
+            (None, Some(rows)) => {
+                Ok(Some(LabelBudget::Rows(at_least_one("max_train_samples", rows)? as usize)))
+            }
             (Some(_), Some(_)) => {
                 let problem = "max_train_samples limits the labels as well";
                 Err(Error::config("label_fraction", problem, "give one of the two"))
@@ -220,7 +222,8 @@ impl CompareRequest {
 
     fn routes(&mut self, has_unlabelled: bool) -> Result<Vec<Route>> {
         let possible = Route::ALL.iter().filter(|(_, route, _)| has_unlabelled || !route.adapts());
-        let names = fill(&mut self.routes, || List(possible.map(|(name, ..)| (*name).to_owned()).collect())).0;
+        let names =
+            fill(&mut self.routes, || List(possible.map(|(name, ..)| (*name).to_owned()).collect())).0;
         let known: Vec<(&str, Route)> = Route::ALL.iter().map(|(name, route, _)| (*name, *route)).collect();
         let mut routes = Vec::new();
         for name in &names {
@@ -234,7 +237,11 @@ impl CompareRequest {
         routes.sort();
         routes.dedup();
         if routes.is_empty() {
-            return Err(Error::config("routes", "none is chosen", "choose at least one, or leave routes out"));
+            return Err(Error::config(
+                "routes",
+                "none is chosen",
+                "choose at least one, or leave routes out",
+            ));
         }
         Ok(routes)
     }
@@ -244,7 +251,11 @@ impl CompareRequest {
         let seeds = fill(&mut self.seeds, || List((42..42 + count).collect())).0;
         let distinct: std::collections::BTreeSet<u64> = seeds.iter().copied().collect();
         if seeds.is_empty() || distinct.len() != seeds.len() {
-            return Err(Error::config("seeds", "the seeds are none, or one is named twice", "name each seed once"));
+            return Err(Error::config(
+                "seeds",
+                "the seeds are none, or one is named twice",
+                "name each seed once",
+            ));
         }
         // The list says it all, and a saved request must not say it twice.
         self.num_seeds = None;
@@ -267,7 +278,9 @@ impl CompareRequest {
             save_steps: self.save_steps,
             ..AdaptRequest::default()
         };
-        let resolved = request.resolve(&facts.training(facts.unlabelled_rows)).map_err(|error| in_words_of("adapt", error));
+        let resolved = request
+            .resolve(&facts.training(facts.unlabelled_rows))
+            .map_err(|error| in_words_of("adapt", error));
         self.adapt_epochs = request.num_train_epochs;
         self.adapt_learning_rate = request.learning_rate;
         self.adapt_batch_size = request.per_device_train_batch_size;
@@ -289,7 +302,9 @@ impl CompareRequest {
             ..FinetuneRequest::default()
         };
         let rows = training_rows(facts.labelled.rows, labelled);
-        let resolved = request.resolve(&facts.training(rows), Vec::new()).map_err(|error| in_words_of("finetune", error));
+        let resolved = request
+            .resolve(&facts.training(rows), Vec::new())
+            .map_err(|error| in_words_of("finetune", error));
         self.finetune_epochs = request.num_train_epochs;
         self.finetune_learning_rate = request.learning_rate;
         self.finetune_batch_size = request.per_device_train_batch_size;
@@ -326,7 +341,9 @@ fn in_words_of(stage: &str, error: Error) -> Error {
 }
 
 fn title_of(source: &str) -> String {
-    Path::new(source).file_stem().map_or_else(|| source.to_owned(), |name| name.to_string_lossy().into_owned())
+    Path::new(source)
+        .file_stem()
+        .map_or_else(|| source.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -372,7 +389,8 @@ mod tests {
         let mut bare = CompareRequest { unlabelled_file: None, ..request() };
         let settings = bare.resolve(&facts()).unwrap();
         assert!(settings.routes.iter().all(|route| !route.adapts()));
-        let mut asked = CompareRequest { routes: Some(List(vec!["adapted".into()])), unlabelled_file: None, ..request() };
+        let mut asked =
+            CompareRequest { routes: Some(List(vec!["adapted".into()])), unlabelled_file: None, ..request() };
         assert!(asked.resolve(&facts()).unwrap_err().hint().unwrap().contains("--unlabelled_file"));
     }
 

@@ -83,7 +83,11 @@ impl ExtractRequest {
     /// What is read and written, checked as far as that needs no look at the data.
     pub fn sources(&mut self) -> Result<ExtractSources> {
         Ok(ExtractSources {
-            model_name_or_path: required("model_name_or_path", self.model_name_or_path.as_ref(), "FOLDER_OR_NAME")?,
+            model_name_or_path: required(
+                "model_name_or_path",
+                self.model_name_or_path.as_ref(),
+                "FOLDER_OR_NAME",
+            )?,
             model_revision: self.model_revision.clone(),
             input_file: required("input_file", self.input_file.as_ref(), "FILE")?,
             text_column_names: items(self.text_column_names.as_ref()),
@@ -148,8 +152,11 @@ impl ExtractRequest {
             (None, name) => name.or(default_name),
         };
         let Some(name) = name else { return Ok(None) };
-        let prompts: Vec<(&str, &String)> =
-            modules.iter().flat_map(|modules| &modules.prompts).map(|(name, prompt)| (name.as_str(), prompt)).collect();
+        let prompts: Vec<(&str, &String)> = modules
+            .iter()
+            .flat_map(|modules| &modules.prompts)
+            .map(|(name, prompt)| (name.as_str(), prompt))
+            .collect();
         let prompt = one_of("prompt_name", &name, &prompts)?.clone();
         self.prompt = Some(prompt.clone());
         Ok(Some(prompt).filter(|prompt| !prompt.is_empty()))
@@ -186,10 +193,13 @@ const FORMATS: [(&str, OutputFormat); 4] = [
     ("jsonl", OutputFormat::Jsonl),
 ];
 
-const TRUNCATIONS: [(&str, Truncation); 2] = [("head", Truncation::Head), ("head_tail", Truncation::HeadTail)];
+const TRUNCATIONS: [(&str, Truncation); 2] =
+    [("head", Truncation::Head), ("head_tail", Truncation::HeadTail)];
 
-const OUTPUT_VALUES: [(&str, OutputValue); 2] =
-    [("sentence_embedding", OutputValue::SentenceEmbedding), ("token_embeddings", OutputValue::TokenEmbeddings)];
+const OUTPUT_VALUES: [(&str, OutputValue); 2] = [
+    ("sentence_embedding", OutputValue::SentenceEmbedding),
+    ("token_embeddings", OutputValue::TokenEmbeddings),
+];
 
 #[cfg(test)]
 mod tests {

@@ -21,19 +21,23 @@ pub const RESOLVED: &str = "resolved.toml";
 pub fn read_request<R: Request>(path: &Path) -> Result<(R, Vec<String>)> {
     let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
     let source = Source { path, text: &text };
-    let mut table = DeTable::parse(&text).map_err(|error| source.fault(&error, "the file must be TOML: key = value"))?;
+    let mut table =
+        DeTable::parse(&text).map_err(|error| source.fault(&error, "the file must be TOML: key = value"))?;
     let mut notes = Vec::new();
     for name in table.get_ref().keys() {
         match ignored(name.get_ref()) {
             Some(ignored) => notes.push(ignored.note()),
-            None if R::key(name.get_ref()).is_none() => return Err(source.unknown::<R>(name.get_ref(), name.span())),
+            None if R::key(name.get_ref()).is_none() => {
+                return Err(source.unknown::<R>(name.get_ref(), name.span()));
+            }
             None => {}
         }
     }
     let keys = std::mem::take(table.get_mut()).into_iter();
     *table.get_mut() = keys.filter(|(name, _)| ignored(name.get_ref()).is_none()).collect();
     let request = R::deserialize(Deserializer::from(table));
-    let request = request.map_err(|error| source.fault(&error, "see the command's --help for what the key takes"))?;
+    let request =
+        request.map_err(|error| source.fault(&error, "see the command's --help for what the key takes"))?;
     Ok((request, notes))
 }
 
@@ -96,7 +100,10 @@ mod tests {
     fn an_unknown_key_names_line_and_nearest_key() {
         let error = read("seed = 1\n\nlearning_rat = 2e-5\n").unwrap_err();
         let message = error.to_string();
-        assert!(message.ends_with("run.toml, line 3: 'learning_rat' is not a key of `steep finetune`"), "{message}");
+        assert!(
+            message.ends_with("run.toml, line 3: 'learning_rat' is not a key of `steep finetune`"),
+            "{message}"
+        );
         assert_eq!(error.hint(), Some("did you mean learning_rate?"));
     }
 
@@ -119,7 +126,8 @@ mod tests {
     fn a_saved_request_reads_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(RESOLVED);
-        let request = FinetuneRequest { seed: Some(3), learning_rate: Some(1e-4), ..FinetuneRequest::default() };
+        let request =
+            FinetuneRequest { seed: Some(3), learning_rate: Some(1e-4), ..FinetuneRequest::default() };
         write_resolved(&request, &path).unwrap();
         assert_eq!(read_request::<FinetuneRequest>(&path).unwrap(), (request, Vec::new()));
     }

@@ -143,7 +143,11 @@ impl FinetuneRequest {
             fill(&mut self.problem_type, || "regression".to_owned());
         }
         Ok(FinetuneSources {
-            model_name_or_path: required("model_name_or_path", self.model_name_or_path.as_ref(), "FOLDER_OR_NAME")?,
+            model_name_or_path: required(
+                "model_name_or_path",
+                self.model_name_or_path.as_ref(),
+                "FOLDER_OR_NAME",
+            )?,
             model_revision: self.model_revision.clone(),
             train_file: required("train_file", self.train_file.as_ref(), "FILE")?,
             validation_file: self.validation_file.clone(),
@@ -191,7 +195,11 @@ const WEIGHTINGS: [(&str, ClassWeighting); 2] =
 mod tests {
     use super::*;
 
-    fn training(rows: u64, hidden_size: usize, num_hidden_layers: usize) -> crate::training::TrainingSettings {
+    fn training(
+        rows: u64,
+        hidden_size: usize,
+        num_hidden_layers: usize,
+    ) -> crate::training::TrainingSettings {
         let facts = Facts { rows, hidden_size, num_hidden_layers, max_seq_length: 512 };
         FinetuneRequest::default().resolve(&facts, Vec::new()).unwrap().training
     }
@@ -203,12 +211,16 @@ mod tests {
         let middle = training(4_000, 768, 12);
         assert_eq!((middle.train_batch_size, middle.num_train_epochs), (32, 4.0));
         assert!(middle.total_steps(4_000) >= 400);
-        assert_eq!((training(1_999, 768, 12).train_batch_size, training(2_000, 768, 12).train_batch_size), (16, 32));
+        assert_eq!(
+            (training(1_999, 768, 12).train_batch_size, training(2_000, 768, 12).train_batch_size),
+            (16, 32)
+        );
     }
 
     #[test]
     fn small_encoders_learn_faster() {
-        let rates = [(768, 12), (768, 6), (384, 12)].map(|(width, layers)| training(5_000, width, layers).learning_rate);
+        let rates = [(768, 12), (768, 6), (384, 12)]
+            .map(|(width, layers)| training(5_000, width, layers).learning_rate);
         assert_eq!(rates, [2e-5, 5e-5, 1e-4]);
     }
 

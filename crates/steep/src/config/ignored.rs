@@ -28,7 +28,10 @@ pub(super) const IGNORED: [Ignored; 24] = [
     Ignored { name: "no_cuda", reason: "the CPU is used" },
     Ignored { name: "optim", reason: "the optimizer is AdamW" },
     Ignored { name: "overwrite_cache", reason: "the cache goes by content" },
-    Ignored { name: "overwrite_output_dir", reason: "an output of another run is replaced when the new one is whole" },
+    Ignored {
+        name: "overwrite_output_dir",
+        reason: "an output of another run is replaced when the new one is whole",
+    },
     Ignored { name: "pad_to_max_length", reason: "batches are packed without padding" },
     Ignored { name: "preprocessing_num_workers", reason: "all cores are used; see --threads" },
     Ignored { name: "report_to", reason: "the log is written into output_dir" },

@@ -1,7 +1,7 @@
 //! What `steep predict` can be asked.
 
-use super::choices::items;
 use super::check::{fill, required};
+use super::choices::items;
 use super::extract::{max_tokens, output_format, shard_rows};
 use super::values::List;
 use crate::error::Result;
@@ -64,7 +64,11 @@ impl PredictRequest {
     /// What is read and written, checked as far as that needs no look at the data.
     pub fn sources(&mut self) -> Result<PredictSources> {
         Ok(PredictSources {
-            model_name_or_path: required("model_name_or_path", self.model_name_or_path.as_ref(), "FOLDER_OR_NAME")?,
+            model_name_or_path: required(
+                "model_name_or_path",
+                self.model_name_or_path.as_ref(),
+                "FOLDER_OR_NAME",
+            )?,
             model_revision: self.model_revision.clone(),
             input_file: required("input_file", self.input_file.as_ref(), "FILE")?,
             text_column_names: items(self.text_column_names.as_ref()),

@@ -41,7 +41,11 @@ impl fmt::Display for Estimate {
         if self.steps > 0 {
             write!(formatter, "{} optimizer steps, ", self.steps)?;
         }
-        write!(formatter, "{} tokens at {:.0} a second: about {time}, ", self.tokens, self.tokens_per_second)?;
+        write!(
+            formatter,
+            "{} tokens at {:.0} a second: about {time}, ",
+            self.tokens, self.tokens_per_second
+        )?;
         write!(formatter, "about {memory:.0} MB of memory at the most")
     }
 }
@@ -74,7 +78,8 @@ pub fn estimate_training(
         u64::MAX => 2,
         every => steps / every.max(1) + 2,
     };
-    let trained = steps as f64 * settings.train_batch_size.min(amount.rows as usize) as f64 * mean_length;
+    let step_tokens = settings.train_batch_size.min(amount.rows as usize) as f64 * mean_length;
+    let trained = steps as f64 * step_tokens;
     let evaluated = evaluations as f64 * amount.evaluation_rows as f64 * mean_length;
     let computing = (trained + FORWARD_SHARE * evaluated) / speed.tokens_per_second;
     Ok(Estimate {
@@ -82,7 +87,7 @@ pub fn estimate_training(
         tokens_per_second: speed.tokens_per_second,
         steps,
         seconds: computing + steps as f64 * speed.optimizer_seconds,
-        peak_bytes: training_bytes(model, settings).max(peak_bytes()),
+        peak_bytes: training_bytes(model, settings, step_tokens),
     })
 }
 
@@ -91,6 +96,7 @@ struct TrainingSpeed {
     optimizer_seconds: f64,
 }
 
+/// Repeats training's steps at a rate of zero: forward and backward pass by micro-batches, then the optimizer.
 fn training_speed(
     model: &mut Model,
     objective: &dyn Objective,
@@ -98,45 +104,64 @@ fn training_speed(
     cancel: &Cancel,
 ) -> Result<TrainingSpeed> {
     let length = |row: u32| objective.sequences().length(row as usize);
-    let mut gradients = Gradients::default();
+    let steps: Vec<&[u32]> = objective.rows().chunks(settings.train_batch_size).collect();
+    let mut optimizer = AdamW::new(settings.adamw, &model.parameters);
+    let mut speed = TrainingSpeed { tokens_per_second: 0.0, optimizer_seconds: 0.0 };
     let (mut tokens, mut time, started) = (0_u64, Duration::ZERO, Instant::now());
-    let batches = micro_batches(objective.rows(), settings.max_tokens_per_micro_batch, length);
-    for (index, rows) in batches.into_iter().enumerate() {
-        cancel.check()?;
-        // The first one warms caches and allocator up, and counts only if it is the only one.
+    for (index, rows) in steps.iter().cycle().take(steps.len().max(MIN_STEPS)).enumerate() {
+        // The first one warms caches and allocator up and makes the optimizer's state; it does not count.
         if index == 1 {
             (tokens, time) = (0, Duration::ZERO);
         }
-        let before = Instant::now();
-        let pass = Pass::train(&model.parameters, index as u64);
-        if let Some((loss, _)) = objective.loss(model, &pass, rows, 0) {
-            gradients = pass.gradients(loss);
+        let (before, mut gradients) = (Instant::now(), Gradients::default());
+        for (at, rows) in
+            micro_batches(rows, settings.max_tokens_per_micro_batch, length).into_iter().enumerate()
+        {
+            cancel.check()?;
+            let pass = Pass::train(&model.parameters, (index + at) as u64);
+            if let Some((loss, _)) = objective.loss(model, &pass, rows, 0) {
+                gradients.add(pass.gradients(loss));
+            }
         }
         time += before.elapsed();
         tokens += rows.iter().map(|&row| length(row) as u64).sum::<u64>();
-        if started.elapsed() > PROBE_TIME {
+        let before = Instant::now();
+        optimizer.step(&mut model.parameters, gradients, 0.0, 1.0);
+        speed.optimizer_seconds = before.elapsed().as_secs_f64();
+        if started.elapsed() > PROBE_TIME && index > 0 {
             break;
         }
     }
-    let before = Instant::now();
-    AdamW::new(settings.adamw, &model.parameters).step(&mut model.parameters, gradients, 0.0, 1.0);
-    Ok(TrainingSpeed {
-        tokens_per_second: tokens.max(1) as f64 / time.as_secs_f64().max(1e-9),
-        optimizer_seconds: before.elapsed().as_secs_f64(),
-    })
+    speed.tokens_per_second = tokens.max(1) as f64 / time.as_secs_f64().max(1e-9);
+    Ok(speed)
 }
 
-/// Weights, gradients and both moments, and the best weights where they are kept.
-fn training_bytes(model: &Model, settings: &TrainingSettings) -> u64 {
-    let copies = 4 + u64::from(settings.load_best_model_at_end);
+/// Steps of a probe where the time allows it, though the rows be fewer.
+const MIN_STEPS: usize = 3;
+
+/// The best weights are kept beside what the probe had in memory.
+fn training_bytes(model: &Model, settings: &TrainingSettings, step_tokens: f64) -> u64 {
+    let weights = 4 * model.parameters.num_values() as u64;
+    let best = if settings.load_best_model_at_end { weights } else { 0 };
+    let measured = peak_bytes();
+    if measured > 0 {
+        return measured + best;
+    }
+    // Weights, gradients, both moments; and what the tape keeps of a token: about fourteen vectors of the width and three
+    // of the inner width a layer.
     let config = &model.config;
-    // What the tape keeps of a token: about fourteen vectors of the width and three of the inner width a layer.
-    let activations = config.num_hidden_layers * (14 * config.hidden_size + 3 * config.intermediate_size);
-    (copies * model.parameters.num_values() as u64 + (activations * settings.max_tokens_per_micro_batch) as u64) * 4
+    let a_token = config.num_hidden_layers * (14 * config.hidden_size + 3 * config.intermediate_size) * 4;
+    let tokens = step_tokens.min(settings.max_tokens_per_micro_batch as f64);
+    4 * weights + best + (a_token as f64 * tokens) as u64
 }
 
 /// Embeds some rows and extrapolates to `rows` of the same lengths.
-pub fn estimate_embedding(embedder: &Embedder, sample: &dyn Sequences, rows: u64, cancel: &Cancel) -> Result<Estimate> {
+pub fn estimate_embedding(
+    embedder: &Embedder,
+    sample: &dyn Sequences,
+    rows: u64,
+    cancel: &Cancel,
+) -> Result<Estimate> {
     let ctx = Context { progress: &Silent, cancel };
     let (mut tokens, mut done, started) = (0_u64, 0_u64, Instant::now());
     for first in (0..sample.len() as u32).step_by(ROWS_AT_ONCE) {

@@ -121,7 +121,8 @@ impl TrainingKeys<'_> {
     pub(super) fn resolve(mut self, defaults: &TrainingDefaults, facts: &Facts) -> Result<TrainingSettings> {
         let train_batch_size = self.train_batch_size(defaults)?;
         let steps_per_epoch = facts.rows.div_ceil(train_batch_size as u64).max(1);
-        let num_train_epochs = fill(self.num_train_epochs, || (defaults.num_train_epochs)(steps_per_epoch, facts));
+        let num_train_epochs =
+            fill(self.num_train_epochs, || (defaults.num_train_epochs)(steps_per_epoch, facts));
         positive("num_train_epochs", num_train_epochs)?;
         let max_steps = self.max_steps()?;
         let total_steps =
@@ -189,7 +190,8 @@ impl TrainingKeys<'_> {
         let below_one = 0.0..=0.999_999_9;
         Ok(AdamWSettings {
             adam_beta1: within("adam_beta1", fill(self.adam_beta1, || 0.9), below_one.clone())? as f32,
-            adam_beta2: within("adam_beta2", fill(self.adam_beta2, || defaults.adam_beta2), below_one)? as f32,
+            adam_beta2: within("adam_beta2", fill(self.adam_beta2, || defaults.adam_beta2), below_one)?
+                as f32,
             adam_epsilon: positive("adam_epsilon", fill(self.adam_epsilon, || defaults.adam_epsilon))? as f32,
             weight_decay: within("weight_decay", fill(self.weight_decay, || 0.01), 0.0..=1.0)? as f32,
             max_grad_norm: within("max_grad_norm", fill(self.max_grad_norm, || 1.0), 0.0..=1e9)? as f32,

@@ -4,9 +4,9 @@
 //! order, so the result is the same for any number of threads.
 
 use crate::error::{Error, Result};
-use steep_kernels::small_product::{Order, matrix_product};
 use rayon::prelude::*;
 use std::sync::OnceLock;
+use steep_kernels::small_product::{Order, matrix_product};
 
 /// Rows handled by one task of a product.
 const CHUNK_ROWS: usize = 2048;

@@ -5,12 +5,12 @@
 
 use crate::error::{Error, Result};
 use crate::features::matrix::{DenseMatrix, Features};
-use steep_kernels::small_product::{Order, matrix_product};
 use crate::learners::linear_model::{LinearModel, Link};
 use crate::learners::sums::{dot, inner_product};
 use crate::progress::Context;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use steep_kernels::small_product::{Order, matrix_product};
 
 /// Wider features are solved by conjugate gradients.
 const MAX_CHOLESKY_COLUMNS: usize = 2048;

@@ -78,8 +78,7 @@ impl Client {
     }
 
     fn of(api: Api, name: &str, revision: &str, has_token: bool) -> Self {
-        let repository =
-            api.repo(Repo::with_revision(name.to_owned(), RepoType::Model, revision.to_owned()));
+        let repository = api.repo(Repo::with_revision(name.to_owned(), RepoType::Model, revision.to_owned()));
         Self { name: name.to_owned(), revision: revision.to_owned(), has_token, api, repository }
     }
 
@@ -91,7 +90,11 @@ impl Client {
     /// What the hub says about the model at its revision.
     pub(super) fn information<T: DeserializeOwned>(&self, cancel: &Cancel) -> Result<T, Failure> {
         let unclear = |reason: String| {
-            Failure::Refused(Error::model(&self.name, format!("the hub's answer is unclear: {reason}"), "check HF_ENDPOINT"))
+            Failure::Refused(Error::model(
+                &self.name,
+                format!("the hub's answer is unclear: {reason}"),
+                "check HF_ENDPOINT",
+            ))
         };
         let url = self.repository.info_request().uri_ref().map(ToString::to_string).unwrap_or_default();
         let target = self.follow(&url, cancel)?;
@@ -142,7 +145,8 @@ impl Client {
         if size.is_some_and(|size| size != written) {
             drop(partial);
             fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-            return Err(self.broken(file, &format!("{written} bytes came where {} were announced", size.unwrap_or(0))));
+            return Err(self
+                .broken(file, &format!("{written} bytes came where {} were announced", size.unwrap_or(0))));
         }
         partial.sync_all().map_err(Error::io("write", &path))?;
         fs::rename(&path, blob).map_err(Error::io("rename", blob))?;
@@ -150,7 +154,14 @@ impl Client {
     }
 
     /// Appends what is missing and returns the number of bytes that the file has then.
-    fn fill(&self, file: &str, target: Target, partial: &mut File, path: &Path, context: &Context) -> Result<u64> {
+    fn fill(
+        &self,
+        file: &str,
+        target: Target,
+        partial: &mut File,
+        path: &Path,
+        context: &Context,
+    ) -> Result<u64> {
         let present = partial.metadata().map_err(Error::io("read", path))?.len();
         let (mut start, mut answer) = (present, target.answer);
         if target.size == Some(present) {
@@ -159,11 +170,14 @@ impl Client {
         if present > 0 {
             let rest = self.ask(&target.url, Some(present));
             answer = rest.map_err(|reason| self.final_error(file, Failure::Unreachable(reason)))?;
-            let goes_on = answer.range.as_ref().is_some_and(|range| range.starts_with(&format!("bytes {present}-")));
+            let goes_on =
+                answer.range.as_ref().is_some_and(|range| range.starts_with(&format!("bytes {present}-")));
             if answer.status != 206 || !goes_on {
                 start = 0;
                 partial.set_len(0).map_err(Error::io("write", path))?;
-                answer = self.ask(&target.url, None).map_err(|reason| self.final_error(file, Failure::Unreachable(reason)))?;
+                answer = self
+                    .ask(&target.url, None)
+                    .map_err(|reason| self.final_error(file, Failure::Unreachable(reason)))?;
             }
         }
         if !matches!(answer.status, 200 | 206) {
@@ -250,7 +264,9 @@ impl Client {
             .build()
             .call()
             .map_err(|error| error.to_string())?;
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let header = |name: &str| {
+            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
         let number = |name: &str| header(name).and_then(|value| value.parse().ok());
         Ok(Answer {
             status: response.status().as_u16(),
@@ -284,7 +300,9 @@ impl Client {
                 format!("there is no such model on the hub, or it has no revision '{}'", self.revision),
                 "check the name, and that it is not a folder's",
             ),
-            429 => ("the hub takes no more requests for now".to_owned(), "wait some minutes, or set HF_TOKEN"),
+            429 => {
+                ("the hub takes no more requests for now".to_owned(), "wait some minutes, or set HF_TOKEN")
+            }
             _ => (format!("the hub answers with status {status}"), "try again later, and check HF_ENDPOINT"),
         };
         Err(Error::model(&self.name, problem, hint))
@@ -309,7 +327,8 @@ impl Client {
 /// Opens a file for appending that no other process writes, waiting for another one to end.
 fn open_alone(path: &Path, cancel: &Cancel) -> Result<File> {
     loop {
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(Error::io("create", path))?;
+        let file =
+            OpenOptions::new().create(true).append(true).open(path).map_err(Error::io("create", path))?;
         match file.try_lock() {
             // The one that was waited for has renamed it: what is locked is not what lies there.
             Ok(()) if !path.exists() => {}
@@ -332,7 +351,8 @@ fn redirected(from: &str, location: &str) -> Option<String> {
     if location.starts_with('/') && !location.starts_with("//") {
         return Some(format!("{}{location}", origin(from)));
     }
-    let keeps_encryption = location.starts_with("https://") || (location.starts_with("http://") && from.starts_with("http://"));
+    let keeps_encryption =
+        location.starts_with("https://") || (location.starts_with("http://") && from.starts_with("http://"));
     keeps_encryption.then(|| location.to_owned())
 }
 

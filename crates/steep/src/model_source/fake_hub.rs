@@ -44,7 +44,8 @@ impl FakeHub {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
-        let (seen, stopped, handler): (_, _, Box<Handler>) = (requests.clone(), stop.clone(), Box::new(handler));
+        let (seen, stopped, handler): (_, _, Box<Handler>) =
+            (requests.clone(), stop.clone(), Box::new(handler));
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if stopped.load(Ordering::SeqCst) {
@@ -93,7 +94,12 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<Request>>, handler: &Handler) -> s
     seen.lock().unwrap().push(request.clone());
     let reply = handler(&request);
     let mut stream = stream;
-    write!(stream, "HTTP/1.1 {} Status\r\nConnection: close\r\nContent-Length: {}\r\n", reply.status, reply.body.len())?;
+    write!(
+        stream,
+        "HTTP/1.1 {} Status\r\nConnection: close\r\nContent-Length: {}\r\n",
+        reply.status,
+        reply.body.len()
+    )?;
     for (name, value) in &reply.headers {
         write!(stream, "{name}: {value}\r\n")?;
     }
@@ -117,7 +123,10 @@ fn information(files: &[&str]) -> Reply {
 /// A small file as the hub gives it, with the range honoured.
 fn content(request: &Request, etag: &str, body: &[u8]) -> Reply {
     let etag = ("ETag", format!("\"{etag}\""));
-    let from = request.headers.get("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
+    let from = request
+        .headers
+        .get("range")
+        .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
     match from {
         Some(from) if from < body.len() => Reply {
             headers: vec![etag, ("Content-Range", format!("bytes {from}-{}/{}", body.len() - 1, body.len()))],
@@ -125,7 +134,11 @@ fn content(request: &Request, etag: &str, body: &[u8]) -> Reply {
             ..status(206)
         },
         Some(_) => status(416),
-        None => Reply { headers: vec![etag, ("X-Repo-Commit", COMMIT.into())], body: body.to_vec(), ..status(200) },
+        None => Reply {
+            headers: vec![etag, ("X-Repo-Commit", COMMIT.into())],
+            body: body.to_vec(),
+            ..status(200)
+        },
     }
 }
 
@@ -133,7 +146,8 @@ fn content(request: &Request, etag: &str, body: &[u8]) -> Reply {
 fn model(files: &'static [(&'static str, &'static str)]) -> impl Fn(&Request) -> Reply + Send + Sync {
     move |request| {
         if request.path == "/api/models/owner/model/revision/main" {
-            let names: Vec<&str> = files.iter().map(|(name, _)| *name).chain(["README.md", "evil/../../x"]).collect();
+            let names: Vec<&str> =
+                files.iter().map(|(name, _)| *name).chain(["README.md", "evil/../../x"]).collect();
             return information(&names);
         }
         let wanted = request.path.strip_prefix(&format!("/owner/model/resolve/{COMMIT}/"));
@@ -185,7 +199,10 @@ fn a_model_lands_in_the_layout_of_python() {
     assert_eq!(read(&root, "refs/main"), COMMIT);
     assert_eq!(read(&root, "blobs/etag0"), "{}");
     #[cfg(unix)]
-    assert_eq!(std::fs::read_link(folder.join("1_Pooling/config.json")).unwrap(), Path::new("../../../blobs/etag2"));
+    assert_eq!(
+        std::fs::read_link(folder.join("1_Pooling/config.json")).unwrap(),
+        Path::new("../../../blobs/etag2")
+    );
     assert!(!folder.join("README.md").exists(), "only listed files are fetched");
     assert!(hub.requests().iter().all(|request| !request.path.contains("evil")));
 }
@@ -229,7 +246,11 @@ fn a_token_is_needed_sent_and_not_passed_on() {
         if request.path.ends_with("/config.json") && request.path.contains("/resolve/") {
             return Reply { headers: vec![("Location", "/moved".into())], ..status(307) };
         }
-        if request.path == "/moved" { content(request, "abc", b"{}") } else { information(&["config.json", "model.safetensors"]) }
+        if request.path == "/moved" {
+            content(request, "abc", b"{}")
+        } else {
+            information(&["config.json", "model.safetensors"])
+        }
     });
     let cache = tempfile::tempdir().unwrap();
     let options = hub.options(cache.path());
@@ -246,7 +267,10 @@ fn a_token_is_needed_sent_and_not_passed_on() {
 fn an_index_brings_its_shards() {
     const SHARDED: &[(&str, &str)] = &[
         ("config.json", "{}"),
-        ("model.safetensors.index.json", r#"{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}"#),
+        (
+            "model.safetensors.index.json",
+            r#"{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}"#,
+        ),
         ("model-1.safetensors", "one"),
         ("model-2.safetensors", "two"),
     ];
@@ -257,7 +281,8 @@ fn an_index_brings_its_shards() {
 
 #[test]
 fn a_hostile_shard_name_reaches_nothing() {
-    for shard in ["../../../escaped.safetensors", "/tmp/escaped.safetensors", "sub/../../escaped.safetensors"] {
+    for shard in ["../../../escaped.safetensors", "/tmp/escaped.safetensors", "sub/../../escaped.safetensors"]
+    {
         let hub = FakeHub::start(move |request| {
             if request.path.starts_with("/api/") {
                 return information(&["config.json", "model.safetensors.index.json", shard]);
@@ -277,10 +302,16 @@ fn a_hostile_shard_name_reaches_nothing() {
 fn a_hostile_etag_or_commit_reaches_nothing() {
     for etag in ["../../../escaped", "/tmp/escaped", "", "..", "a/b"] {
         let hub = FakeHub::start(move |request| {
-            if request.path.starts_with("/api/") { information(&["config.json", "model.safetensors"]) } else { content(request, etag, b"{}") }
+            if request.path.starts_with("/api/") {
+                information(&["config.json", "model.safetensors"])
+            } else {
+                content(request, etag, b"{}")
+            }
         });
         let outer = tempfile::tempdir().unwrap();
-        assert!(fetch(&hub.options(&outer.path().join("a/b/cache"))).unwrap_err().to_string().contains("etag"));
+        assert!(
+            fetch(&hub.options(&outer.path().join("a/b/cache"))).unwrap_err().to_string().contains("etag")
+        );
         assert!(tree(outer.path()).is_empty(), "{etag}");
     }
     let hub = FakeHub::start(|_| Reply {
@@ -308,11 +339,22 @@ fn a_broken_download_goes_on_where_it_stopped() {
     let options = hub.options(cache.path());
     let error = fetch(&options).unwrap_err();
     assert!(error.to_string().contains("model.safetensors"), "{error}");
-    assert!(HubOptions { offline: true, ..options.clone() }.offline && fetch(&HubOptions { offline: true, ..options.clone() }).is_err());
+    assert!(
+        HubOptions { offline: true, ..options.clone() }.offline
+            && fetch(&HubOptions { offline: true, ..options.clone() }).is_err()
+    );
     let folder = fetch(&options).unwrap();
     assert_eq!(read(&folder, "model.safetensors"), "0123456789");
-    assert!(hub.requests().iter().any(|request| request.headers.get("range").is_some_and(|range| range == "bytes=4-")));
-    assert!(tree(cache.path()).iter().all(|path| path.extension().is_none_or(|extension| extension != "incomplete")));
+    assert!(
+        hub.requests()
+            .iter()
+            .any(|request| request.headers.get("range").is_some_and(|range| range == "bytes=4-"))
+    );
+    assert!(
+        tree(cache.path())
+            .iter()
+            .all(|path| path.extension().is_none_or(|extension| extension != "incomplete"))
+    );
 }
 
 #[test]
@@ -326,7 +368,9 @@ fn pickled_weights_are_refused_with_the_cure() {
 
 #[test]
 fn refusals_are_explained() {
-    for (code, word) in [(401, "token"), (403, "account"), (404, "no such model"), (429, "requests"), (500, "500")] {
+    for (code, word) in
+        [(401, "token"), (403, "account"), (404, "no such model"), (429, "requests"), (500, "500")]
+    {
         let (hub, cache) = (FakeHub::start(move |_| status(code)), tempfile::tempdir().unwrap());
         let error = fetch(&hub.options(cache.path())).unwrap_err();
         assert!(error.to_string().contains(word) && error.hint().is_some(), "{code}: {error}");
@@ -351,6 +395,7 @@ fn a_stop_is_obeyed() {
     let (hub, cache) = (FakeHub::start(model(PLAIN)), tempfile::tempdir().unwrap());
     let cancel = Cancel::default();
     cancel.cancel();
-    let result = resolve("owner/model", &hub.options(cache.path()), &Context { progress: &Silent, cancel: &cancel });
+    let result =
+        resolve("owner/model", &hub.options(cache.path()), &Context { progress: &Silent, cancel: &cancel });
     assert!(matches!(result, Err(crate::error::Error::Cancelled)));
 }

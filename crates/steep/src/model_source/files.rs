@@ -82,7 +82,11 @@ pub(super) fn shards(index: &Path) -> Result<BTreeSet<String>> {
         ));
     }
     if shards.len() > MAX_SHARDS {
-        return Err(Error::data(index, format!("names {} weight files", shards.len()), "do not use this model"));
+        return Err(Error::data(
+            index,
+            format!("names {} weight files", shards.len()),
+            "do not use this model",
+        ));
     }
     Ok(shards)
 }
@@ -93,7 +97,8 @@ pub(super) fn is_complete(folder: &Path) -> bool {
     has(CONFIG)
         && (has(WEIGHTS)
             || (has(WEIGHTS_INDEX)
-                && shards(&folder.join(WEIGHTS_INDEX)).is_ok_and(|shards| shards.iter().all(|shard| has(shard)))))
+                && shards(&folder.join(WEIGHTS_INDEX))
+                    .is_ok_and(|shards| shards.iter().all(|shard| has(shard)))))
 }
 
 #[cfg(test)]
@@ -105,7 +110,9 @@ mod tests {
         for good in ["model-00001-of-00002.safetensors", "a", "v1.0"] {
             assert!(is_plain_name(good), "{good}");
         }
-        for bad in ["", ".", "..", "../a", "/a", "a/b", "a\\b", ".hidden", "-rf", "a\0", "C:", "a.", "é", "a b"] {
+        for bad in
+            ["", ".", "..", "../a", "/a", "a/b", "a\\b", ".hidden", "-rf", "a\0", "C:", "a.", "é", "a b"]
+        {
             assert!(!is_plain_name(bad), "{bad}");
         }
         assert!(!is_plain_name(&"a".repeat(129)));
@@ -129,7 +136,13 @@ mod tests {
         };
         write("model-2.safetensors");
         assert_eq!(shards(&path).unwrap().len(), 2);
-        for bad in ["../model.safetensors", "/etc/model.safetensors", "sub/model.safetensors", "pytorch_model.bin", ""] {
+        for bad in [
+            "../model.safetensors",
+            "/etc/model.safetensors",
+            "sub/model.safetensors",
+            "pytorch_model.bin",
+            "",
+        ] {
             write(bad);
             assert!(shards(&path).is_err(), "{bad}");
         }

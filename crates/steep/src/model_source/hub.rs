@@ -35,7 +35,8 @@ pub(super) fn fetch(name: &str, options: &HubOptions, cache: &Cache, context: &C
         return Err(Error::model(name, format!("the hub names the commit '{commit}'"), "check HF_ENDPOINT"));
     }
     let offered = information.siblings.into_iter().map(|sibling| sibling.rfilename).collect();
-    let download = Download { name, client: client.at_commit(&commit), cache, commit: &commit, offered, context };
+    let download =
+        Download { name, client: client.at_commit(&commit), cache, commit: &commit, offered, context };
     download.all()?;
     cache.remember(revision(options), &commit)?;
     Ok(cache.snapshot(&commit))

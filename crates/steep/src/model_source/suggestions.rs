@@ -17,7 +17,8 @@ pub(super) fn hint_for_folder(path: &Path) -> String {
 /// The existing folders beside `path` whose names are nearest to its name, three at most.
 pub(super) fn similar_folders(path: &Path) -> Vec<String> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let (Some(wanted), Ok(entries)) = (path.file_name().and_then(|name| name.to_str()), parent.read_dir()) else {
+    let (Some(wanted), Ok(entries)) = (path.file_name().and_then(|name| name.to_str()), parent.read_dir())
+    else {
         return Vec::new();
     };
     let allowed = (wanted.chars().count() / 3).clamp(1, 4);
@@ -56,7 +57,9 @@ mod tests {
 
     #[test]
     fn distances_are_counted() {
-        for (left, right, distance) in [("", "", 0), ("tea", "", 3), ("tea", "teas", 1), ("kitten", "sitting", 3)] {
+        for (left, right, distance) in
+            [("", "", 0), ("tea", "", 3), ("tea", "teas", 1), ("kitten", "sitting", 3)]
+        {
             assert_eq!(edit_distance(left, right), distance);
             assert_eq!(edit_distance(right, left), distance);
         }

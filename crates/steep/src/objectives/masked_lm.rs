@@ -86,13 +86,20 @@ fn unit(bits: u64) -> f64 {
 }
 
 impl TokenRange {
-    fn mask(&self, masking: &MaskingSettings, seed: u64, epoch: u64, batch: &PackedBatch, rows: &[u32]) -> Masked {
-        let mut masked =
-            Masked { input_ids: batch.input_ids.to_vec(), rows: Vec::new(), labels: Vec::new() };
+    fn mask(
+        &self,
+        masking: &MaskingSettings,
+        seed: u64,
+        epoch: u64,
+        batch: &PackedBatch,
+        rows: &[u32],
+    ) -> Masked {
+        let mut masked = Masked { input_ids: batch.input_ids.to_vec(), rows: Vec::new(), labels: Vec::new() };
         for (span, &row) in batch.offsets.windows(2).zip(rows) {
             for at in span[0]..span[1] {
                 let token = batch.input_ids[at as usize];
-                let draw = |purpose: u64| hash(seed, &[epoch, u64::from(row), u64::from(at - span[0]), purpose]);
+                let draw =
+                    |purpose: u64| hash(seed, &[epoch, u64::from(row), u64::from(at - span[0]), purpose]);
                 if self.special_ids.contains(&token) || unit(draw(0)) >= masking.mlm_probability {
                     continue;
                 }
@@ -189,7 +196,8 @@ mod tests {
     }
 
     fn batch() -> PackedBatch {
-        let sequence: Vec<u32> = std::iter::once(2).chain((0..398).map(|at| 5 + at % 900)).chain([3]).collect();
+        let sequence: Vec<u32> =
+            std::iter::once(2).chain((0..398).map(|at| 5 + at % 900)).chain([3]).collect();
         PackedBatch::new((0..50).map(|_| sequence.as_slice()))
     }
 
@@ -206,7 +214,13 @@ mod tests {
             assert_eq!(batch.input_ids[at as usize], label, "the label is what was hidden");
             assert!(label >= 5, "special tokens are never chosen");
             let now = masked.input_ids[at as usize];
-            counts[if now == 4 { 0 } else if now == label { 2 } else { 1 }] += 1.0 / chosen;
+            counts[if now == 4 {
+                0
+            } else if now == label {
+                2
+            } else {
+                1
+            }] += 1.0 / chosen;
         }
         for (found, expected) in counts.iter().zip([0.8, 0.1, 0.1]) {
             assert!((found - expected).abs() < 0.02, "{counts:?}");

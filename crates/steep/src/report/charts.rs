@@ -53,9 +53,14 @@ fn losses(results: &Results, stage: &str) -> Option<Panel> {
         (CurveKind::Forgetting, "forgetting", "general text (forgetting)"),
     ] {
         let curves = results.curves.iter().filter(|curve| curve.stage == stage && curve.kind == kind);
-        lines.extend(curves.map(|curve| Line { class: class.to_owned(), meaning: meaning.to_owned(), curve }));
+        lines.extend(curves.map(|curve| Line {
+            class: class.to_owned(),
+            meaning: meaning.to_owned(),
+            curve,
+        }));
     }
-    let changes = [(CurveKind::ValidationLoss, "Held-out loss"), (CurveKind::Forgetting, "General-text loss")];
+    let changes =
+        [(CurveKind::ValidationLoss, "Held-out loss"), (CurveKind::Forgetting, "General-text loss")];
     let told = changes.iter().filter_map(|(kind, words)| {
         let curve = lines.iter().map(|line| line.curve).find(|curve| curve.kind == *kind)?;
         change(curve, words)
@@ -97,7 +102,8 @@ fn scores(results: &Results) -> Option<Panel> {
 }
 
 fn panel(title: String, lines: &[Line], caption: String) -> Option<Panel> {
-    let values = || lines.iter().flat_map(|line| line.curve.points.iter()).filter(|(_, value)| value.is_finite());
+    let values =
+        || lines.iter().flat_map(|line| line.curve.points.iter()).filter(|(_, value)| value.is_finite());
     let last_step = values().map(|(step, _)| *step).max()?;
     let low = values().map(|(_, value)| *value).fold(f64::INFINITY, f64::min);
     let high = values().map(|(_, value)| *value).fold(f64::NEG_INFINITY, f64::max);
@@ -114,13 +120,25 @@ fn panel(title: String, lines: &[Line], caption: String) -> Option<Panel> {
         if let Some((step, value)) = points.last().filter(|(_, value)| value.is_finite()) {
             svg.element(
                 "circle",
-                &[("class", &"tip"), ("cx", &px(steps.at(*step))), ("cy", &px(scale.at(*value))), ("r", &"2.5")],
+                &[
+                    ("class", &"tip"),
+                    ("cx", &px(steps.at(*step))),
+                    ("cy", &px(scale.at(*value))),
+                    ("r", &"2.5"),
+                ],
             );
         }
-        if let Some((step, value)) = lowest(line.curve).filter(|_| line.curve.kind == CurveKind::ValidationLoss) {
+        if let Some((step, value)) =
+            lowest(line.curve).filter(|_| line.curve.kind == CurveKind::ValidationLoss)
+        {
             svg.element(
                 "circle",
-                &[("class", &"least"), ("cx", &px(steps.at(step as f64))), ("cy", &px(scale.at(value))), ("r", &"4")],
+                &[
+                    ("class", &"least"),
+                    ("cx", &px(steps.at(step as f64))),
+                    ("cy", &px(scale.at(value))),
+                    ("r", &"4"),
+                ],
             );
         }
         svg.close_group();
@@ -165,8 +183,10 @@ fn thinned(points: &[(u64, f64)]) -> Vec<(f64, f64)> {
     let mut thin: Vec<(f64, f64)> = points
         .chunks(stride)
         .map(|chunk| {
-            let finite: Vec<f64> = chunk.iter().map(|(_, value)| *value).filter(|value| value.is_finite()).collect();
-            let mean = if finite.is_empty() { f64::NAN } else { finite.iter().sum::<f64>() / finite.len() as f64 };
+            let finite: Vec<f64> =
+                chunk.iter().map(|(_, value)| *value).filter(|value| value.is_finite()).collect();
+            let mean =
+                if finite.is_empty() { f64::NAN } else { finite.iter().sum::<f64>() / finite.len() as f64 };
             (chunk.iter().map(|(step, _)| *step as f64).sum::<f64>() / chunk.len() as f64, mean)
         })
         .collect();
@@ -211,8 +231,12 @@ mod tests {
 
     #[test]
     fn curves_without_any_number_are_no_panel() {
-        let curve =
-            Curve { stage: "adapt".into(), kind: CurveKind::TrainLoss, seed: None, points: vec![(1, f64::NAN)] };
+        let curve = Curve {
+            stage: "adapt".into(),
+            kind: CurveKind::TrainLoss,
+            seed: None,
+            points: vec![(1, f64::NAN)],
+        };
         let line = Line { class: "train".into(), meaning: "x".into(), curve: &curve };
         assert!(panel("t".into(), &[line], String::new()).is_none());
     }

@@ -37,8 +37,9 @@ pub(super) struct PairRow {
 impl Mistakes {
     /// The confusion matrix of the recommended route, or of the best that has one.
     pub(super) fn of(results: &Results) -> Option<Self> {
-        let (route, matrix) =
-            in_focus(results).into_iter().find_map(|route| Some((route, Matrix::of(route.confusion.as_ref()?)?)))?;
+        let (route, matrix) = in_focus(results)
+            .into_iter()
+            .find_map(|route| Some((route, Matrix::of(route.confusion.as_ref()?)?)))?;
         let is_small = matrix.classes().len() <= MOST_TABLE_CLASSES;
         let maps = || Some(Picture { wide: matrix.map(Layout::Wide)?, narrow: matrix.map(Layout::Narrow)? });
         let most_pairs = if is_small { 5 } else { 15 };
@@ -99,12 +100,14 @@ impl Classes {
     /// The classes of the recommended route beside the best baseline's, the most frequent first.
     pub(super) fn of(results: &Results) -> Option<Self> {
         let route = in_focus(results).into_iter().find(|route| !route.classes.is_empty())?;
-        let reference = results
-            .ranked()
-            .into_iter()
-            .find(|other| other.scored_by == ScoredBy::Baseline && other.id != route.id && !other.classes.is_empty());
-        let by_name: BTreeMap<&str, &ClassScore> =
-            reference.iter().flat_map(|other| &other.classes).map(|class| (class.name.as_str(), class)).collect();
+        let reference = results.ranked().into_iter().find(|other| {
+            other.scored_by == ScoredBy::Baseline && other.id != route.id && !other.classes.is_empty()
+        });
+        let by_name: BTreeMap<&str, &ClassScore> = reference
+            .iter()
+            .flat_map(|other| &other.classes)
+            .map(|class| (class.name.as_str(), class))
+            .collect();
         let train: BTreeMap<&str, u64> =
             results.data.classes.iter().map(|class| (class.name.as_str(), class.train)).collect();
         let mut classes: Vec<&ClassScore> = route.classes.iter().collect();
@@ -184,11 +187,13 @@ impl Data {
             fact("Mean length", &format!("{} tokens", metric::number(data.mean_tokens, 1))),
             fact("Cut texts", &cut_texts(&data.truncation)),
         ];
-        if let (Some(most), Some(least)) =
-            (data.classes.iter().max_by_key(|class| class.train), data.classes.iter().min_by_key(|class| class.train))
-        {
+        if let (Some(most), Some(least)) = (
+            data.classes.iter().max_by_key(|class| class.train),
+            data.classes.iter().min_by_key(|class| class.train),
+        ) {
             let (most_name, least_name) = (shorten(&most.name, 30), shorten(&least.name, 30));
-            let words = format!("from {} ({most_name}) to {} ({least_name})", count(most.train), count(least.train));
+            let words =
+                format!("from {} ({most_name}) to {} ({least_name})", count(most.train), count(least.train));
             facts.push(fact("Training rows a class", &words));
         }
         facts.retain(|fact| !fact.value.is_blank());
@@ -251,7 +256,8 @@ impl Settings {
             fact("System", &machine.os),
             fact("Seeds", &seeds.join(", ")),
         ];
-        let pair = |(name, version): (&String, &String)| (Markup::label(name, 40), Markup::label(version, 60));
+        let pair =
+            |(name, version): (&String, &String)| (Markup::label(name, 40), Markup::label(version, 60));
         let input = |input: &super::facts::InputDigest| {
             (Markup::label(&input.name, 60), bytes(input.bytes), Markup::label(&input.blake3, 64))
         };

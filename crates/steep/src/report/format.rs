@@ -73,7 +73,11 @@ pub(super) fn duration(seconds: f64) -> String {
 
 fn long_duration(minutes: u64) -> String {
     let hours = minutes / 60;
-    if hours < 24 { format!("{hours} h {:02} min", minutes % 60) } else { format!("{} d {} h", hours / 24, hours % 24) }
+    if hours < 24 {
+        format!("{hours} h {:02} min", minutes % 60)
+    } else {
+        format!("{} d {} h", hours / 24, hours % 24)
+    }
 }
 
 /// A difference of durations: `+11 min`, `−45 s`.
@@ -107,7 +111,8 @@ pub(super) fn probability_sentence(value: f64) -> String {
 /// The text on one line, without control characters and without the marks that reorder the text around them.
 pub(super) fn one_line(text: &str) -> String {
     let visible = text.chars().filter(|character| !is_reordering(*character));
-    let spaced: String = visible.map(|character| if character.is_control() { ' ' } else { character }).collect();
+    let spaced: String =
+        visible.map(|character| if character.is_control() { ' ' } else { character }).collect();
     spaced.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -44,13 +44,15 @@ impl Matrix {
     /// The matrix in the order of class frequency; none if it is empty or not square.
     pub(super) fn of(confusion: &Confusion) -> Option<Self> {
         let size = confusion.classes.len();
-        if size == 0 || confusion.counts.len() != size || confusion.counts.iter().any(|row| row.len() != size) {
+        if size == 0 || confusion.counts.len() != size || confusion.counts.iter().any(|row| row.len() != size)
+        {
             return None;
         }
         let mut order: Vec<usize> = (0..size).collect();
         order.sort_by_key(|class| std::cmp::Reverse(total(&confusion.counts[*class])));
         let classes = order.iter().map(|class| confusion.classes[*class].clone()).collect();
-        let counts = order.iter().map(|row| order.iter().map(|column| confusion.counts[*row][*column]).collect());
+        let counts =
+            order.iter().map(|row| order.iter().map(|column| confusion.counts[*row][*column]).collect());
         Some(Self { classes, counts: counts.collect() })
     }
 
@@ -66,7 +68,9 @@ impl Matrix {
             let text = if count == 0 { String::new() } else { super::format::count(count) };
             Cell { class: self.shade(row, column).unwrap_or_default(), text }
         };
-        (0..self.classes.len()).map(|row| (0..self.classes.len()).map(|column| cell(row, column)).collect()).collect()
+        (0..self.classes.len())
+            .map(|row| (0..self.classes.len()).map(|column| cell(row, column)).collect())
+            .collect()
     }
 
     /// The share of the row's class that fell into the column.
@@ -109,7 +113,8 @@ impl Matrix {
         if size > MOST_MAP_CLASSES {
             return None;
         }
-        let longest = self.classes.iter().map(|class| text_width(&shorten(class, 14), 9.5)).fold(0.0, f64::max);
+        let longest =
+            self.classes.iter().map(|class| text_width(&shorten(class, 14), 9.5)).fold(0.0, f64::max);
         let (margin, cell) = match layout {
             Layout::Wide => (longest + 8.0, ((800.0 - longest) / size as f64).clamp(7.0, 11.0)),
             Layout::Narrow => (2.0, (layout.width() - 4.0) / size as f64),
@@ -140,7 +145,8 @@ impl Matrix {
         for row in 0..self.classes.len() {
             for column in 0..self.classes.len() {
                 if self.shade(row, column).as_deref() == Some(shade) {
-                    let (x, y) = (px(margin + column as f64 * cell + 0.3), px(margin + row as f64 * cell + 0.3));
+                    let (x, y) =
+                        (px(margin + column as f64 * cell + 0.3), px(margin + row as f64 * cell + 0.3));
                     let _ = write!(data, "M{x} {y}h{side}v{side}h-{side}z");
                 }
             }
@@ -181,7 +187,10 @@ mod tests {
     #[test]
     fn pairs_are_ordered_by_rows() {
         let pairs = Matrix::of(&confusion()).unwrap().pairs(5);
-        assert_eq!(pairs[0], Pair { truth: "often".into(), prediction: "rare".into(), rows: 10, percent: 10 });
+        assert_eq!(
+            pairs[0],
+            Pair { truth: "often".into(), prediction: "rare".into(), rows: 10, percent: 10 }
+        );
         assert_eq!(pairs[1].percent, 50);
     }
 

@@ -117,7 +117,8 @@ mod tests {
         let mut attributes = Vec::new();
         rest = rest.trim();
         while !rest.is_empty() {
-            let (key, after) = rest.split_once("=\"").unwrap_or_else(|| panic!("attribute without quotes: <{inside}>"));
+            let (key, after) =
+                rest.split_once("=\"").unwrap_or_else(|| panic!("attribute without quotes: <{inside}>"));
             let (value, after) = after.split_once('"').expect("a closing quote");
             attributes.push((key.to_owned(), value.to_owned()));
             rest = after.trim_start();
@@ -161,7 +162,10 @@ mod tests {
             check(&page);
             assert!(page.contains("default-src 'none'; style-src 'unsafe-inline'; img-src data:"), "{name}");
             let lower = page.to_lowercase();
-            assert!(!lower.contains("<script") && !lower.contains("@import") && !lower.contains("url("), "{name}");
+            assert!(
+                !lower.contains("<script") && !lower.contains("@import") && !lower.contains("url("),
+                "{name}"
+            );
         }
     }
 
@@ -201,14 +205,23 @@ mod tests {
         let size = |results: &Results| html(results).unwrap().len();
         assert!(size(&sample::large()) < 400_000, "58 classes take {} bytes", size(&sample::large()));
         assert!(size(&sample::small()) < 200_000, "5 classes take {} bytes", size(&sample::small()));
-        assert!(size(&sample::hostile()) < 1_000_000, "hostile strings take {} bytes", size(&sample::hostile()));
+        assert!(
+            size(&sample::hostile()) < 1_000_000,
+            "hostile strings take {} bytes",
+            size(&sample::hostile())
+        );
     }
 
     #[test]
     fn the_checker_sees_what_is_wrong() {
-        for broken in
-            ["<p><b></p>", "<p>", "<p onclick=\"x\"></p>", "<a href=\"//x\"></a>", "<script></script>", "<p a=b></p>"]
-        {
+        for broken in [
+            "<p><b></p>",
+            "<p>",
+            "<p onclick=\"x\"></p>",
+            "<a href=\"//x\"></a>",
+            "<script></script>",
+            "<p a=b></p>",
+        ] {
             assert!(std::panic::catch_unwind(|| check(broken)).is_err(), "{broken}");
         }
         check("<p>x<bdi title=\"y\">z</bdi></p>");
@@ -218,7 +231,9 @@ mod tests {
     fn the_verdict_stands_before_everything_else() {
         let page = html(&sample::large()).unwrap();
         let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("no {text}"));
-        assert!(at("id=\"verdict\"") < at("id=\"warnings-h\"") && at("id=\"warnings-h\"") < at("id=\"scores\""));
+        assert!(
+            at("id=\"verdict\"") < at("id=\"warnings-h\"") && at("id=\"warnings-h\"") < at("id=\"scores\"")
+        );
         for section in ["differences", "cost", "curves", "mistakes", "classes", "data", "settings"] {
             assert!(at("id=\"scores\"") < at(&format!("id=\"{section}\"")), "{section}");
             assert!(page.contains(&format!("href=\"#{section}\"")), "{section}");

@@ -36,8 +36,13 @@ impl Markup {
 
     /// A moment: RFC 3339 in UTC is written for people, anything else stays as it is.
     pub(super) fn moment(text: &str) -> Self {
-        let is_utc = text.len() == 20 && text.is_ascii() && text.ends_with('Z') && text.as_bytes()[10] == b'T';
-        if is_utc { Self(escape(&format!("{}, {} UTC", &text[..10], &text[11..16]))) } else { Self::label(text, 40) }
+        let is_utc =
+            text.len() == 20 && text.is_ascii() && text.ends_with('Z') && text.as_bytes()[10] == b'T';
+        if is_utc {
+            Self(escape(&format!("{}, {} UTC", &text[..10], &text[11..16])))
+        } else {
+            Self::label(text, 40)
+        }
     }
 
     /// Whether there is nothing to read.
@@ -107,7 +112,8 @@ fn with_figures_together(text: &str) -> String {
         let after = characters.get(index + 1);
         let is_in_probability = matches!(before, Some('P')) && matches!(after, Some('=' | '<' | '>'))
             || matches!(before, Some('=' | '<' | '>')) && matches!(after, Some('.'));
-        let is_in_quantity = before.is_some_and(char::is_ascii_digit) && after.is_some_and(char::is_ascii_lowercase);
+        let is_in_quantity =
+            before.is_some_and(char::is_ascii_digit) && after.is_some_and(char::is_ascii_lowercase);
         let stays = *character == ' ' && (is_in_interval || is_in_probability || is_in_quantity);
         joined.push(if stays { '\u{a0}' } else { *character });
     }
@@ -138,9 +144,11 @@ mod tests {
     #[test]
     fn hostile_strings_become_text() {
         let hostile = "<script>alert(1)</script>\"'&";
-        for markup in
-            [Markup::label(hostile, 8), Markup::sentence(&format!("`{hostile}` {hostile}")), Markup::moment(hostile)]
-        {
+        for markup in [
+            Markup::label(hostile, 8),
+            Markup::sentence(&format!("`{hostile}` {hostile}")),
+            Markup::moment(hostile),
+        ] {
             assert!(!markup.to_string().contains("<script"), "{markup}");
         }
         assert_eq!(Markup::moment("2025-06-12T14:03:00Z").to_string(), "2025-06-12, 14:03 UTC");
@@ -148,7 +156,8 @@ mod tests {
 
     #[test]
     fn figures_stay_together_and_outcomes_stand_out() {
-        let html = Markup::sentence("It is: +0.52 points [0.21, 0.83], P = .93, +11 min: better.").to_string();
+        let html =
+            Markup::sentence("It is: +0.52 points [0.21, 0.83], P = .93, +11 min: better.").to_string();
         assert_eq!(
             html,
             "<span class=\"asked\">It is:</span> <span class=\"found\">+0.52\u{a0}points [0.21,\u{a0}0.83], P\u{a0}=\u{a0}.93, \

@@ -19,7 +19,8 @@ pub(super) fn label(metric: &str) -> String {
 /// Whether a smaller value is a better one.
 pub(super) fn is_lower_better(metric: &str) -> bool {
     const LOSSES: [&str; 5] = ["loss", "error", "perplexity", "brier", "deviance"];
-    matches!(metric, "mae" | "mse" | "rmse" | "ece" | "mape") || LOSSES.iter().any(|loss| metric.contains(loss))
+    matches!(metric, "mae" | "mse" | "rmse" | "ece" | "mape")
+        || LOSSES.iter().any(|loss| metric.contains(loss))
 }
 
 /// Whether the metric is a share from 0 to 1, whose differences are told in points (hundredths).

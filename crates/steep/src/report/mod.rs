@@ -26,8 +26,8 @@ pub(crate) mod sample;
 mod sample_hostile;
 
 pub use facts::{
-    ClassCount, DataFacts, DuplicateKind, DuplicatePair, Duplicates, InputDigest, Machine, Manifest, ModelFacts,
-    RowCounts, Truncation,
+    ClassCount, DataFacts, DuplicateKind, DuplicatePair, Duplicates, InputDigest, Machine, Manifest,
+    ModelFacts, RowCounts, Truncation,
 };
 pub use html::html;
 pub use results::{Certainty, Comparison, Curve, CurveKind, Outcome, Results, SCHEMA_VERSION, Task, Verdict};

@@ -231,8 +231,9 @@ impl Results {
 
     /// The content of `results.json`, with a newline at its end.
     pub fn to_json(&self) -> Result<Vec<u8>> {
-        let mut json = serde_json::to_vec_pretty(self)
-            .map_err(|error| Error::data("results.json", format!("cannot be written as JSON: {error}"), ""))?;
+        let mut json = serde_json::to_vec_pretty(self).map_err(|error| {
+            Error::data("results.json", format!("cannot be written as JSON: {error}"), "")
+        })?;
         json.push(b'\n');
         Ok(json)
     }
@@ -243,8 +244,10 @@ impl Results {
         let results: Self = serde_json::from_slice(bytes)
             .map_err(|error| Error::data(path, format!("is not a results file: {error}"), hint))?;
         if results.schema_version > SCHEMA_VERSION {
-            let problem =
-                format!("has schema version {}, and this program reads up to {SCHEMA_VERSION}", results.schema_version);
+            let problem = format!(
+                "has schema version {}, and this program reads up to {SCHEMA_VERSION}",
+                results.schema_version
+            );
             return Err(Error::data(path, problem, "read it with the version of steep that wrote it"));
         }
         Ok(results)
@@ -300,7 +303,8 @@ mod tests {
 
     #[test]
     fn unknown_fields_are_passed_over_and_a_newer_schema_is_refused() {
-        let mut json: serde_json::Value = serde_json::from_slice(&sample::small().to_json().unwrap()).unwrap();
+        let mut json: serde_json::Value =
+            serde_json::from_slice(&sample::small().to_json().unwrap()).unwrap();
         json["from_the_future"] = serde_json::json!({"a": 1});
         assert!(Results::from_json(json.to_string().as_bytes(), Path::new("r.json")).is_ok());
         json["schema_version"] = serde_json::json!(SCHEMA_VERSION + 1);

@@ -54,7 +54,8 @@ pub(crate) fn empty(title: &str) -> Results {
 
 /// A score with the same values around its mean for each seed.
 pub(crate) fn score(mean: f64, reach: f64, seeds: usize) -> Score {
-    let per_seed = (0..seeds).map(|seed| mean + reach * 0.3 * (seed as f64 - (seeds as f64 - 1.0) / 2.0)).collect();
+    let per_seed =
+        (0..seeds).map(|seed| mean + reach * 0.3 * (seed as f64 - (seeds as f64 - 1.0) / 2.0)).collect();
     Score { mean, low: mean - reach, high: mean + reach, per_seed }
 }
 
@@ -89,7 +90,13 @@ fn description(name: &str) -> &'static str {
 }
 
 /// A comparison with its outcome by the usual rule.
-pub(crate) fn comparison(route: &str, over: &str, difference: f64, reach: f64, extra_seconds: f64) -> Comparison {
+pub(crate) fn comparison(
+    route: &str,
+    over: &str,
+    difference: f64,
+    reach: f64,
+    extra_seconds: f64,
+) -> Comparison {
     let margin = 0.0025;
     let (low, high) = (difference - reach, difference + reach);
     let verdict = if low > 0.0 {
@@ -143,10 +150,14 @@ fn mistakes(classes: &[(&str, u64)], accuracy: f64, noise: &mut Noise) -> (Confu
     let mut counts = vec![vec![0u64; size]; size];
     for (truth, (_, rows)) in classes.iter().enumerate() {
         for _ in 0..*rows {
-            let is_right = noise.unit() < accuracy + 0.15 * (noise.unit() - 0.5) - 0.3 / (*rows as f64).sqrt();
+            let is_right =
+                noise.unit() < accuracy + 0.15 * (noise.unit() - 0.5) - 0.3 / (*rows as f64).sqrt();
             // Mistakes prefer frequent classes and a few favourite neighbours.
-            let favourite =
-                if noise.unit() < 0.4 { (truth * 7 + 3) % size } else { (noise.unit().powi(2) * size as f64) as usize };
+            let favourite = if noise.unit() < 0.4 {
+                (truth * 7 + 3) % size
+            } else {
+                (noise.unit().powi(2) * size as f64) as usize
+            };
             counts[truth][if is_right { truth } else { favourite.min(size - 1) }] += 1;
         }
     }
@@ -172,16 +183,18 @@ fn falling(from: f64, to: f64, steps: u64, every: u64, wobble: f64, noise: &mut 
 }
 
 fn curves(results: &mut Results, steps: u64, noise: &mut Noise) {
-    let mut push =
-        |stage: &str, kind, seed, points| results.curves.push(Curve { stage: stage.to_owned(), kind, seed, points });
+    let mut push = |stage: &str, kind, seed, points| {
+        results.curves.push(Curve { stage: stage.to_owned(), kind, seed, points })
+    };
     push("adapt", CurveKind::TrainLoss, Some(1), falling(3.4, 2.05, steps, steps / 300, 0.09, noise));
     push("adapt", CurveKind::ValidationLoss, Some(1), falling(3.3, 2.0, steps, steps / 12, 0.01, noise));
     push("adapt", CurveKind::Forgetting, Some(1), falling(2.2, 2.75, steps, steps / 12, 0.01, noise));
     for (stage, end) in [("finetuned", 0.735), ("adapted+finetuned", 0.748), ("finetuned+adapted", 0.735)] {
         push(stage, CurveKind::TrainLoss, Some(1), falling(3.1, 0.35, steps / 2, steps / 400, 0.12, noise));
         let held_out = falling(2.9, 0.8, steps / 2, steps / 20, 0.02, noise);
-        let held_out =
-            held_out.into_iter().map(|(step, loss)| (step, loss + 0.35 * (step as f64 / steps as f64 * 2.0).powi(3)));
+        let held_out = held_out
+            .into_iter()
+            .map(|(step, loss)| (step, loss + 0.35 * (step as f64 / steps as f64 * 2.0).powi(3)));
         push(stage, CurveKind::ValidationLoss, Some(1), held_out.collect());
         for seed in 1..=3 {
             push(
@@ -293,8 +306,9 @@ pub(crate) fn small() -> Results {
     curves(&mut results, 1200, &mut noise);
     results.equivalence_margin = Some(0.0025);
     results.detectable_difference = Some(0.0177);
-    results.warnings =
-        vec!["556 test rows with 3 seeds: use 10 seeds or more test rows for differences under two points.".into()];
+    results.warnings = vec![
+        "556 test rows with 3 seeds: use 10 seeds or more test rows for differences under two points.".into(),
+    ];
     results.verdict = conclude(&results);
     results
 }
@@ -366,7 +380,8 @@ pub(crate) fn large() -> Results {
     let mut noise = Noise(58);
     let mut results = empty("Package descriptions by section");
     results.seeds = vec![1, 2, 3, 4, 5];
-    results.data = facts(&SECTIONS, RowCounts { train: 50_490, validation: 6639, test: 6537, unlabelled: 917_710 });
+    results.data =
+        facts(&SECTIONS, RowCounts { train: 50_490, validation: 6639, test: 6537, unlabelled: 917_710 });
     (results.model, results.machine, results.manifest) = (model(), machine(), manifest());
     results.routes = vec![
         route("majority", Baseline, 0.135, 0.008, 0.02),
@@ -387,8 +402,10 @@ pub(crate) fn large() -> Results {
             route.scores.insert(name.into(), score(route.scores["accuracy"].mean + offset, 0.01, 5));
         }
     }
-    let mut failed = RouteResult::new("finetuned+adapted", OwnHead, "Trained on the labels first, then adapted.");
-    failed.status = Status::Skipped { reason: "adapting the encoder afterwards leaves its head behind".into() };
+    let mut failed =
+        RouteResult::new("finetuned+adapted", OwnHead, "Trained on the labels first, then adapted.");
+    failed.status =
+        Status::Skipped { reason: "adapting the encoder afterwards leaves its head behind".into() };
     results.routes.push(failed);
     compare(&mut results, &PAIRS, 0.0032);
     let heads = [
@@ -399,7 +416,8 @@ pub(crate) fn large() -> Results {
     compare(&mut results, &heads, 0.0036);
     results.comparisons.last_mut().unwrap().verdict = Outcome::Better;
     let equal = &mut results.comparisons[9];
-    (equal.difference, equal.low, equal.high, equal.verdict) = (-0.0008, -0.0022, 0.0007, Outcome::PracticallyEqual);
+    (equal.difference, equal.low, equal.high, equal.verdict) =
+        (-0.0008, -0.0022, 0.0007, Outcome::PracticallyEqual);
     curves(&mut results, 6000, &mut noise);
     results.equivalence_margin = Some(0.0025);
     results.detectable_difference = Some(0.0088);
@@ -421,8 +439,10 @@ pub(crate) fn regression() -> Results {
     let mut add = |name: &str, by, rmse: f64, seconds: f64| {
         let mut result = route(name, by, 0.5, 0.1, seconds);
         let single = Score { per_seed: vec![rmse], ..score(rmse, 0.06, 1) };
-        result.scores =
-            BTreeMap::from([("rmse".to_owned(), single), ("r2".to_owned(), score(1.0 - rmse / 3.0, 0.02, 1))]);
+        result.scores = BTreeMap::from([
+            ("rmse".to_owned(), single),
+            ("r2".to_owned(), score(1.0 - rmse / 3.0, 0.02, 1)),
+        ]);
         results.routes.push(result);
     };
     add("majority", Baseline, 2.91, 0.01);

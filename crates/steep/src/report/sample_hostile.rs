@@ -73,7 +73,8 @@ pub(crate) fn hostile() -> Results {
                 f1: f64::NAN,
             })
             .collect();
-        route.confusion = Some(Confusion { classes: (0..size).map(pick).collect(), counts: vec![vec![1; size]; size] });
+        route.confusion =
+            Some(Confusion { classes: (0..size).map(pick).collect(), counts: vec![vec![1; size]; size] });
     }
     for index in 0..size {
         results.warnings.push(pick(index));
@@ -83,7 +84,13 @@ pub(crate) fn hostile() -> Results {
         let pair = DuplicatePair { kept: pick(index), removed: pick(index + 1) };
         let (kept_in, removed_from) = (pick(index), pick(index + 1));
         let kind = DuplicateKind::Near;
-        results.data.duplicates.push(Duplicates { kind, kept_in, removed_from, removed: 1, examples: vec![pair] });
+        results.data.duplicates.push(Duplicates {
+            kind,
+            kept_in,
+            removed_from,
+            removed: 1,
+            examples: vec![pair],
+        });
         results.manifest.versions.insert(pick(index), pick(index + 1));
         results.manifest.inputs.push(InputDigest { name: pick(index), bytes: u64::MAX, blake3: pick(index) });
         let points = vec![(0, f64::NAN), (u64::MAX, f64::INFINITY), (5, -1e300)];

@@ -55,8 +55,8 @@ impl CostScale {
 
     fn ticks(&self, count: usize) -> Vec<f64> {
         const ROUND: [f64; 20] = [
-            1.0, 3.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 3600.0, 10_800.0, 36_000.0, 86_400.0, 259_200.0,
-            864_000.0, 2.0, 5.0, 20.0, 120.0, 300.0, 7200.0,
+            1.0, 3.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 3600.0, 10_800.0, 36_000.0, 86_400.0,
+            259_200.0, 864_000.0, 2.0, 5.0, 20.0, 120.0, 300.0, 7200.0,
         ];
         if self.is_logarithmic {
             let held = ROUND[..14].iter().copied().filter(|seconds| self.scale.holds(seconds.ln()));
@@ -123,7 +123,12 @@ pub(super) fn draw(layout: Layout, title: &str, points: &[Point], name: &str, do
 
 fn describe(points: &[Point], name: &str) -> String {
     let told = points.iter().map(|point| {
-        format!("{}: {} for {}.", shorten(&point.name, 60), metric::value(name, point.score.1), duration(point.seconds))
+        format!(
+            "{}: {} for {}.",
+            shorten(&point.name, 60),
+            metric::value(name, point.score.1),
+            duration(point.seconds)
+        )
     });
     told.collect::<Vec<_>>().join(" ")
 }
@@ -163,7 +168,8 @@ fn frontier(points: &[Point], costs: &CostScale, scores: &Scale, name: &str) -> 
     let mut best: Option<f64> = None;
     for point in by_cost {
         let score = point.score.1;
-        let is_better = best.is_none_or(|best| if metric::is_lower_better(name) { score < best } else { score > best });
+        let is_better =
+            best.is_none_or(|best| if metric::is_lower_better(name) { score < best } else { score > best });
         if is_better {
             steps.push((costs.at(point.seconds), scores.at(score)));
             best = Some(score);
@@ -198,14 +204,21 @@ fn draw_point(svg: &mut Svg, point: &Point, label: &Placed, costs: &CostScale, s
 
 fn whisker(point: &Point, scores: &Scale) -> (f64, f64) {
     let (low, mid, high) = point.score;
-    let at =
-        |value: f64| scores.at(if value.is_finite() { value } else { mid }.clamp(scores.domain.0, scores.domain.1));
+    let at = |value: f64| {
+        scores.at(if value.is_finite() { value } else { mid }.clamp(scores.domain.0, scores.domain.1))
+    };
     (at(low), at(high))
 }
 
 /// Tries, for each name in turn, places ever further from its point, and takes the first that covers nothing; or
 /// the one that covers least.
-fn place(points: &[Point], steps: &[(f64, f64)], costs: &CostScale, scores: &Scale, plot: Area) -> Vec<Placed> {
+fn place(
+    points: &[Point],
+    steps: &[(f64, f64)],
+    costs: &CostScale,
+    scores: &Scale,
+    plot: Area,
+) -> Vec<Placed> {
     let mut taken = Vec::new();
     for (index, (x, y)) in steps.iter().enumerate() {
         let (right, above) = steps.get(index + 1).copied().unwrap_or((plot.2, *y));
@@ -221,7 +234,8 @@ fn place(points: &[Point], steps: &[(f64, f64)], costs: &CostScale, scores: &Sca
     let mut placed = Vec::with_capacity(points.len());
     for point in points {
         let names: Vec<Area> = placed.iter().map(|label: &Placed| label.area).collect();
-        let label = place_one(point, (costs.at(point.seconds), scores.at(point.score.1)), &taken, &names, plot);
+        let label =
+            place_one(point, (costs.at(point.seconds), scores.at(point.score.1)), &taken, &names, plot);
         taken.push(label.area);
         placed.push(label);
     }
@@ -246,8 +260,16 @@ fn crossed_by_leader(at: (f64, f64), label: Area, names: &[Area]) -> f64 {
 
 fn place_one(point: &Point, at: (f64, f64), taken: &[Area], names: &[Area], plot: Area) -> Placed {
     const DISTANCES: [f64; 9] = [11.0, 16.0, 22.0, 30.0, 40.0, 52.0, 66.0, 84.0, 104.0];
-    const DIRECTIONS: [(f64, f64); 8] =
-        [(1.0, 0.0), (-1.0, 0.0), (0.7, -0.7), (0.7, 0.7), (-0.7, -0.7), (-0.7, 0.7), (0.0, -1.0), (0.0, 1.0)];
+    const DIRECTIONS: [(f64, f64); 8] = [
+        (1.0, 0.0),
+        (-1.0, 0.0),
+        (0.7, -0.7),
+        (0.7, 0.7),
+        (-0.7, -0.7),
+        (-0.7, 0.7),
+        (0.0, -1.0),
+        (0.0, 1.0),
+    ];
     let columns = ((plot.2 - plot.0) * 0.75 / (LABEL * 0.58)) as usize;
     let text = shorten(&point.name, columns.clamp(8, 40));
     let (width, height) = (text_width(&text, LABEL) + 4.0, 17.0);

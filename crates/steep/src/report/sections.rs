@@ -57,7 +57,12 @@ impl VerdictView {
             headline: Markup::sentence(&cut(headline)),
             cards: cards(results),
             metric: metric::label(&results.metric),
-            sentences: verdict.sentences.iter().take(40).map(|sentence| Markup::sentence(&cut(sentence))).collect(),
+            sentences: verdict
+                .sentences
+                .iter()
+                .take(40)
+                .map(|sentence| Markup::sentence(&cut(sentence)))
+                .collect(),
         }
     }
 }
@@ -65,7 +70,8 @@ impl VerdictView {
 fn cards(results: &Results) -> Vec<Card> {
     let verdict = &results.verdict;
     let ranked = results.ranked();
-    let by_id = |id: &Option<String>| id.as_ref().and_then(|id| ranked.iter().copied().find(|route| route.id == *id));
+    let by_id =
+        |id: &Option<String>| id.as_ref().and_then(|id| ranked.iter().copied().find(|route| route.id == *id));
     let recommended = match verdict.certainty {
         Certainty::Settled => "Recommended",
         Certainty::Unsettled => "Recommended, not settled",
@@ -82,7 +88,8 @@ fn cards(results: &Results) -> Vec<Card> {
     let mut cards: Vec<Card> = Vec::new();
     let mut shown: Vec<&str> = Vec::new();
     for (role, route) in candidates {
-        let Some((route, score)) = route.and_then(|route| Some((route, route.measured(&results.metric)?))) else {
+        let Some((route, score)) = route.and_then(|route| Some((route, route.measured(&results.metric)?)))
+        else {
             continue;
         };
         if shown.contains(&route.id.as_str()) {
@@ -131,8 +138,12 @@ impl Scores {
         let metrics = metric_names(results);
         let ranked = results.ranked();
         let missing = results.routes.iter().filter(|route| route.measured(&results.metric).is_none());
-        let rows =
-            ranked.iter().copied().chain(missing).take(MOST_ROWS).map(|route| score_row(results, route, &metrics));
+        let rows = ranked
+            .iter()
+            .copied()
+            .chain(missing)
+            .take(MOST_ROWS)
+            .map(|route| score_row(results, route, &metrics));
         Self {
             picture: score_picture(results, &ranked),
             caption: score_caption(results),
@@ -156,7 +167,9 @@ fn metric_names(results: &Results) -> Vec<String> {
 }
 
 fn score_row(results: &Results, route: &RouteResult, metrics: &[String]) -> ScoreRow {
-    let value = |name: &String| route.measured(name).map_or("–".to_owned(), |score| metric::value(name, score.mean));
+    let value = |name: &String| {
+        route.measured(name).map_or("–".to_owned(), |score| metric::value(name, score.mean))
+    };
     let main = route.measured(&results.metric);
     let missing = match &route.status {
         Status::Done => main.is_none().then(|| "no score".to_owned()),
@@ -169,7 +182,8 @@ fn score_row(results: &Results, route: &RouteResult, metrics: &[String]) -> Scor
         name: Markup::label(&route.name, 40),
         description: Markup::sentence(&cut(&route.description)),
         scored_by: route.scored_by.words(),
-        interval: main.map_or_else(String::new, |score| metric::interval(&results.metric, score.low, score.high)),
+        interval: main
+            .map_or_else(String::new, |score| metric::interval(&results.metric, score.low, score.high)),
         values: metrics.iter().map(value).collect(),
         chosen_c: chosen_c(route),
         missing: missing.map(|reason| Markup::sentence(&cut(&reason))),
@@ -212,7 +226,8 @@ fn score_picture(results: &Results, ranked: &[&RouteResult]) -> Option<Picture> 
 fn score_strip(results: &Results, route: &RouteResult) -> Option<Strip> {
     let name = &results.metric;
     let score = route.measured(name)?;
-    let value = format!("{} {}", metric::value(name, score.mean), metric::interval(name, score.low, score.high));
+    let value =
+        format!("{} {}", metric::value(name, score.mean), metric::interval(name, score.low, score.high));
     Some(Strip {
         name: route.name.clone(),
         aside: if route.scored_by == ScoredBy::OwnHead { "own head".to_owned() } else { String::new() },
@@ -221,7 +236,11 @@ fn score_strip(results: &Results, route: &RouteResult) -> Option<Strip> {
         low: score.low,
         mid: score.mean,
         high: score.high,
-        dots: if score.per_seed.len() > 1 { score.per_seed.iter().take(30).copied().collect() } else { Vec::new() },
+        dots: if score.per_seed.len() > 1 {
+            score.per_seed.iter().take(30).copied().collect()
+        } else {
+            Vec::new()
+        },
         value: value.trim_end().to_owned(),
         note: String::new(),
         tag: String::new(),
@@ -259,7 +278,8 @@ impl Differences {
             reference: Some(0.0),
             factor: if metric::is_share(name) { 100.0 } else { 1.0 },
         };
-        let picture = Picture::of(|layout| strips::draw(layout, "Differences between routes", &strips, &axis));
+        let picture =
+            Picture::of(|layout| strips::draw(layout, "Differences between routes", &strips, &axis));
         (!strips.is_empty()).then(|| Self { picture, caption: difference_caption(results, margin) })
     }
 }
@@ -273,11 +293,15 @@ fn difference_caption(results: &Results, margin: Option<f64>) -> String {
             .to_owned();
     if let Some(margin) = margin {
         let margin = metric::unsigned_difference(name, margin);
-        let _ = write!(caption, " Shaded: differences under {margin}{unit}, which count as practically equal.");
+        let _ =
+            write!(caption, " Shaded: differences under {margin}{unit}, which count as practically equal.");
     }
     if let Some(smallest) = results.detectable_difference.filter(|smallest| smallest.is_finite()) {
         let smallest = metric::unsigned_difference(name, smallest);
-        let _ = write!(caption, " This test set shows true differences of {smallest}{unit} four times out of five.");
+        let _ = write!(
+            caption,
+            " This test set shows true differences of {smallest}{unit} four times out of five."
+        );
     }
     caption
 }
@@ -301,7 +325,11 @@ fn difference_strip(results: &Results, found: &super::results::Comparison) -> St
         high: found.high,
         dots: Vec::new(),
         value: format!("{} {interval}", metric::difference(name, found.difference)).trim_end().to_owned(),
-        note: format!("{}, {}", probability_sentence(found.probability_better), extra_duration(found.extra_seconds)),
+        note: format!(
+            "{}, {}",
+            probability_sentence(found.probability_better),
+            extra_duration(found.extra_seconds)
+        ),
         tag: format!("{sign} {}", found.verdict.words()),
         is_chosen: false,
     }

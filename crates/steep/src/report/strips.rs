@@ -96,7 +96,8 @@ impl Geometry {
         let is_double = strips.iter().any(|strip| !strip.note.is_empty() || !strip.tag.is_empty());
         match layout {
             Layout::Wide => {
-                let names = strips.iter().map(|strip| name_width(strip, is_double)).fold(120.0, f64::max).min(300.0);
+                let names =
+                    strips.iter().map(|strip| name_width(strip, is_double)).fold(120.0, f64::max).min(300.0);
                 let values = strips.iter().map(value_width).fold(60.0, f64::max).min(240.0);
                 let row = if is_double { 48.0 } else { 36.0 };
                 let plot = (names + 34.0, layout.width() - values - 30.0);
@@ -104,7 +105,14 @@ impl Geometry {
             }
             Layout::Narrow => {
                 let row = if is_double { 92.0 } else { 58.0 };
-                Self { layout, width: layout.width(), plot: (10.0, layout.width() - 10.0), row, top: 6.0, is_double }
+                Self {
+                    layout,
+                    width: layout.width(),
+                    plot: (10.0, layout.width() - 10.0),
+                    row,
+                    top: 6.0,
+                    is_double,
+                }
             }
         }
     }
@@ -222,7 +230,10 @@ fn draw_axis(svg: &mut Svg, layout: Layout, axis: &Axis, scale: &Scale, bottom: 
 
 fn draw_strip(svg: &mut Svg, geometry: &Geometry, scale: &Scale, row: usize, strip: &Strip) {
     let class = if strip.is_chosen { format!("{} strong", strip.class) } else { strip.class.clone() };
-    svg.open_group(&class, &format!("{} {}: {} {} {}", strip.name, strip.aside, strip.value, strip.tag, strip.note));
+    svg.open_group(
+        &class,
+        &format!("{} {}: {} {} {}", strip.name, strip.aside, strip.value, strip.tag, strip.note),
+    );
     draw_words(svg, geometry, row, strip);
     let y = geometry.mark(row);
     if strip.mid < scale.domain.0 || strip.mid > scale.domain.1 {
@@ -301,8 +312,10 @@ pub(super) fn spread(intervals: &[(f64, f64, f64)]) -> Option<(f64, f64)> {
     let mut kept: Vec<_> = intervals.iter().copied().filter(|(_, mid, _)| mid.is_finite()).collect();
     kept.sort_by(|a, b| a.1.total_cmp(&b.1));
     let ends = |kept: &[(f64, f64, f64)]| {
-        let low =
-            kept.iter().map(|(low, mid, _)| if low.is_finite() { *low } else { *mid }).fold(f64::INFINITY, f64::min);
+        let low = kept
+            .iter()
+            .map(|(low, mid, _)| if low.is_finite() { *low } else { *mid })
+            .fold(f64::INFINITY, f64::min);
         let high = kept
             .iter()
             .map(|(.., mid, high)| if high.is_finite() { *high } else { *mid })

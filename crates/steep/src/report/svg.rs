@@ -117,7 +117,10 @@ impl Svg {
     /// A rectangle from its upper left corner.
     pub(super) fn rectangle(&mut self, class: &str, corner: (f64, f64), size: (f64, f64)) {
         let (x, y, width, height) = (px(corner.0), px(corner.1), px(size.0.max(0.0)), px(size.1.max(0.0)));
-        self.element("rect", &[("class", &class), ("x", &x), ("y", &y), ("width", &width), ("height", &height)]);
+        self.element(
+            "rect",
+            &[("class", &class), ("x", &x), ("y", &y), ("width", &width), ("height", &height)],
+        );
     }
 
     /// A path, its data given.
@@ -136,7 +139,8 @@ impl Svg {
     pub(super) fn text_pair(&mut self, at: (f64, f64), first: (&str, &str), second: (&str, &str)) {
         self.tag("text", &[("x", &px(at.0)), ("y", &px(at.1))]);
         self.0.push('>');
-        for (index, (class, text)) in [first, second].into_iter().enumerate().filter(|(_, (_, text))| !text.is_empty())
+        for (index, (class, text)) in
+            [first, second].into_iter().enumerate().filter(|(_, (_, text))| !text.is_empty())
         {
             let gap = if index == 1 && !first.1.is_empty() { "8" } else { "" };
             self.tag("tspan", &[("class", &class), ("dx", &gap)]);
@@ -157,7 +161,10 @@ impl Svg {
         let (x, y) = at;
         match marker {
             Marker::Disc => {
-                self.element("circle", &[("class", &"mark"), ("cx", &px(x)), ("cy", &px(y)), ("r", &px(radius))]);
+                self.element(
+                    "circle",
+                    &[("class", &"mark"), ("cx", &px(x)), ("cy", &px(y)), ("r", &px(radius))],
+                );
             }
             Marker::Square => {
                 self.rectangle("mark", (x - radius * 0.9, y - radius * 0.9), (radius * 1.8, radius * 1.8));
@@ -218,7 +225,10 @@ pub(super) fn ticks(domain: (f64, f64), count: usize) -> (Vec<f64>, usize) {
     }
     let rough = span / count.max(1) as f64;
     let power = 10f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 2.5, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| *step >= rough * 0.999);
+    let step = [1.0, 2.0, 2.5, 5.0, 10.0]
+        .map(|factor| factor * power)
+        .into_iter()
+        .find(|step| *step >= rough * 0.999);
     let step = step.unwrap_or(10.0 * power);
     let first = (domain.0 / step - 1e-9).ceil() as i64;
     let last = (domain.1 / step + 1e-9).floor() as i64;
@@ -283,8 +293,9 @@ mod tests {
     #[test]
     fn known_routes_keep_their_colour_and_others_get_one() {
         use crate::report::{RouteResult, ScoredBy};
-        let routes: Vec<_> =
-            ["joint", "frozen", "stacked"].map(|name| RouteResult::new(name, ScoredBy::Classifier, "")).into();
+        let routes: Vec<_> = ["joint", "frozen", "stacked"]
+            .map(|name| RouteResult::new(name, ScoredBy::Classifier, ""))
+            .into();
         assert_eq!(colour_class("frozen", &routes), "c2");
         assert_eq!(colour_class("joint", &routes), "c7");
         assert_eq!(colour_class("stacked", &routes), "c8");

@@ -15,8 +15,8 @@ const GAP: &str = "  ";
 /// metric with its interval, macro-F1 where there is one, time. The recommended route is marked with `*`. The
 /// verdict's headline follows. No escape sequences, and none from the user's texts.
 pub fn table(results: &Results) -> String {
-    let has_macro_f1 =
-        results.metric != "macro_f1" && results.routes.iter().any(|route| route.measured("macro_f1").is_some());
+    let has_macro_f1 = results.metric != "macro_f1"
+        && results.routes.iter().any(|route| route.measured("macro_f1").is_some());
     let mut rows = vec![header(results, has_macro_f1)];
     rows.extend(results.ranked().into_iter().map(|route| row(results, route, has_macro_f1)));
     let widths = column_widths(&rows);
@@ -35,7 +35,8 @@ pub fn table(results: &Results) -> String {
 }
 
 fn header(results: &Results, has_macro_f1: bool) -> Vec<String> {
-    let mut cells = vec!["  route".to_owned(), "scored by".to_owned(), shorten(&metric::label(&results.metric), 24)];
+    let mut cells =
+        vec!["  route".to_owned(), "scored by".to_owned(), shorten(&metric::label(&results.metric), 24)];
     if has_macro_f1 {
         cells.push("macro-F1".to_owned());
     }
@@ -55,7 +56,9 @@ fn row(results: &Results, route: &RouteResult, has_macro_f1: bool) -> Vec<String
     cells.push(score(route, &results.metric));
     if has_macro_f1 {
         cells.push(
-            route.measured("macro_f1").map_or_else(|| "–".to_owned(), |score| metric::value("macro_f1", score.mean)),
+            route
+                .measured("macro_f1")
+                .map_or_else(|| "–".to_owned(), |score| metric::value("macro_f1", score.mean)),
         );
     }
     cells.push(duration(route.seconds.total()));
@@ -126,8 +129,9 @@ fn push_verdict(text: &mut String, results: &Results) {
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ').map(|word| shorten(word, width)) {
-        let is_full =
-            lines.last().is_some_and(|line| !line.is_empty() && columns_of(line) + 1 + columns_of(&word) > width);
+        let is_full = lines
+            .last()
+            .is_some_and(|line| !line.is_empty() && columns_of(line) + 1 + columns_of(&word) > width);
         if is_full {
             lines.push(String::new());
         }

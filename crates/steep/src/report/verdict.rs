@@ -15,7 +15,11 @@ struct Question {
 
 const QUESTIONS: [Question; 6] = [
     Question { route: "frozen", over: "tfidf", words: "The encoder as it is, instead of counting words" },
-    Question { route: "adapted", over: "frozen", words: "Adapting to the unlabelled texts, without fine-tuning" },
+    Question {
+        route: "adapted",
+        over: "frozen",
+        words: "Adapting to the unlabelled texts, without fine-tuning",
+    },
     Question { route: "finetuned", over: "frozen", words: "Fine-tuning, without adapting" },
     Question { route: "adapted+finetuned", over: "finetuned", words: "Adapting before fine-tuning" },
     Question { route: "adapted+finetuned", over: "adapted", words: "Fine-tuning after adapting" },
@@ -74,7 +78,8 @@ impl<'a> Measured<'a> {
 
     fn cheapest_equal(&self, best: &'a RouteResult) -> &'a RouteResult {
         let equal = self.routes.iter().copied().filter(|route| {
-            self.compared(best, route).is_some_and(|comparison| comparison.verdict == Outcome::PracticallyEqual)
+            self.compared(best, route)
+                .is_some_and(|comparison| comparison.verdict == Outcome::PracticallyEqual)
         });
         let cost = |route: &&RouteResult| route.seconds.total();
         equal.chain([best]).min_by(|a, b| cost(a).total_cmp(&cost(b))).unwrap_or(best)
@@ -82,17 +87,27 @@ impl<'a> Measured<'a> {
 
     /// Cheaper routes that the chosen one was compared with and not found better than.
     fn cheaper_undecided(&self, chosen: &RouteResult) -> Vec<(&'a RouteResult, Comparison)> {
-        let cheaper = self.routes.iter().copied().filter(|route| route.seconds.total() < chosen.seconds.total());
+        let cheaper =
+            self.routes.iter().copied().filter(|route| route.seconds.total() < chosen.seconds.total());
         cheaper
             .filter_map(|route| Some((route, self.compared(chosen, route)?)))
             .filter(|(_, comparison)| comparison.verdict != Outcome::Better)
             .collect()
     }
 
-    fn certainty(&self, best: &RouteResult, chosen: &RouteResult, doubts: &[(&RouteResult, Comparison)]) -> Certainty {
+    fn certainty(
+        &self,
+        best: &RouteResult,
+        chosen: &RouteResult,
+        doubts: &[(&RouteResult, Comparison)],
+    ) -> Certainty {
         let is_equal = best.id != chosen.id;
         let was_compared = self.routes.iter().any(|route| self.compared(chosen, route).is_some());
-        if doubts.is_empty() && (is_equal || was_compared) { Certainty::Settled } else { Certainty::Unsettled }
+        if doubts.is_empty() && (is_equal || was_compared) {
+            Certainty::Settled
+        } else {
+            Certainty::Unsettled
+        }
     }
 
     fn scored(&self, route: &RouteResult) -> String {
@@ -105,10 +120,18 @@ impl<'a> Measured<'a> {
         }
     }
 
-    fn headline(&self, best: &RouteResult, chosen: &RouteResult, doubts: &[(&RouteResult, Comparison)]) -> String {
+    fn headline(
+        &self,
+        best: &RouteResult,
+        chosen: &RouteResult,
+        doubts: &[(&RouteResult, Comparison)],
+    ) -> String {
         let (id, top) = (&chosen.id, self.is_at_the_top());
         if let [only] = self.routes.as_slice() {
-            return format!("`{}` is the only route that was measured; there is nothing to compare it with.", only.id);
+            return format!(
+                "`{}` is the only route that was measured; there is nothing to compare it with.",
+                only.id
+            );
         }
         if best.id != chosen.id {
             let (less, more) = (duration(chosen.seconds.total()), duration(best.seconds.total()));
@@ -148,9 +171,12 @@ impl<'a> Measured<'a> {
     }
 
     fn beaten_by(&self, chosen: &RouteResult) -> Vec<&'a RouteResult> {
-        let cheaper = self.routes.iter().copied().filter(|route| route.seconds.total() < chosen.seconds.total());
+        let cheaper =
+            self.routes.iter().copied().filter(|route| route.seconds.total() < chosen.seconds.total());
         cheaper
-            .filter(|route| self.compared(chosen, route).is_some_and(|found| found.verdict == Outcome::Better))
+            .filter(|route| {
+                self.compared(chosen, route).is_some_and(|found| found.verdict == Outcome::Better)
+            })
             .collect()
     }
 
@@ -164,7 +190,8 @@ impl<'a> Measured<'a> {
         sentences.extend(self.missing_routes());
         if self.results.seeds.len() == 1 {
             sentences.push(
-                "Each route ran with one seed only: the intervals leave out what another seed would change.".to_owned(),
+                "Each route ran with one seed only: the intervals leave out what another seed would change."
+                    .to_owned(),
             );
         }
         sentences
@@ -210,7 +237,12 @@ impl<'a> Measured<'a> {
             return None;
         }
         let comparison = self.compared(chosen, baseline)?;
-        Some(format!("`{}` over the best baseline, `{}`: {}", chosen.id, baseline.id, self.figures(&comparison)))
+        Some(format!(
+            "`{}` over the best baseline, `{}`: {}",
+            chosen.id,
+            baseline.id,
+            self.figures(&comparison)
+        ))
     }
 
     /// "Adapting before fine-tuning: +0.52 points [0.21, 0.83], P = .93, +11 min: better."
@@ -221,7 +253,8 @@ impl<'a> Measured<'a> {
         if let Some((other, other_by)) = answers.iter().find(|(other, _)| other.verdict != first.verdict) {
             text.pop();
             let words = [(by, ""), (other_by, other.verdict.words())].map(|(route, verdict)| {
-                let scorer = if route.scored_by == ScoredBy::OwnHead { "their own heads" } else { "the classifier" };
+                let scorer =
+                    if route.scored_by == ScoredBy::OwnHead { "their own heads" } else { "the classifier" };
                 format!("{verdict} by {scorer}")
             });
             text.push_str(&words.join(", "));
@@ -243,14 +276,20 @@ impl<'a> Measured<'a> {
         // Stable: among equals the order of the ranking remains.
         found.sort_by_key(|(is_mixed, ..)| *is_mixed);
         let has_like = found.first().is_some_and(|(is_mixed, ..)| !is_mixed);
-        found.into_iter().filter(|(is_mixed, ..)| !(has_like && *is_mixed)).map(|(_, found, by)| (found, by)).collect()
+        found
+            .into_iter()
+            .filter(|(is_mixed, ..)| !(has_like && *is_mixed))
+            .map(|(_, found, by)| (found, by))
+            .collect()
     }
 
     /// "+0.52 points [0.21, 0.83], P = .93, +11 min: better."
     fn figures(&self, comparison: &Comparison) -> String {
         let metric = self.metric();
         let cost = match comparison.extra_seconds {
-            seconds if seconds.is_finite() && seconds.abs() >= 0.5 => format!(", {}", extra_duration(seconds)),
+            seconds if seconds.is_finite() && seconds.abs() >= 0.5 => {
+                format!(", {}", extra_duration(seconds))
+            }
             _ => String::new(),
         };
         let interval = metric::difference_interval(metric, comparison.low, comparison.high);
@@ -291,7 +330,9 @@ impl<'a> Measured<'a> {
         } else if texts_range.0 > labels_range.2 && helped(&texts) {
             format!("The unlabelled texts mattered more than the labels: {figures}.")
         } else if !helped(&labels) && !helped(&texts) {
-            format!("Neither the labels nor the unlabelled texts were shown to improve the encoder: {figures}.")
+            format!(
+                "Neither the labels nor the unlabelled texts were shown to improve the encoder: {figures}."
+            )
         } else {
             format!(
                 "Whether labels or unlabelled texts mattered more is undecided: {figures}, and the intervals overlap."
@@ -305,7 +346,9 @@ impl<'a> Measured<'a> {
         let figures = figures.rsplit_once(": ").map_or(figures.as_str(), |(figures, _)| figures);
         Some(match comparison.verdict {
             Outcome::Better => {
-                format!("The order mattered: adapting first, then fine-tuning, is better than the reverse ({figures}).")
+                format!(
+                    "The order mattered: adapting first, then fine-tuning, is better than the reverse ({figures})."
+                )
             }
             Outcome::Worse => format!(
                 "The order mattered: fine-tuning first, then adapting, is better ({figures} for adapting first)."
@@ -321,7 +364,8 @@ impl<'a> Measured<'a> {
 
     /// Says what "undecided" means on this test set, if anything is.
     fn what_undecided_means(&self) -> Option<String> {
-        let undecided = self.results.comparisons.iter().filter(|found| found.verdict == Outcome::Undecided).count();
+        let undecided =
+            self.results.comparisons.iter().filter(|found| found.verdict == Outcome::Undecided).count();
         if undecided == 0 {
             return None;
         }
@@ -342,8 +386,9 @@ impl<'a> Measured<'a> {
 
     fn missing_routes(&self) -> Vec<String> {
         let missing = self.results.routes.iter().filter_map(|route| match &route.status {
-            Status::Done => (route.measured(self.metric()).is_none())
-                .then(|| format!("`{}` has no {}, so it is not ranked.", route.id, metric::label(self.metric()))),
+            Status::Done => (route.measured(self.metric()).is_none()).then(|| {
+                format!("`{}` has no {}, so it is not ranked.", route.id, metric::label(self.metric()))
+            }),
             Status::Failed { reason } => {
                 Some(format!("`{}` failed and is not ranked: {}.", route.id, reason.trim_end_matches('.')))
             }
@@ -358,15 +403,19 @@ impl<'a> Measured<'a> {
 /// Greater is better; among equal scores the cheaper is better.
 fn rank(a: &RouteResult, b: &RouteResult, metric: &str) -> std::cmp::Ordering {
     let mean = |route: &RouteResult| route.measured(metric).map_or(f64::NAN, |score| score.mean);
-    let by_score =
-        if metric::is_lower_better(metric) { mean(b).total_cmp(&mean(a)) } else { mean(a).total_cmp(&mean(b)) };
+    let by_score = if metric::is_lower_better(metric) {
+        mean(b).total_cmp(&mean(a))
+    } else {
+        mean(a).total_cmp(&mean(b))
+    };
     by_score.then_with(|| b.seconds.total().total_cmp(&a.seconds.total()))
 }
 
 impl Results {
     /// The measured routes, the best mean score in the main metric first; among equals the cheaper first.
     pub fn ranked(&self) -> Vec<&RouteResult> {
-        let mut routes: Vec<_> = self.routes.iter().filter(|route| route.measured(&self.metric).is_some()).collect();
+        let mut routes: Vec<_> =
+            self.routes.iter().filter(|route| route.measured(&self.metric).is_some()).collect();
         routes.sort_by(|a, b| rank(b, a, &self.metric));
         routes
     }

@@ -13,14 +13,17 @@ fn results(routes: &[(&str, f64, f64)], comparisons: &[(&str, &str, f64, f64)]) 
     results.routes = routes
         .iter()
         .map(|(name, accuracy, seconds)| {
-            let by = if matches!(*name, "majority" | "tfidf") { ScoredBy::Baseline } else { ScoredBy::Classifier };
+            let by =
+                if matches!(*name, "majority" | "tfidf") { ScoredBy::Baseline } else { ScoredBy::Classifier };
             route(name, by, *accuracy, 0.02, *seconds)
         })
         .collect();
     let cost = |id: &str| routes.iter().find(|(name, ..)| *name == id).map_or(0.0, |(.., seconds)| *seconds);
     results.comparisons = comparisons
         .iter()
-        .map(|(route, over, difference, reach)| comparison(route, over, *difference, *reach, cost(route) - cost(over)))
+        .map(|(route, over, difference, reach)| {
+            comparison(route, over, *difference, *reach, cost(route) - cost(over))
+        })
         .collect();
     results
 }
@@ -56,10 +59,15 @@ fn a_better_route_is_recommended_with_its_price() {
 
 #[test]
 fn of_equals_the_cheaper_is_recommended() {
-    let results =
-        results(&[("frozen", 0.921, 60.0), ("finetuned", 0.9215, 600.0)], &[("finetuned", "frozen", 0.0005, 0.001)]);
+    let results = results(
+        &[("frozen", 0.921, 60.0), ("finetuned", 0.9215, 600.0)],
+        &[("finetuned", "frozen", 0.0005, 0.001)],
+    );
     let verdict = conclude(&results);
-    assert_eq!((verdict.best.as_deref(), verdict.recommended.as_deref()), (Some("finetuned"), Some("frozen")));
+    assert_eq!(
+        (verdict.best.as_deref(), verdict.recommended.as_deref()),
+        (Some("finetuned"), Some("frozen"))
+    );
     assert_eq!(verdict.certainty, Certainty::Settled);
     assert_eq!(
         verdict.headline,
@@ -70,8 +78,10 @@ fn of_equals_the_cheaper_is_recommended() {
 
 #[test]
 fn an_undecided_lead_is_not_sold_as_a_win() {
-    let mut results =
-        results(&[("frozen", 0.921, 60.0), ("adapted", 0.925, 720.0)], &[("adapted", "frozen", 0.004, 0.012)]);
+    let mut results = results(
+        &[("frozen", 0.921, 60.0), ("adapted", 0.925, 720.0)],
+        &[("adapted", "frozen", 0.004, 0.012)],
+    );
     results.detectable_difference = Some(0.0121);
     let verdict = conclude(&results);
     assert_eq!(verdict.certainty, Certainty::Unsettled);
@@ -89,7 +99,8 @@ fn an_undecided_lead_is_not_sold_as_a_win() {
 
 #[test]
 fn a_worse_route_is_called_worse() {
-    let results = results(&[("frozen", 0.95, 60.0), ("adapted", 0.90, 720.0)], &[("adapted", "frozen", -0.05, 0.01)]);
+    let results =
+        results(&[("frozen", 0.95, 60.0), ("adapted", 0.90, 720.0)], &[("adapted", "frozen", -0.05, 0.01)]);
     let verdict = conclude(&results);
     assert_eq!(verdict.recommended.as_deref(), Some("frozen"));
     assert_eq!(
@@ -101,7 +112,8 @@ fn a_worse_route_is_called_worse() {
 
 #[test]
 fn a_baseline_ahead_of_every_encoder_is_said_plainly() {
-    let results = results(&[("tfidf", 0.95, 3.0), ("frozen", 0.90, 60.0)], &[("frozen", "tfidf", -0.05, 0.01)]);
+    let results =
+        results(&[("tfidf", 0.95, 3.0), ("frozen", 0.90, 60.0)], &[("frozen", "tfidf", -0.05, 0.01)]);
     let verdict = conclude(&results);
     assert_eq!(verdict.headline, "No encoder scored above `tfidf`, a baseline that costs 3.0 s.");
     assert!(sentence(&results, "The encoder as it is").ends_with("worse."));
@@ -133,7 +145,11 @@ fn the_order_is_judged_in_all_four_ways() {
         let routes = [("adapted+finetuned", 0.95, 900.0), ("finetuned+adapted", 0.95, 900.0)];
         let forward = results(&routes, &[("adapted+finetuned", "finetuned+adapted", difference, reach)]);
         let backward = results(&routes, &[("finetuned+adapted", "adapted+finetuned", -difference, reach)]);
-        assert_eq!(sentence(&forward, start), sentence(&backward, start), "whichever way round it was compared");
+        assert_eq!(
+            sentence(&forward, start),
+            sentence(&backward, start),
+            "whichever way round it was compared"
+        );
     }
 }
 
@@ -142,22 +158,36 @@ fn of_a_loss_less_is_better() {
     let results = regression();
     assert_eq!(results.ranked()[0].id, "finetuned (own head)");
     let verdict = conclude(&results);
-    assert!(verdict.headline.starts_with("Use `finetuned (own head)`: it has the lowest RMSE"), "{}", verdict.headline);
+    assert!(
+        verdict.headline.starts_with("Use `finetuned (own head)`: it has the lowest RMSE"),
+        "{}",
+        verdict.headline
+    );
     assert!(sentence(&results, "`adapted` failed").ends_with("the disk is full."));
     assert!(sentence(&results, "Each route ran with one seed").contains("another seed"));
 }
 
 #[test]
 fn what_its_own_head_says_is_told_where_it_differs() {
-    let mut results =
-        results(&[("frozen", 0.92, 60.0), ("finetuned", 0.95, 600.0)], &[("finetuned", "frozen", 0.03, 0.01)]);
+    let mut results = results(
+        &[("frozen", 0.92, 60.0), ("finetuned", 0.95, 600.0)],
+        &[("finetuned", "frozen", 0.03, 0.01)],
+    );
     let mut adapted = route("adapted+finetuned", ScoredBy::Classifier, 0.96, 0.02, 900.0);
     let heads = [("finetuned", 0.945), ("adapted+finetuned", 0.955)];
-    results.routes.extend(heads.map(|(name, accuracy)| route(name, ScoredBy::OwnHead, accuracy, 0.02, 590.0)));
+    results
+        .routes
+        .extend(heads.map(|(name, accuracy)| route(name, ScoredBy::OwnHead, accuracy, 0.02, 590.0)));
     adapted.status = Status::Done;
     results.routes.push(adapted);
     results.comparisons.push(comparison("adapted+finetuned", "finetuned", 0.01, 0.005, 300.0));
-    results.comparisons.push(comparison("adapted+finetuned (own head)", "finetuned (own head)", 0.01, 0.02, 300.0));
+    results.comparisons.push(comparison(
+        "adapted+finetuned (own head)",
+        "finetuned (own head)",
+        0.01,
+        0.02,
+        300.0,
+    ));
     assert_eq!(
         sentence(&results, "Adapting before"),
         "Adapting before fine-tuning: +1.00 points [0.50, 1.50], P > .99, +5 min: better by the classifier, undecided by their own heads."

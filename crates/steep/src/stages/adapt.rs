@@ -74,7 +74,12 @@ impl AdaptReport {
 ///
 /// # Errors
 /// A tokenizer without a mask token, too few rows, a stop on request (after a checkpoint).
-pub fn adapt(input: &AdaptInput, settings: &AdaptSettings, output: &Path, ctx: &Context) -> Result<AdaptReport> {
+pub fn adapt(
+    input: &AdaptInput,
+    settings: &AdaptSettings,
+    output: &Path,
+    ctx: &Context,
+) -> Result<AdaptReport> {
     let key = adapt_key(input, settings);
     if let Some(report) = finished(output, &key)? {
         return Ok(report);

@@ -17,9 +17,7 @@ pub use adapt::{AdaptInput, AdaptReport, AdaptSettings, adapt};
 pub use classify::{
     ClassifyInput, ClassifyReport, ClassifySettings, EmbeddingRecipe, classify, write_classifier_folder,
 };
-pub use extract::{
-    EMBEDDING_COLUMN, ExtractInput, ExtractReport, ExtractSettings, OutputValue, extract,
-};
+pub use extract::{EMBEDDING_COLUMN, ExtractInput, ExtractReport, ExtractSettings, OutputValue, extract};
 pub use finetune::{FinetuneInput, FinetuneReport, FinetuneSettings, finetune};
 pub use key::{StageAbout, stage_key};
 pub use model_folder::ModelFolder;

@@ -154,7 +154,8 @@ pub(super) fn read_manifest(path: &Path) -> Result<Manifest> {
 
 /// Whether a relative path has only plain components.
 fn stays_inside(name: &str) -> bool {
-    !name.is_empty() && Path::new(name).components().all(|component| matches!(component, Component::Normal(_)))
+    !name.is_empty()
+        && Path::new(name).components().all(|component| matches!(component, Component::Normal(_)))
 }
 
 /// Repairs an interrupted replacement; lets a running one come to its end, which takes two renames.

@@ -53,7 +53,9 @@ impl Write for StoredFile {
 
 /// Creates a folder whose parent exists and which must not exist yet.
 pub(super) fn create_directory(path: &Path) -> Result<()> {
-    faults::step("create directory", path).and_then(|()| fs::create_dir(path)).map_err(Error::io("create", path))
+    faults::step("create directory", path)
+        .and_then(|()| fs::create_dir(path))
+        .map_err(Error::io("create", path))
 }
 
 /// Creates a folder and its parents where they are missing.
@@ -61,7 +63,9 @@ pub(super) fn create_parents(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    faults::step("create directory", path).and_then(|()| fs::create_dir_all(path)).map_err(Error::io("create", path))
+    faults::step("create directory", path)
+        .and_then(|()| fs::create_dir_all(path))
+        .map_err(Error::io("create", path))
 }
 
 /// Waits until the content of an existing file is on the disk.

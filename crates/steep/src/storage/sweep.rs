@@ -27,8 +27,10 @@ fn version(target: &Path) -> Option<u32> {
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -90,8 +92,10 @@ fn everything_is_synced_before_it_becomes_visible() {
     }
     let (after, path) = &record.operations[rename + 1];
     assert_eq!((*after, path.as_path()), ("sync directory", folder.path()));
-    let manifest_created =
-        record.operations.iter().position(|(operation, path)| *operation == "create" && path.ends_with(MANIFEST));
+    let manifest_created = record
+        .operations
+        .iter()
+        .position(|(operation, path)| *operation == "create" && path.ends_with(MANIFEST));
     let last_data_sync = record.operations[..rename]
         .iter()
         .rposition(|(operation, path)| *operation == "sync" && !path.ends_with(MANIFEST));

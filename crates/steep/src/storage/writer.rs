@@ -131,7 +131,11 @@ fn files_below(root: &Path) -> Result<BTreeMap<String, PathBuf>> {
             if kind.is_file() {
                 files.insert(relative_name(root, &path)?, path);
             } else if !kind.is_dir() {
-                return Err(Error::data(&path, "is neither a file nor a folder", "write a copy of the file instead"));
+                return Err(Error::data(
+                    &path,
+                    "is neither a file nor a folder",
+                    "write a copy of the file instead",
+                ));
             }
         }
     }
@@ -180,9 +184,11 @@ fn check_replaceable(target: &Path) -> Result<()> {
     if !target.exists() {
         return match temporary::settle(target)? {
             Replacement::Settled => Ok(()),
-            Replacement::Running => {
-                Err(Error::data(target, "is being replaced by another process", "wait until that one has ended"))
-            }
+            Replacement::Running => Err(Error::data(
+                target,
+                "is being replaced by another process",
+                "wait until that one has ended",
+            )),
         };
     }
     if !target.is_dir() {
@@ -198,7 +204,9 @@ fn check_replaceable(target: &Path) -> Result<()> {
     }
     let known = read_manifest(&manifest)?.files;
     match files.keys().find(|name| *name != MANIFEST && !known.contains_key(*name)) {
-        Some(name) => Err(Error::data(target, format!("holds the file '{name}', which somebody added"), hint)),
+        Some(name) => {
+            Err(Error::data(target, format!("holds the file '{name}', which somebody added"), hint))
+        }
         None => Ok(()),
     }
 }

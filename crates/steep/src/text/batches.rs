@@ -151,7 +151,11 @@ impl BatchPlan {
 
 fn check(lengths: &[u32], size: BatchSize) -> Result<()> {
     if matches!(size, BatchSize::Tokens(0) | BatchSize::Sequences(0)) {
-        return Err(Error::config("batch_size", "a batch of nothing cannot be worked on", "set it to 1 or more"));
+        return Err(Error::config(
+            "batch_size",
+            "a batch of nothing cannot be worked on",
+            "set it to 1 or more",
+        ));
     }
     if u32::try_from(lengths.len()).is_err() {
         return Err(Error::config(
@@ -245,7 +249,9 @@ mod tests {
     fn the_same_seed_and_epoch_give_the_same_plan_and_others_another() {
         let lengths = lengths(1000);
         let size = BatchSize::Tokens(256);
-        for order in [|seed, epoch| Order::Random { seed, epoch }, |seed, epoch| Order::LengthGrouped { seed, epoch }] {
+        for order in
+            [|seed, epoch| Order::Random { seed, epoch }, |seed, epoch| Order::LengthGrouped { seed, epoch }]
+        {
             let first = plan(&lengths, size, order(1, 0));
             assert_eq!(plan(&lengths, size, order(1, 0)), first);
             assert_ne!(plan(&lengths, size, order(1, 1)), first);
@@ -255,7 +261,9 @@ mod tests {
 
     #[test]
     fn a_plan_can_be_resumed_by_index() {
-        let plan = BatchPlan::new(&lengths(300), BatchSize::Sequences(8), Order::Random { seed: 4, epoch: 2 }).unwrap();
+        let plan =
+            BatchPlan::new(&lengths(300), BatchSize::Sequences(8), Order::Random { seed: 4, epoch: 2 })
+                .unwrap();
         let all: Vec<&[u32]> = plan.iter_from(0).collect();
         assert_eq!(plan.iter_from(17).collect::<Vec<_>>(), all[17..]);
         assert_eq!(plan.iter_from(1000).len(), 0);

@@ -155,8 +155,10 @@ impl TokenCorpus {
 
     fn is_consistent(&self) -> bool {
         let rows = self.statistics.rows;
-        let sizes_fit = rows.checked_add(1).and_then(|count| count.checked_mul(8)) == Some(self.offsets.len() as u64)
-            && self.statistics.tokens.checked_mul(self.width.bytes() as u64) == Some(self.tokens.len() as u64);
+        let sizes_fit = rows.checked_add(1).and_then(|count| count.checked_mul(8))
+            == Some(self.offsets.len() as u64)
+            && self.statistics.tokens.checked_mul(self.width.bytes() as u64)
+                == Some(self.tokens.len() as u64);
         let mut ends = self.offsets.chunks_exact(8).map(read_u64);
         sizes_fit
             && ends.next() == Some(0)
@@ -354,7 +356,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("empty");
         let context = Context { progress: &Silent, cancel: &Cancel::default() };
-        TokenCorpus::build(std::iter::empty(), &golden("wordpiece"), &options(), &path, &(), &context).unwrap();
+        TokenCorpus::build(std::iter::empty(), &golden("wordpiece"), &options(), &path, &(), &context)
+            .unwrap();
         assert!(TokenCorpus::open(&path).unwrap().unwrap().is_empty());
         assert!(TokenCorpus::open(&folder.path().join("none")).unwrap().is_none());
     }
@@ -388,7 +391,8 @@ mod tests {
             statistics: CorpusStatistics { rows, tokens, ..CorpusStatistics::default() },
             key: Value::Null,
         };
-        let offsets = |values: &[u64]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+        let offsets =
+            |values: &[u64]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
         let cases = [
             (offsets(&[0, 9]), 4, about(1, 2)),
             (offsets(&[1, 2]), 4, about(1, 2)),
@@ -416,7 +420,9 @@ mod tests {
         let cancel = Cancel::default();
         let context = Context { progress: &Silent, cancel: &cancel };
         let chunks = || [Ok(texts()), Err(Error::data("file.csv", "is broken", ""))].into_iter();
-        assert!(TokenCorpus::build(chunks(), &golden("wordpiece"), &options(), &path, &(), &context).is_err());
+        assert!(
+            TokenCorpus::build(chunks(), &golden("wordpiece"), &options(), &path, &(), &context).is_err()
+        );
         cancel.cancel();
         let stopped = TokenCorpus::build(chunks(), &golden("wordpiece"), &options(), &path, &(), &context);
         assert!(matches!(stopped, Err(Error::Cancelled)));

@@ -122,7 +122,12 @@ impl Tokenizer {
         }
     }
 
-    fn encode_part<T: AsRef<str>>(&self, texts: &[T], options: &EncodeOptions, budget: usize) -> Result<Part> {
+    fn encode_part<T: AsRef<str>>(
+        &self,
+        texts: &[T],
+        options: &EncodeOptions,
+        budget: usize,
+    ) -> Result<Part> {
         guarded(&self.folder.display().to_string(), || {
             let mut part = Part::default();
             for text in texts {
@@ -159,7 +164,13 @@ impl Tokenizer {
     }
 
     /// The beginning of a long text; `None` if the text is not long, or gave too few tokens to be sure.
-    fn long_head(&self, text: &str, limit: usize, budget: usize, last: bool) -> tokenizers::Result<Option<Content>> {
+    fn long_head(
+        &self,
+        text: &str,
+        limit: usize,
+        budget: usize,
+        last: bool,
+    ) -> tokenizers::Result<Option<Content>> {
         let Some(piece) = head_piece(text, limit) else { return Ok(None) };
         let ids = self.tokenize(piece)?;
         let enough = ids.len() >= budget + MARGIN;
@@ -178,7 +189,9 @@ impl Tokenizer {
         if text.len() <= limit.saturating_mul(2) {
             return Ok(None);
         }
-        let (Some(head), Some(tail)) = (head_piece(text, limit), tail_piece(text, limit)) else { return Ok(None) };
+        let (Some(head), Some(tail)) = (head_piece(text, limit), tail_piece(text, limit)) else {
+            return Ok(None);
+        };
         let (mut ids, tail) = (self.tokenize(head)?, self.tokenize(tail)?);
         if !last && ids.len().min(tail.len()) < budget + MARGIN {
             return Ok(None);
@@ -358,7 +371,11 @@ mod tests {
                     assert_eq!(short[..body], full[..body], "{name}, {length} tokens, joined by {joiner:?}");
                     let short = ids(&tokenizer, &text, &head_tail(length));
                     let tail = length - 1 - (length - 2) / 4;
-                    assert_eq!(short[length - tail..], full[full.len() - tail..], "{name}, last {tail} tokens");
+                    assert_eq!(
+                        short[length - tail..],
+                        full[full.len() - tail..],
+                        "{name}, last {tail} tokens"
+                    );
                     assert_eq!(short[..length - tail], full[..length - tail], "{name}");
                 }
             }
@@ -372,7 +389,11 @@ mod tests {
         let text = format!("{} tea ", "x".repeat(150)).repeat(300);
         let full = ids(&tokenizer, &text, &options(1_000_000));
         for length in [32, 64, 128] {
-            assert_eq!(ids(&tokenizer, &text, &options(length))[..length - 1], full[..length - 1], "{length}");
+            assert_eq!(
+                ids(&tokenizer, &text, &options(length))[..length - 1],
+                full[..length - 1],
+                "{length}"
+            );
             let (short, tail) = (ids(&tokenizer, &text, &head_tail(length)), length / 2);
             assert_eq!(short[length - tail..], full[full.len() - tail..], "{length}");
         }

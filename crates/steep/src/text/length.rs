@@ -61,14 +61,17 @@ const OFFSET_BY_TWO: [&str; 9] = [
 /// position embeddings; never more than the position embeddings allow.
 pub fn resolve_max_seq_length(facts: &LengthFacts) -> MaxSeqLength {
     let positions = usable_positions(facts);
-    let model_max_length =
-        facts.model_max_length.filter(|length| (1.0..UNKNOWN_FROM).contains(length)).map(|length| length as u64);
-    let (length, source) = match (facts.sentence_bert.filter(|&length| length > 0), model_max_length, positions) {
-        (Some(length), _, _) => (length, LengthSource::SentenceBertConfig),
-        (None, Some(length), _) => (length, LengthSource::ModelMaxLength),
-        (None, None, Some(length)) => (length, LengthSource::MaxPositionEmbeddings),
-        (None, None, None) => (DEFAULT_LENGTH, LengthSource::Default),
-    };
+    let model_max_length = facts
+        .model_max_length
+        .filter(|length| (1.0..UNKNOWN_FROM).contains(length))
+        .map(|length| length as u64);
+    let (length, source) =
+        match (facts.sentence_bert.filter(|&length| length > 0), model_max_length, positions) {
+            (Some(length), _, _) => (length, LengthSource::SentenceBertConfig),
+            (None, Some(length), _) => (length, LengthSource::ModelMaxLength),
+            (None, None, Some(length)) => (length, LengthSource::MaxPositionEmbeddings),
+            (None, None, None) => (DEFAULT_LENGTH, LengthSource::Default),
+        };
     match positions {
         Some(limit) if limit < length => {
             MaxSeqLength { length: limit as usize, source: LengthSource::MaxPositionEmbeddings }
@@ -82,7 +85,10 @@ fn usable_positions(facts: &LengthFacts) -> Option<u64> {
         Some(model_type) if OFFSET_BY_TWO.contains(&model_type.as_str()) => 2,
         _ => 0,
     };
-    facts.max_position_embeddings.map(|positions| positions.saturating_sub(offset)).filter(|&positions| positions > 0)
+    facts
+        .max_position_embeddings
+        .map(|positions| positions.saturating_sub(offset))
+        .filter(|&positions| positions > 0)
 }
 
 #[cfg(test)]

@@ -95,7 +95,9 @@ impl Tokenizer {
     /// The class under which transformers builds the same tokenizer.
     fn class(&self) -> &'static str {
         match (self.facts().kind, self.add_prefix_space()) {
-            (TokenizerKind::WordPiece, _) if self.prefix.len() == 1 && self.suffix.len() == 1 => "BertTokenizer",
+            (TokenizerKind::WordPiece, _) if self.prefix.len() == 1 && self.suffix.len() == 1 => {
+                "BertTokenizer"
+            }
             (TokenizerKind::Bpe, Some(_)) if self.id("<mask>").is_some() && self.id("</s>").is_some() => {
                 "RobertaTokenizer"
             }
@@ -185,13 +187,21 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             original.save_to(folder.path()).unwrap();
             let saved = Tokenizer::load(folder.path()).unwrap();
-            assert_eq!(saved.encode(&texts, &options).unwrap(), original.encode(&texts, &options).unwrap(), "{name}");
+            assert_eq!(
+                saved.encode(&texts, &options).unwrap(),
+                original.encode(&texts, &options).unwrap(),
+                "{name}"
+            );
             assert_eq!(saved.special(), original.special(), "{name}");
             // The older files alone give the same ids as well.
             if name != "unigram" {
                 fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
                 let old = Tokenizer::load(folder.path()).unwrap();
-                assert_eq!(old.encode(&texts, &options).unwrap(), original.encode(&texts, &options).unwrap(), "{name}");
+                assert_eq!(
+                    old.encode(&texts, &options).unwrap(),
+                    original.encode(&texts, &options).unwrap(),
+                    "{name}"
+                );
             }
         }
     }

@@ -55,8 +55,9 @@ pub(super) fn find(folder: &Path) -> Result<Source> {
 }
 
 fn nothing_found(folder: &Path) -> Error {
-    let sentencepiece =
-        ["sentencepiece.bpe.model", "tokenizer.model", "spiece.model", "spm.model"].iter().any(|name| folder.join(name).is_file());
+    let sentencepiece = ["sentencepiece.bpe.model", "tokenizer.model", "spiece.model", "spm.model"]
+        .iter()
+        .any(|name| folder.join(name).is_file());
     let hint = if sentencepiece {
         "the folder has a SentencePiece model only; load it with transformers' AutoTokenizer and call \
          save_pretrained, which writes tokenizer.json"

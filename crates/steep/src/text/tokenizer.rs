@@ -157,7 +157,8 @@ pub(super) fn guarded<T>(model: &str, work: impl FnOnce() -> tokenizers::Result<
     }
 }
 
-const REPAIR: &str = "download the tokenizer's files again, or save them anew with transformers' save_pretrained";
+const REPAIR: &str =
+    "download the tokenizer's files again, or save them anew with transformers' save_pretrained";
 
 fn refused(model: &str, reason: &(dyn std::error::Error + Send + Sync + 'static)) -> Error {
     Error::model(model, format!("the tokenizer cannot be used: {reason}"), REPAIR)
@@ -189,7 +190,8 @@ fn with_usual_flags(token: Option<NamedToken>) -> Option<NamedToken> {
 
 /// Makes the special tokens known as such, so that they are found whole inside texts, as transformers does.
 fn register(inner: &mut tokenizers::Tokenizer, named: &[Option<NamedToken>; 7]) -> tokenizers::Result<()> {
-    let known: Vec<String> = inner.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
+    let known: Vec<String> =
+        inner.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
     let missing: Vec<AddedToken> = named
         .iter()
         .flatten()
@@ -247,7 +249,8 @@ fn describe(special: SpecialTokens, inner: &tokenizers::Tokenizer) -> BTreeMap<&
 
 fn special_ids(inner: &tokenizers::Tokenizer, special: SpecialTokens) -> Vec<bool> {
     let roles = special.by_role().into_iter().filter_map(|(_, id)| id);
-    let marked = inner.get_added_tokens_decoder().into_iter().filter(|(_, token)| token.special).map(|(id, _)| id);
+    let marked =
+        inner.get_added_tokens_decoder().into_iter().filter(|(_, token)| token.special).map(|(id, _)| id);
     let mut ids: Vec<u32> = roles.chain(marked).collect();
     ids.sort_unstable();
     // Special ids lie in the vocabulary, whose file has been read, so the table is no larger than that.

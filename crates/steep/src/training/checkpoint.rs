@@ -170,7 +170,8 @@ fn write_values(path: &Path, values: &[(String, &Value)]) -> Result<()> {
     let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = values
         .iter()
         .map(|(name, value)| {
-            let bytes = value.with_slice(|values| values.iter().flat_map(|value| value.to_le_bytes()).collect());
+            let bytes =
+                value.with_slice(|values| values.iter().flat_map(|value| value.to_le_bytes()).collect());
             (name.clone(), value.shape(), bytes)
         })
         .collect();

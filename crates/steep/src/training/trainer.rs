@@ -228,7 +228,10 @@ impl<'a> Run<'a> {
         }
         Err(Error::config(
             "learning_rate",
-            format!("the gradients are not finite since step {}", step + 2 - u64::from(self.consecutive_skips)),
+            format!(
+                "the gradients are not finite since step {}",
+                step + 2 - u64::from(self.consecutive_skips)
+            ),
             "choose a smaller learning_rate or a longer warm-up",
         ))
     }
@@ -273,9 +276,7 @@ impl<'a> Run<'a> {
 
     fn save(&self, model: &Model) -> Result<()> {
         match self.checkpoints {
-            Some(checkpoints) => {
-                checkpoints.save(model, &self.optimizer, &self.state, self.best.as_ref())
-            }
+            Some(checkpoints) => checkpoints.save(model, &self.optimizer, &self.state, self.best.as_ref()),
             None => Ok(()),
         }
     }

@@ -233,6 +233,9 @@ fn faults_of_the_request_have_hints() {
     let taken = place.path().join("taken.csv");
     fs::write(&taken, "text,embedding_3\na,1\n").unwrap();
     assert!(error(&input(&model, taken.to_str().unwrap()), &plain).contains("'embedding_3'"));
+    let onto_itself =
+        quietly(|ctx| extract(&input(&model, &source), &plain, Path::new(&source), ctx)).unwrap_err();
+    assert!(onto_itself.to_string().contains("is the file that is read"), "{onto_itself}");
     let dropped = ExtractSettings { keep_columns: false, ..plain };
     quietly(|ctx| extract(&input(&model, taken.to_str().unwrap()), &dropped, &output, ctx)).unwrap();
     assert!(fs::read_to_string(&output).unwrap().starts_with("embedding_0,"));

@@ -15,7 +15,7 @@ use parquet::file::metadata::ParquetMetaDataReader;
 use std::fs::File;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Rows computed at once at most; fewer where they are long.
@@ -67,6 +67,7 @@ pub(in crate::stages) fn write_sharded(
             "give 16384, for example",
         ));
     }
+    check_output(job)?;
     let parts = Parts::open(job.output, job.format, job.key)?;
     let mut feed = RowFeed::open(job.source, &job.read)?;
     let (mut total, mut paths) = (RowCounts::default(), Vec::new());
@@ -90,6 +91,16 @@ pub(in crate::stages) fn write_sharded(
     total.seconds += started.elapsed().as_secs_f64();
     parts.remove()?;
     Ok(total)
+}
+
+/// The output must not take the place of what it is made from.
+fn check_output(job: &ShardedOutput<'_>) -> Result<()> {
+    let same = |left: std::io::Result<PathBuf>, right: std::io::Result<PathBuf>| matches!((left, right), (Ok(left), Ok(right)) if left == right);
+    if same(Path::new(job.source).canonicalize(), job.output.canonicalize()) {
+        let problem = format!("{} is the file that is read", job.output.display());
+        return Err(Error::config("output", problem, "name another file"));
+    }
+    Ok(())
 }
 
 fn write_part(
