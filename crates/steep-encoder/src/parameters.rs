@@ -10,11 +10,11 @@ use std::borrow::Cow;
 
 /// Names a matrix of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MatrixId(pub(crate) usize);
+pub(crate) struct MatrixId(pub(crate) usize);
 
 /// Names a vector of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VectorId(pub(crate) usize);
+pub(crate) struct VectorId(pub(crate) usize);
 
 /// A tensor of rank one or two.
 #[derive(Debug, Clone)]
@@ -39,6 +39,7 @@ impl Value {
     }
 
     /// A tensor of zeros of the same shape.
+    #[must_use]
     pub fn zeros_like(&self) -> Self {
         match self {
             Self::Matrix(tensor) => Self::Matrix(tensor.zeros_like()),

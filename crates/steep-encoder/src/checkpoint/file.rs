@@ -44,7 +44,8 @@ impl WeightFiles {
         };
         let (header, metadata) =
             SafeTensors::read_metadata(&map).map_err(|error| damaged(error.to_string()))?;
-        for name in metadata.tensors().keys() {
+        let names: BTreeSet<String> = metadata.tensors().into_keys().collect();
+        for name in &names {
             if self.index.insert(name.clone(), self.files.len()).is_some() {
                 return Err(damaged(format!("tensor {name} is in two shards")));
             }

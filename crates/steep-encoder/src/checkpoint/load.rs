@@ -9,6 +9,7 @@ use crate::heads::HeadKind;
 use crate::model::Layout;
 use crate::parameters::{Parameter, ParameterSpec, Parameters, Value};
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::Path;
 
 pub(crate) fn load(
@@ -109,10 +110,10 @@ impl Names {
         for name in missing.iter().take(5) {
             let near = nearest(name, strangers.iter().copied());
             let near = near.map(|near| format!(" (the file has {near})")).unwrap_or_default();
-            problem.push_str(&format!("{name} is missing{near}; "));
+            let _ = write!(problem, "{name} is missing{near}; ");
         }
         for name in strangers.iter().take(5) {
-            problem.push_str(&format!("{name} is in the file but not in the architecture; "));
+            let _ = write!(problem, "{name} is in the file but not in the architecture; ");
         }
         let count = format!("{} missing and {} unknown tensors: ", missing.len(), strangers.len());
         Err(Error::Weights {

@@ -1,6 +1,8 @@
 //! The default bodies: the same mathematics composed of Burn's own operations. A backend without
 //! kernels of its own runs these; the tests run them on the CPU against the kernels.
 
+#![expect(clippy::needless_pass_by_value, reason = "operations take their tensors, as Burn's own do")]
+
 use super::{Activation, AdamWStep, AttentionGeometry, Dropout};
 use burn::backend::tensor::{Device, FloatTensor, IntTensor};
 use burn::backend::{Backend, TensorMetadata};

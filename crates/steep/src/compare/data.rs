@@ -118,7 +118,7 @@ fn part(settings: &CompareSettings, rows: &Labelled) -> Result<(Split, String)> 
     if let Some(budget) = source.label_budget {
         let before = split.train.len();
         split.train = label_budget(&rows.labels, &split.train, budget, seed)?;
-        words.push_str(&format!("; {} of {before} training rows used", split.train.len()));
+        words = format!("{words}; {} of {before} training rows used", split.train.len());
     }
     Ok((split, words))
 }

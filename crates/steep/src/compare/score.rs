@@ -242,7 +242,8 @@ impl<'a> Scorer<'a> {
         let classes = |entry: &(RouteResult, Vec<Prediction>)| predicted_classes(&entry.1[0].values);
         let (a, b) = (classes(first), classes(second));
         let differ = a.iter().zip(&b).filter(|(a, b)| a != b).count();
-        detectable_difference(a.len() as u64, differ as f64 / a.len() as f64)
+        // Where the two best never differ, nothing can be said of what could have been seen.
+        (differ > 0).then(|| detectable_difference(a.len() as u64, differ as f64 / a.len() as f64)).flatten()
     }
 }
 

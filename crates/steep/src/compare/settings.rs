@@ -182,7 +182,11 @@ mod task_name {
         ("regression", Task::Regression),
     ];
 
-    #[expect(clippy::ref_option, reason = "serde gives the field by reference")]
+    #[expect(
+        clippy::ref_option,
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde gives the field by reference"
+    )]
     pub(super) fn serialize<S: Serializer>(task: &Option<Task>, serializer: S) -> Result<S::Ok, S::Error> {
         let name = task.and_then(|task| NAMES.iter().find(|(_, known)| *known == task)).map(|(name, _)| name);
         name.serialize(serializer)

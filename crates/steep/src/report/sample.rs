@@ -184,7 +184,7 @@ fn falling(from: f64, to: f64, steps: u64, every: u64, wobble: f64, noise: &mut 
 
 fn curves(results: &mut Results, steps: u64, noise: &mut Noise) {
     let mut push = |stage: &str, kind, seed, points| {
-        results.curves.push(Curve { stage: stage.to_owned(), kind, seed, points })
+        results.curves.push(Curve { stage: stage.to_owned(), kind, seed, points });
     };
     push("adapt", CurveKind::TrainLoss, Some(1), falling(3.4, 2.05, steps, steps / 300, 0.09, noise));
     push("adapt", CurveKind::ValidationLoss, Some(1), falling(3.3, 2.0, steps, steps / 12, 0.01, noise));

@@ -103,7 +103,7 @@ pub fn adapt(
         log_history: outcome.state.log_history,
     };
     let writer = ArtefactWriter::create(output)?;
-    input.model.save_with(&model, writer.path(), settings.max_seq_length)?;
+    input.model.save_with(&model, writer.path())?;
     write_json(&writer.path().join("trainer_log.json"), &report.log_history)?;
     let settings = serde_json::to_value(settings).expect("resolved settings are plain data");
     let value = serde_json::to_value(&report).expect("a report is plain data");

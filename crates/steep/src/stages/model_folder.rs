@@ -77,8 +77,9 @@ impl ModelFolder {
         }
     }
 
-    /// Writes a model with this folder's tokenizer and modules into an existing folder.
-    pub fn save_with(&self, model: &Model, folder: &Path, max_seq_length: usize) -> Result<()> {
+    /// Writes a model with this folder's tokenizer, modules and sequence length into an existing folder; that
+    /// training cut texts shorter does not bind later use.
+    pub fn save_with(&self, model: &Model, folder: &Path) -> Result<()> {
         model.save(folder)?;
         self.tokenizer.save_to(folder)?;
         let modules = self.modules.clone().unwrap_or_else(|| SentenceModules {
@@ -90,8 +91,9 @@ impl ModelFolder {
             prompts: Vec::new(),
             default_prompt_name: None,
         });
+        // The tokenizer itself lower-cases where it should.
         let lower_case = false;
-        modules.save(folder, model.config.hidden_size, max_seq_length, lower_case)?;
+        modules.save(folder, model.config.hidden_size, self.max_seq_length(None)?, lower_case)?;
         Ok(())
     }
 }

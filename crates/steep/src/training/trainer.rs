@@ -99,7 +99,7 @@ pub fn train(
         run.after_step(model, ctx)?;
         ctx.progress.advance(1);
     }
-    run.finish(model)?;
+    run.finish(model);
     ctx.progress.finish();
     Ok(TrainingOutcome { steps_now: run.state.global_step - started_at, state: run.state })
 }
@@ -281,11 +281,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn finish(&mut self, model: &mut Model) -> Result<()> {
+    /// Puts the best weights into the model, where they were kept.
+    fn finish(&mut self, model: &mut Model) {
         if let Some(best) = self.best.take() {
             model.parameters = best;
         }
-        Ok(())
     }
 }
 
