@@ -75,8 +75,12 @@ impl Checkpoints {
         best: Option<&Parameters>,
     ) -> Result<()> {
         let target = self.folder.join(format!("checkpoint-{}", state.global_step));
-        if Artefact::open(&target)?.is_some() {
+        if self.is_whole(&target) {
             return Ok(());
+        }
+        if target.exists() {
+            // Damaged, or of another run that worked here before: of no use to anyone.
+            std::fs::remove_dir_all(&target).map_err(Error::io("remove", &target))?;
         }
         let writer = ArtefactWriter::create(&target)?;
         model.save(writer.path())?;
@@ -107,12 +111,17 @@ impl Checkpoints {
         Ok(())
     }
 
+    /// Whether a folder is a checkpoint of this run with every byte as it was written.
+    fn is_whole(&self, folder: &Path) -> bool {
+        let Ok(Some(artefact)) = Artefact::open(folder) else { return false };
+        let same_run = artefact.about::<About>().is_ok_and(|about| about.run_key == self.run_key);
+        same_run && artefact.verify().is_ok()
+    }
+
     /// Restores the newest checkpoint of this run whose files are whole.
     pub(super) fn load_newest(&self, model: &mut Model, optimizer: &mut AdamW) -> Result<Option<Loaded>> {
         for (_, path) in self.list()?.into_iter().rev() {
-            let Ok(Some(artefact)) = Artefact::open(&path) else { continue };
-            let same_run = artefact.about::<About>().is_ok_and(|about| about.run_key == self.run_key);
-            if same_run && artefact.verify().is_ok() {
+            if self.is_whole(&path) {
                 return restore(&path, model, optimizer).map(Some);
             }
         }
