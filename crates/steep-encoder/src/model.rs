@@ -97,23 +97,23 @@ impl Model {
         self.layout.head_kind
     }
 
-    /// States after the embeddings and after each layer, each [T, H].
+    /// States after the embeddings and after each layer, each `[T, H]`.
     pub fn hidden_states(&self, pass: &Pass, batch: &PackedBatch) -> Vec<Tensor<2>> {
         self.layout.encoder.hidden_states(pass, batch)
     }
 
-    /// The last layer's state, [T, H].
+    /// The last layer's state, `[T, H]`.
     pub fn last_hidden_state(&self, pass: &Pass, batch: &PackedBatch) -> Tensor<2> {
         self.layout.encoder.last_hidden_state(pass, batch)
     }
 
-    /// transformers' `pooler_output`, [B, H], where the model has a pooler.
+    /// transformers' `pooler_output`, `[B, H]`, where the model has a pooler.
     pub fn pooler_output(&self, pass: &Pass, batch: &PackedBatch, hidden: Tensor<2>) -> Option<Tensor<2>> {
         let first = ops::embedding(hidden, batch.first_tokens());
         self.layout.pooler.map(|pooler| pooler.forward_activation(pass, first, Activation::Tanh))
     }
 
-    /// Logits over the vocabulary at the given rows of `hidden` [T, H]: [N, V].
+    /// Logits over the vocabulary at the given rows of `hidden` [T, H]: `[N, V]`.
     ///
     /// # Panics
     /// If the model was loaded without a masked-LM head.
@@ -122,7 +122,7 @@ impl Model {
         head.forward(pass, ops::embedding(hidden, rows))
     }
 
-    /// Logits of each sequence: [B, labels].
+    /// Logits of each sequence: `[B, labels]`.
     ///
     /// # Panics
     /// If the model was loaded without a classification head.

@@ -19,9 +19,9 @@ pub(crate) struct VectorId(pub(crate) usize);
 /// A tensor of rank one or two.
 #[derive(Debug, Clone)]
 pub enum Value {
-    /// [rows, columns]
+    /// `[rows, columns]`
     Matrix(Tensor<2>),
-    /// [length]
+    /// `[length]`
     Vector(Tensor<1>),
 }
 
@@ -225,7 +225,7 @@ impl Declaration {
         VectorId(self.declare(name, vec![length], Initializer::Zeros, false))
     }
 
-    /// `name.weight` [out, in] and `name.bias` [out].
+    /// `name.weight` `[out, in]` and `name.bias` `[out]`.
     pub(crate) fn linear(&mut self, name: &str, [in_features, out_features]: [usize; 2]) -> Linear {
         Linear {
             weight: self.matrix(&format!("{name}.weight"), [out_features, in_features]),
@@ -233,7 +233,7 @@ impl Declaration {
         }
     }
 
-    /// `name.weight` and `name.bias`, both [features].
+    /// `name.weight` and `name.bias`, both `[features]`.
     pub(crate) fn norm(&mut self, name: &str, features: usize, epsilon: f32) -> Norm {
         let weight = format!("{name}.weight");
         Norm {

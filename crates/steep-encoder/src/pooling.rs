@@ -49,8 +49,8 @@ impl PoolingMode {
 /// Pools the tokens of one sequence.
 ///
 /// # Shapes
-/// - `states`: [n, width]
-/// - `out`: [width]; overwritten
+/// - `states`: `[n, width]`
+/// - `out`: `[width]`; overwritten
 ///
 /// `skip` leading tokens (a prompt's) are left out, as `include_prompt = false` asks; weighted
 /// positions still count from the sequence's start. The vector of no tokens is zero.

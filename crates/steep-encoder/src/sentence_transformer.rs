@@ -12,9 +12,9 @@ use std::path::Path;
 /// A dense layer after pooling.
 #[derive(Debug, Clone)]
 pub struct Dense {
-    /// [out, in]
+    /// `[out, in]`
     pub weight: Vec<f32>,
-    /// [out]; zeros where the file has none
+    /// `[out]`; zeros where the file has none
     pub bias: Vec<f32>,
     /// Width before.
     pub in_features: usize,

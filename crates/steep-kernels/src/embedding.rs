@@ -19,7 +19,7 @@ fn check(table: &[f32], ids: &[u32], rows: &[f32], features: usize) {
 /// `out[t] = weight[ids[t]]`.
 ///
 /// # Shapes
-/// `weight` [V, features], `ids` [T], `out` [T, features].
+/// `weight` `[V, features]`, `ids` `[T]`, `out` `[T, features]`.
 pub fn gather(weight: &[f32], ids: &[u32], out: &mut [f32], features: usize) {
     check(weight, ids, out, features);
     for_each_token(weight, ids, out, features, <[f32]>::copy_from_slice);
@@ -55,7 +55,7 @@ fn add(out: &mut [f32], row: &[f32]) {
 /// `dweight[ids[t]] += dout[t]`, for each id in the order of its tokens.
 ///
 /// # Shapes
-/// `dout` [T, features], `ids` [T], `dweight` [V, features].
+/// `dout` `[T, features]`, `ids` `[T]`, `dweight` `[V, features]`.
 pub fn scatter_add(dout: &[f32], ids: &[u32], dweight: &mut [f32], features: usize) {
     check(dweight, ids, dout, features);
     assert!(u32::try_from(ids.len()).is_ok(), "a batch has fewer than 2^32 tokens");

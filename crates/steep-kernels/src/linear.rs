@@ -37,7 +37,7 @@ impl LinearShape {
 /// `y = x · weightᵀ + bias`.
 ///
 /// # Shapes
-/// `x` [tokens, in], `weight` [out, in], `bias` [out], `y` [tokens, out].
+/// `x` `[tokens, in]`, `weight` `[out, in]`, `bias` `[out]`, `y` `[tokens, out]`.
 pub fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32], shape: LinearShape) {
     shape.check_input(x);
     shape.check_weight(weight);
@@ -50,7 +50,7 @@ pub fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32], s
 /// `dx = dy · weight`.
 ///
 /// # Shapes
-/// `dy` [tokens, out], `weight` [out, in], `dx` [tokens, in].
+/// `dy` `[tokens, out]`, `weight` `[out, in]`, `dx` `[tokens, in]`.
 pub fn backward_input(dy: &[f32], weight: &[f32], dx: &mut [f32], shape: LinearShape) {
     shape.check_output(dy);
     shape.check_weight(weight);
@@ -63,7 +63,7 @@ pub fn backward_input(dy: &[f32], weight: &[f32], dx: &mut [f32], shape: LinearS
 /// `dweight = dyᵀ · x`.
 ///
 /// # Shapes
-/// `dy` [tokens, out], `x` [tokens, in], `dweight` [out, in].
+/// `dy` `[tokens, out]`, `x` `[tokens, in]`, `dweight` `[out, in]`.
 pub fn backward_weight(dy: &[f32], x: &[f32], dweight: &mut [f32], shape: LinearShape) {
     shape.check_output(dy);
     shape.check_input(x);
@@ -76,7 +76,7 @@ pub fn backward_weight(dy: &[f32], x: &[f32], dweight: &mut [f32], shape: Linear
 /// `dbias = Σ over tokens of dy`, in a fixed order.
 ///
 /// # Shapes
-/// `dy` [tokens, out], `dbias` [out].
+/// `dy` `[tokens, out]`, `dbias` `[out]`.
 pub fn backward_bias(dy: &[f32], dbias: &mut [f32], shape: LinearShape) {
     shape.check_output(dy);
     assert_eq!(dbias.len(), shape.out_features, "the bias must be [out_features]");
@@ -95,7 +95,7 @@ pub fn backward_bias(dy: &[f32], dbias: &mut [f32], shape: LinearShape) {
 
 per_path!(fn add_rows_per_path(rows: &[f32], sum: &mut [f32]) = add_rows_body);
 
-/// Adds the rows of `rows` [n, features] to `sum` [features], one after the other.
+/// Adds the rows of `rows` `[n, features]` to `sum` `[features]`, one after the other.
 pub(crate) fn add_rows(path: Path, rows: &[f32], sum: &mut [f32]) {
     add_rows_per_path(path, rows, sum);
 }

@@ -33,7 +33,7 @@ fn check(
 /// `s` the label smoothing.
 ///
 /// # Shapes
-/// `logits` [n, V], `labels` [n]; outputs `losses` [n] and, for [`cross_entropy_backward`], `log_sum_exp` [n].
+/// `logits` `[n, V]`, `labels` `[n]`; outputs `losses` `[n]` and, for [`cross_entropy_backward`], `log_sum_exp` `[n]`.
 pub fn cross_entropy_forward(
     logits: &[f32],
     labels: &[u32],
@@ -69,7 +69,7 @@ pub fn cross_entropy_forward(
 /// `dlogits[i, c] = dlosses[i] · (p[i, c] - (1 - s) · [c is the label] - s / V)`.
 ///
 /// # Shapes
-/// As in [`cross_entropy_forward`], which leaves `log_sum_exp`; `dlosses` [n], `dlogits` [n, V].
+/// As in [`cross_entropy_forward`], which leaves `log_sum_exp`; `dlosses` `[n]`, `dlogits` `[n, V]`.
 pub fn cross_entropy_backward(
     logits: &[f32],
     labels: &[u32],

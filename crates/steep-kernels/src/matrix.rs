@@ -3,7 +3,7 @@
 //! The products run on the `gemm` crate, which picks its algorithm from the sizes: a dot-product kernel for small
 //! outputs, matrix-vector kernels for one row or column, blocking of the inner dimension by cache size. Each of these
 //! would make the bits of a row depend on how many rows there are. Here every element is one chain of (fused)
-//! multiply-adds over at most [`INNER_BLOCK`] inner positions, and the chains are added in order, whatever the sizes:
+//! multiply-adds over at most `INNER_BLOCK` inner positions, and the chains are added in order, whatever the sizes:
 //! * the inner dimension is cut here, never inside `gemm`;
 //! * a single row or column is computed as two equal ones;
 //! * where the dot-product kernel would be chosen, the right operand is copied row-major first.

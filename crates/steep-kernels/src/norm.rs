@@ -46,7 +46,7 @@ impl NormShape {
 /// The dropout index of an element is its position in `x`. Variance is the mean squared deviation, as in torch.
 ///
 /// # Shapes
-/// `x`, `residual`, `y` [tokens, features]; `gamma`, `beta` [features]; `mean`, `inverse_deviation` [tokens] are
+/// `x`, `residual`, `y` `[tokens, features]`; `gamma`, `beta` `[features]`; `mean`, `inverse_deviation` `[tokens]` are
 /// outputs for [`add_norm_backward`].
 pub fn add_norm_forward(
     x: &[f32],
@@ -89,7 +89,7 @@ pub fn add_norm_forward(
 /// overwritten; `dgamma` and `dbeta` are summed over the tokens in a fixed order.
 ///
 /// # Shapes
-/// As in [`add_norm_forward`]; `dy`, `dx`, `dresidual` [tokens, features]; `dgamma`, `dbeta` [features].
+/// As in [`add_norm_forward`]; `dy`, `dx`, `dresidual` `[tokens, features]`; `dgamma`, `dbeta` `[features]`.
 pub fn add_norm_backward(
     x: &[f32],
     residual: Option<&[f32]>,

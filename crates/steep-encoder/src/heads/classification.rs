@@ -18,8 +18,8 @@ pub struct ClassificationHead {
 
 impl ClassificationHead {
     /// # Shapes
-    /// - `first`: [B, H], the state of each sequence's first token
-    /// - output: [B, labels]
+    /// - `first`: `[B, H]`, the state of each sequence's first token
+    /// - output: `[B, labels]`
     pub fn forward(&self, pass: &Pass, first: Tensor<2>) -> Tensor<2> {
         let x = ops::dropout(first, pass.dropout(self.input_dropout));
         let x = self.dense.forward_activation(pass, x, self.activation);

@@ -18,8 +18,8 @@ pub struct MaskedLmHead {
 
 impl MaskedLmHead {
     /// # Shapes
-    /// - `hidden`: [N, H], usually only the rows of masked tokens
-    /// - output: [N, V]
+    /// - `hidden`: `[N, H]`, usually only the rows of masked tokens
+    /// - output: `[N, V]`
     pub fn forward(&self, pass: &Pass, hidden: Tensor<2>) -> Tensor<2> {
         let x = self.dense.forward_activation(pass, hidden, self.activation);
         let x = self.norm.forward(pass, x);

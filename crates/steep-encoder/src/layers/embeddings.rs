@@ -24,7 +24,7 @@ pub struct Embeddings {
 
 impl Embeddings {
     /// # Shapes
-    /// - output: [T, H]
+    /// - output: `[T, H]`
     pub fn forward(&self, pass: &Pass, batch: &PackedBatch) -> Tensor<2> {
         let words = ops::embedding(pass.matrix(self.word), batch.input_ids.clone());
         let positions = batch.position_ids(self.first_position);

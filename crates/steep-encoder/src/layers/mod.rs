@@ -1,5 +1,5 @@
 //! What are encoders made of? Each layer holds identifiers of its parameters; `forward` takes the
-//! [`Pass`](crate::Pass) they are read from.
+//! [`Pass`] they are read from.
 
 mod embeddings;
 mod transformer;
@@ -22,8 +22,8 @@ pub struct Linear {
 
 impl Linear {
     /// # Shapes
-    /// - `x`: [T, in]
-    /// - output: [T, out]
+    /// - `x`: `[T, in]`
+    /// - output: `[T, out]`
     pub fn forward(&self, pass: &Pass, x: Tensor<2>) -> Tensor<2> {
         ops::linear(x, pass.matrix(self.weight), pass.vector(self.bias))
     }
@@ -44,7 +44,7 @@ pub struct Norm {
 
 impl Norm {
     /// # Shapes
-    /// - `x`, output: [T, H]
+    /// - `x`, output: `[T, H]`
     pub fn forward(&self, pass: &Pass, x: Tensor<2>) -> Tensor<2> {
         ops::layer_norm(x, pass.vector(self.weight), pass.vector(self.bias), self.epsilon)
     }

@@ -39,7 +39,7 @@ impl Encoder {
     /// States of every layer: the embeddings' output first, the last layer's output last.
     ///
     /// # Shapes
-    /// - each: [T, H]
+    /// - each: `[T, H]`
     pub fn hidden_states(&self, pass: &Pass, batch: &PackedBatch) -> Vec<Tensor<2>> {
         let mut states = vec![self.embeddings.forward(pass, batch)];
         let bias = self.position_bias(pass, batch);
@@ -50,7 +50,7 @@ impl Encoder {
         states
     }
 
-    /// The last layer's output, [T, H].
+    /// The last layer's output, `[T, H]`.
     pub fn last_hidden_state(&self, pass: &Pass, batch: &PackedBatch) -> Tensor<2> {
         let bias = self.position_bias(pass, batch);
         let mut state = self.embeddings.forward(pass, batch);
@@ -95,7 +95,7 @@ impl Encoder {
 /// A learned bias by bucketed distance, shared by all layers (MPNet, as in T5).
 #[derive(Debug, Clone)]
 pub struct RelativePositionBias {
-    /// [buckets, num_heads]
+    /// `[buckets, num_heads]`
     pub(crate) weight: MatrixId,
     pub(crate) num_buckets: usize,
 }

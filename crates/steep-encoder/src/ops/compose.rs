@@ -54,7 +54,7 @@ fn flat<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
     B::float_reshape(x, Shape::from([length]))
 }
 
-/// Σ over rows: [T, H] → [H].
+/// Σ over rows: `[T, H]` → `[H]`.
 pub fn sum_rows<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
     flat::<B>(B::float_sum_dim(x, 0))
 }
@@ -139,7 +139,7 @@ pub fn activation_backward<B: Backend>(
     B::float_mul(dy, derivative)
 }
 
-/// y, mean [T], 1/deviation [T].
+/// y, mean `[T]`, 1/deviation `[T]`.
 pub fn layer_norm_forward<B: Backend>(
     x: FloatTensor<B>,
     gamma: FloatTensor<B>,
@@ -185,7 +185,7 @@ pub fn dropout<B: Backend>(x: FloatTensor<B>, dropout: Dropout) -> FloatTensor<B
     B::float_mul(x, mask)
 }
 
-/// Rows `start..end` of a [T, H] tensor as [heads, n, d].
+/// Rows `start..end` of a `[T, H]` tensor as `[heads, n, d]`.
 fn heads_of<B: Backend>(x: &FloatTensor<B>, [start, end]: [usize; 2], num_heads: usize) -> FloatTensor<B> {
     let head_dim = columns::<B>(x) / num_heads;
     let rows = B::float_slice(x.clone(), &[Slice::from(start..end)]);
@@ -193,13 +193,13 @@ fn heads_of<B: Backend>(x: &FloatTensor<B>, [start, end]: [usize; 2], num_heads:
     B::float_swap_dims(split, 0, 1)
 }
 
-/// [heads, n, d] back to [n, H].
+/// `[heads, n, d]` back to `[n, H]`.
 fn merge_heads<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
     let [num_heads, length, head_dim] = x.shape().dims();
     B::float_reshape(B::float_swap_dims(x, 0, 1), Shape::from([length, num_heads * head_dim]))
 }
 
-/// The bias of one sequence, [heads, n, n], gathered from the table by distance.
+/// The bias of one sequence, `[heads, n, n]`, gathered from the table by distance.
 fn bias_of<B: Backend>(bias: &FloatTensor<B>, length: usize) -> FloatTensor<B> {
     let num_heads = rows::<B>(bias);
     let columns = distance_columns(length, columns::<B>(bias));
@@ -214,7 +214,7 @@ fn distance_columns(length: usize, width: usize) -> Vec<u32> {
     pairs.map(|(i, j)| (j + max_distance - i) as u32).collect()
 }
 
-/// Dropout mask of one sequence's probabilities, [heads, n, n]; indices as `steep-kernels`'
+/// Dropout mask of one sequence's probabilities, `[heads, n, n]`; indices as `steep-kernels`'
 /// attention documents them.
 fn attention_mask<B: Backend>(
     start: usize,
@@ -241,7 +241,7 @@ fn sequences(offsets: &[u32]) -> impl Iterator<Item = [usize; 2]> + '_ {
     spans.filter(|[start, end]| start < end)
 }
 
-/// Scores of one sequence before the softmax, [heads, n, n].
+/// Scores of one sequence before the softmax, `[heads, n, n]`.
 fn scores<B: Backend>(
     query: &FloatTensor<B>,
     key: &FloatTensor<B>,
@@ -258,7 +258,7 @@ fn scores<B: Backend>(
     }
 }
 
-/// Context [T, H] and log Σ exp [T, heads].
+/// Context `[T, H]` and log Σ exp `[T, heads]`.
 pub fn attention_forward<B: Backend>(
     query: FloatTensor<B>,
     key: FloatTensor<B>,
@@ -293,17 +293,17 @@ pub fn attention_forward<B: Backend>(
 
 /// What the forward pass of attention keeps for the backward pass.
 pub struct AttentionSaved<B: Backend> {
-    /// [T, H]
+    /// `[T, H]`
     pub query: FloatTensor<B>,
-    /// [T, H]
+    /// `[T, H]`
     pub key: FloatTensor<B>,
-    /// [T, H]
+    /// `[T, H]`
     pub value: FloatTensor<B>,
-    /// [num_heads, 2 D + 1]
+    /// `[num_heads, 2 D + 1]`
     pub position_bias: Option<FloatTensor<B>>,
-    /// [T, H]
+    /// `[T, H]`
     pub context: FloatTensor<B>,
-    /// [T, num_heads]
+    /// `[T, num_heads]`
     pub log_sum_exp: FloatTensor<B>,
 }
 
@@ -396,7 +396,7 @@ fn target<B: Backend>(
     upload::<B>(target, Shape::from([labels.len(), classes]), device)
 }
 
-/// Losses [N] and log Σ exp [N].
+/// Losses `[N]` and log Σ exp `[N]`.
 pub fn cross_entropy_forward<B: Backend>(
     logits: FloatTensor<B>,
     labels: &[u32],

@@ -1,10 +1,10 @@
 //! Which operations are hot, and what does each backend do for them?
 //!
 //! Every hot operation of an encoder, forward and backward, is a method of [`EncoderOps`], an
-//! extension of Burn's backends. [`Flex`] (the CPU) calls `steep-kernels`; any other backend falls
+//! extension of Burn's backends. `Flex` (the CPU) calls `steep-kernels`; any other backend falls
 //! back to the default bodies, which compose Burn's own operations ([`compose`]); one glue
-//! ([`tape`]) puts them on the autodiff tape for every backend alike. A new kernel replaces a body
-//! in [`flex`] and no file of a model changes.
+//! (`tape`) puts them on the autodiff tape for every backend alike. A new kernel replaces a body
+//! in `flex` and no file of a model changes.
 //!
 //! Letters: `T` tokens of a packed batch, `I`/`O` in and out features, `H` hidden size,
 //! `V` vocabulary size, `N` rows of logits.
@@ -42,7 +42,7 @@ pub struct AttentionGeometry {
 /// the others are what models call.
 #[backend_extension(Flex, Autodiff)]
 pub trait EncoderOps: burn::backend::Backend {
-    /// `y = x Wᵀ + b`. `x` [T, I], `weight` [O, I], `bias` [O] → [T, O].
+    /// `y = x Wᵀ + b`. `x` `[T, I]`, `weight` `[O, I]`, `bias` `[O]` → `[T, O]`.
     fn linear_forward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -51,17 +51,17 @@ pub trait EncoderOps: burn::backend::Backend {
         compose::linear_forward::<Self>(x, weight, bias)
     }
 
-    /// Gradient with respect to `x`: `dy` [T, O], `weight` [O, I] → [T, I].
+    /// Gradient with respect to `x`: `dy` `[T, O]`, `weight` `[O, I]` → `[T, I]`.
     fn linear_backward_input(dy: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::float_matmul(dy, weight)
     }
 
-    /// Gradient with respect to `weight`: `dy` [T, O], `x` [T, I] → [O, I].
+    /// Gradient with respect to `weight`: `dy` `[T, O]`, `x` `[T, I]` → `[O, I]`.
     fn linear_backward_weight(dy: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::float_matmul(Self::float_transpose(dy), x)
     }
 
-    /// Gradient with respect to `bias`: `dy` [T, O] → [O].
+    /// Gradient with respect to `bias`: `dy` `[T, O]` → `[O]`.
     fn linear_backward_bias(dy: FloatTensor<Self>) -> FloatTensor<Self> {
         compose::sum_rows::<Self>(dy)
     }
@@ -80,8 +80,8 @@ pub trait EncoderOps: burn::backend::Backend {
         compose::activation_backward::<Self>(x, dy, activation)
     }
 
-    /// `LayerNorm(dropout(x) + residual)`; `x`, `residual` [T, H], `gamma`, `beta` [H].
-    /// Returns y [T, H], mean [T] and 1/deviation [T].
+    /// `LayerNorm(dropout(x) + residual)`; `x`, `residual` `[T, H]`, `gamma`, `beta` `[H]`.
+    /// Returns y `[T, H]`, mean `[T]` and 1/deviation `[T]`.
     fn add_norm_forward(
         x: FloatTensor<Self>,
         residual: FloatTensor<Self>,
@@ -110,7 +110,7 @@ pub trait EncoderOps: burn::backend::Backend {
         (Self::dropout_forward(dsum.clone(), dropout), dsum, dgamma, dbeta)
     }
 
-    /// `LayerNorm(x)`. Returns y [T, H], mean [T] and 1/deviation [T].
+    /// `LayerNorm(x)`. Returns y `[T, H]`, mean `[T]` and 1/deviation `[T]`.
     fn layer_norm_forward(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
@@ -136,8 +136,8 @@ pub trait EncoderOps: burn::backend::Backend {
         compose::dropout::<Self>(x, dropout)
     }
 
-    /// Bidirectional attention within each sequence. `query`, `key`, `value` [T, H].
-    /// Returns the context [T, H] and log Σ exp of the scores [T, num_heads].
+    /// Bidirectional attention within each sequence. `query`, `key`, `value` `[T, H]`.
+    /// Returns the context `[T, H]` and log Σ exp of the scores `[T, num_heads]`.
     fn attention_forward(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
@@ -164,7 +164,7 @@ pub trait EncoderOps: burn::backend::Backend {
     }
 
     /// As [`EncoderOps::attention_forward`] with a bias by distance: `position_bias`
-    /// [num_heads, 2 D + 1] is added to the score of (i, j) at column `j - i + D`.
+    /// `[num_heads, 2 D + 1]` is added to the score of (i, j) at column `j - i + D`.
     fn biased_attention_forward(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
@@ -192,18 +192,18 @@ pub trait EncoderOps: burn::backend::Backend {
         (dquery, dkey, dvalue, dbias.expect("a bias was given, so its gradient is returned"))
     }
 
-    /// Rows of a table: `weight` [V, H] at `ids` (length T) → [T, H].
+    /// Rows of a table: `weight` `[V, H]` at `ids` (length T) → `[T, H]`.
     fn embed_forward(weight: FloatTensor<Self>, ids: Arc<[u32]>) -> FloatTensor<Self> {
         compose::embedding_forward::<Self>(weight, &ids)
     }
 
-    /// Gradient of the table: `dy` [T, H] added into a zero [V, H] at `ids`.
+    /// Gradient of the table: `dy` `[T, H]` added into a zero `[V, H]` at `ids`.
     fn embed_backward(dy: FloatTensor<Self>, ids: Arc<[u32]>, rows: usize) -> FloatTensor<Self> {
         compose::embedding_backward::<Self>(dy, &ids, rows)
     }
 
-    /// Cross-entropy of each row of `logits` [N, V] against its label, with torch's label
-    /// smoothing. Returns losses [N] and log Σ exp [N].
+    /// Cross-entropy of each row of `logits` `[N, V]` against its label, with torch's label
+    /// smoothing. Returns losses `[N]` and log Σ exp `[N]`.
     fn cross_entropy_forward(
         logits: FloatTensor<Self>,
         labels: Arc<[u32]>,
@@ -317,7 +317,7 @@ pub trait EncoderOps: burn::backend::Backend {
     }
 }
 
-/// `x Wᵀ + b`. `x` [T, I], `weight` [O, I], `bias` [O] → [T, O].
+/// `x Wᵀ + b`. `x` `[T, I]`, `weight` `[O, I]`, `bias` `[O]` → `[T, O]`.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
     Tensor::from_dispatch(Dispatch::linear(x, weight, bias))
@@ -334,7 +334,7 @@ pub fn linear_activation(
     Tensor::from_dispatch(Dispatch::linear_activation(x, weight, bias, activation))
 }
 
-/// `LayerNorm(dropout(x) + residual)`. `x`, `residual` [T, H]; `gamma`, `beta` [H] → [T, H].
+/// `LayerNorm(dropout(x) + residual)`. `x`, `residual` `[T, H]`; `gamma`, `beta` `[H]` → `[T, H]`.
 pub fn add_norm(
     x: Tensor<2>,
     residual: Tensor<2>,
@@ -353,7 +353,7 @@ pub fn add_norm(
     ))
 }
 
-/// `LayerNorm(x)`. `x` [T, H]; `gamma`, `beta` [H] → [T, H].
+/// `LayerNorm(x)`. `x` `[T, H]`; `gamma`, `beta` `[H]` → `[T, H]`.
 pub fn layer_norm(x: Tensor<2>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: f32) -> Tensor<2> {
     let (x, gamma, beta) = (x.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch());
     Tensor::from_dispatch(Dispatch::layer_norm(x, gamma, beta, epsilon))
@@ -367,8 +367,8 @@ pub fn dropout(x: Tensor<2>, dropout: Dropout) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::dropout(x.into_dispatch(), dropout))
 }
 
-/// Attention within each packed sequence. `query`, `key`, `value` [T, H] → [T, H];
-/// `position_bias` [num_heads, 2 D + 1], where D is at least the longest sequence less one.
+/// Attention within each packed sequence. `query`, `key`, `value` `[T, H]` → `[T, H]`;
+/// `position_bias` `[num_heads, 2 D + 1]`, where D is at least the longest sequence less one.
 pub fn attention(
     query: Tensor<2>,
     key: Tensor<2>,
@@ -383,12 +383,12 @@ pub fn attention(
     })
 }
 
-/// Rows of a table. `weight` [V, H], `ids` of length T → [T, H].
+/// Rows of a table. `weight` `[V, H]`, `ids` of length T → `[T, H]`.
 pub fn embedding(weight: Tensor<2>, ids: Arc<[u32]>) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::embedding(weight.into_dispatch(), ids))
 }
 
-/// Cross-entropy of each row. `logits` [N, V], `labels` of length N → [N].
+/// Cross-entropy of each row. `logits` `[N, V]`, `labels` of length N → `[N]`.
 pub fn cross_entropy(logits: Tensor<2>, labels: Arc<[u32]>, label_smoothing: f32) -> Tensor<1> {
     Tensor::from_dispatch(Dispatch::cross_entropy(logits.into_dispatch(), labels, label_smoothing))
 }

@@ -221,7 +221,7 @@ impl Backward<'_> {
         softmax_backward(self.path, scoring, first, rows);
     }
 
-    /// Copies the rows of `values` [n, head_dim] to the tokens from `first` on.
+    /// Copies the rows of `values` `[n, head_dim]` to the tokens from `first` on.
     fn write(&self, target: &Disjoint, task: Task, first: usize, values: &[f32]) {
         let head_dim = self.shape.head_dim;
         for (row, values) in values.chunks_exact(head_dim).enumerate() {

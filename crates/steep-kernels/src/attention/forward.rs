@@ -11,7 +11,7 @@ use rayon::prelude::*;
 /// Packed bidirectional attention; dropout acts on the probabilities (see the module for its indices).
 ///
 /// # Shapes
-/// `query`, `key`, `value`, `out` [T, num_heads · head_dim]; `log_sum_exp` [T, num_heads] is an output for
+/// `query`, `key`, `value`, `out` `[T, num_heads · head_dim]`; `log_sum_exp` `[T, num_heads]` is an output for
 /// [`attention_backward`](super::attention_backward).
 pub fn attention_forward(
     query: &[f32],
