@@ -255,11 +255,17 @@ pub(super) struct Differences {
 }
 
 impl Differences {
-    /// All comparisons in the order in which they were planned; none if there are none.
+    /// The comparisons in the order in which they were planned; none if there are none.
     pub(super) fn of(results: &Results) -> Option<Self> {
         let name = &results.metric;
-        let strips: Vec<Strip> =
-            results.comparisons.iter().take(60).map(|found| difference_strip(results, found)).collect();
+        // Pairs with the majority are so far off that all others would shrink to dots.
+        let trivial = |id: &str| id == "majority";
+        let shown = results
+            .comparisons
+            .iter()
+            .filter(|found| !trivial(&found.route) && !trivial(&found.over))
+            .take(60);
+        let strips: Vec<Strip> = shown.map(|found| difference_strip(results, found)).collect();
         let ends: Vec<_> =
             strips.iter().map(|strip| (strip.low, strip.mid, strip.high)).chain([(0.0, 0.0, 0.0)]).collect();
         let (low, high) = strips::spread(&ends)?;
