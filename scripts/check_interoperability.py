@@ -57,9 +57,11 @@ def head_suffix(name):
 def loading_problem(info, allow_unexpected):
     """What is wrong with the parameters that were loaded, in words, or None."""
     missing = [key for key in info["missing_keys"] if not key.startswith(MAY_BE_MISSING)]
+    # steep keeps the pooler beside a masked-LM head, for whoever fine-tunes next; transformers passes it over.
+    unexpected = [key for key in info["unexpected_keys"] if ".pooler." not in key]
     faults = {
         "missing": sorted(missing),
-        "unexpected": [] if allow_unexpected else sorted(info["unexpected_keys"]),
+        "unexpected": [] if allow_unexpected else sorted(unexpected),
         "of another shape": sorted(str(key) for key in info["mismatched_keys"]),
     }
     named = [f"{kind}: {', '.join(keys[:5])}{' …' if len(keys) > 5 else ''}" for kind, keys in faults.items() if keys]

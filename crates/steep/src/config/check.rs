@@ -1,5 +1,6 @@
 //! Checks of single keys, with errors that name the key.
 
+use crate::data::nearest::nearest;
 use crate::error::{Error, Result};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -48,7 +49,7 @@ pub(super) fn one_of<T: Clone>(key: &str, name: &str, known: &[(&str, T)]) -> Re
     let found = known.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
     found.ok_or_else(|| {
         let names = known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-        let near = super::nearest::nearest(name, known.iter().map(|(name, _)| *name));
+        let near = nearest(name, &known.iter().map(|(name, _)| *name).collect::<Vec<_>>());
         let hint = match near {
             Some(near) => format!("did you mean {near}? Known are {names}"),
             None => format!("choose one of {names}"),

@@ -1,8 +1,8 @@
 //! Requests as TOML files.
 
 use super::ignored::ignored;
-use super::nearest::nearest;
 use super::request::Request;
+use crate::data::nearest::nearest;
 use crate::error::{Error, Result};
 use crate::storage::atomic_file;
 use std::fmt::Write as _;
@@ -61,8 +61,8 @@ impl Source<'_> {
     }
 
     fn unknown<R: Request>(&self, name: &str, span: Range<usize>) -> Error {
-        let names = R::KEYS.iter().flat_map(super::Key::names);
-        let hint = match nearest(name, names) {
+        let names: Vec<&str> = R::KEYS.iter().flat_map(super::Key::names).collect();
+        let hint = match nearest(name, &names) {
             Some(near) => format!("did you mean {near}?"),
             None => format!("`steep {} --help` lists the keys", R::COMMAND),
         };

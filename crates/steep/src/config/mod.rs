@@ -21,7 +21,6 @@ mod file;
 mod finetune;
 mod ignored;
 mod inspect;
-mod nearest;
 mod predict;
 mod probe;
 mod training;

@@ -19,7 +19,7 @@ mod labels;
 mod lists;
 mod matches;
 mod minhash;
-mod nearest;
+pub(crate) mod nearest;
 mod random;
 mod readers;
 mod shingles;

@@ -3,12 +3,15 @@
 use super::fault::column_fault;
 use crate::error::Error;
 use std::path::Path;
+use steep_encoder::checkpoint::report::edit_distance;
 
-/// The name with the smallest edit distance, if it is near enough to be a slip of the pen.
-pub(super) fn nearest<'a>(wanted: &str, names: &[&'a str]) -> Option<&'a str> {
-    let wanted = wanted.to_lowercase();
+/// The name with the smallest edit distance, if it is near enough to be a slip of the pen; case and the kind of
+/// dash do not count.
+pub(crate) fn nearest<'a>(wanted: &str, names: &[&'a str]) -> Option<&'a str> {
+    let plain = |name: &str| name.to_lowercase().replace('-', "_");
+    let wanted = plain(wanted);
     let limit = (wanted.chars().count() / 3).max(2);
-    let scored = names.iter().map(|name| (edit_distance(&wanted, &name.to_lowercase()), *name));
+    let scored = names.iter().map(|name| (edit_distance(&wanted, &plain(name)), *name));
     scored
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
@@ -37,22 +40,6 @@ fn listed(names: &[&str]) -> String {
     }
 }
 
-/// Levenshtein's distance between two strings, in characters.
-fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, l) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, r) in right.iter().enumerate() {
-            let changed = diagonal + usize::from(l != *r);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[right.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +50,7 @@ mod tests {
         assert_eq!(nearest("lable_x", &["label_x", "text"]), Some("label_x"));
         assert_eq!(nearest("Text", &["label", "text"]), Some("text"));
         assert_eq!(nearest("zebra", &["label", "text"]), None);
+        assert_eq!(nearest("learning-rat", &["learning_rate", "seed"]), Some("learning_rate"));
     }
 
     #[test]

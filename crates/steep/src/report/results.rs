@@ -3,10 +3,10 @@
 use super::facts::{DataFacts, Machine, Manifest, ModelFacts};
 use super::route::{RouteResult, null_is_nan};
 use crate::error::{Error, Result};
+use crate::storage::atomic_file;
 use serde::{Deserialize, Deserializer, Serialize};
-use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The version of the schema that this program writes. It grows when a field changes its meaning or goes away; new
 /// fields alone do not change it.
@@ -255,7 +255,8 @@ impl Results {
 
     /// Writes `results.json`: beside the target first, then renamed, so that no reader sees half a file.
     pub fn save(&self, path: &Path) -> Result<()> {
-        write_beside_and_rename(path, &self.to_json()?)
+        let json = self.to_json()?;
+        atomic_file(path, |writer| writer.write_all(&json).map_err(Error::io("write", path)))
     }
 
     /// Reads what [`Results::save`] wrote.
@@ -263,16 +264,6 @@ impl Results {
         let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
         Self::from_json(&bytes, path)
     }
-}
-
-fn write_beside_and_rename(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".tmp");
-    let sibling: PathBuf = path.with_file_name(name);
-    let mut file = File::create(&sibling).map_err(Error::io("create", &sibling))?;
-    file.write_all(bytes).map_err(Error::io("write", &sibling))?;
-    file.sync_all().map_err(Error::io("write", &sibling))?;
-    std::fs::rename(&sibling, path).map_err(Error::io("rename", path))
 }
 
 #[cfg(test)]
