@@ -70,4 +70,14 @@ mod tests {
         assert_eq!(found, Some("bert.embeddings.LayerNorm.weight"));
         assert_eq!(nearest("x", names.into_iter()), None);
     }
+
+    #[test]
+    fn distances_are_counted() {
+        for (left, right, distance) in
+            [("", "", 0), ("tea", "", 3), ("tea", "teas", 1), ("kitten", "sitting", 3)]
+        {
+            assert_eq!(edit_distance(left, right), distance);
+            assert_eq!(edit_distance(right, left), distance);
+        }
+    }
 }

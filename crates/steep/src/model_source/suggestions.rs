@@ -1,6 +1,7 @@
 //! Which existing folder may have been meant?
 
 use std::path::Path;
+use steep_encoder::checkpoint::report::edit_distance;
 
 /// Folders with more entries than this are not searched.
 const MAX_ENTRIES: usize = 1000;
@@ -36,34 +37,9 @@ pub(super) fn similar_folders(path: &Path) -> Vec<String> {
     near.into_iter().take(3).map(|(_, name)| name).collect()
 }
 
-/// The number of characters to insert, delete or replace (Levenshtein).
-fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, character) in left.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], index + 1);
-        for (column, &other) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(character != other);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[right.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distances_are_counted() {
-        for (left, right, distance) in
-            [("", "", 0), ("tea", "", 3), ("tea", "teas", 1), ("kitten", "sitting", 3)]
-        {
-            assert_eq!(edit_distance(left, right), distance);
-            assert_eq!(edit_distance(right, left), distance);
-        }
-    }
 
     #[test]
     fn near_names_come_first_and_far_ones_not_at_all() {
