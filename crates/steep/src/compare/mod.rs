@@ -189,7 +189,7 @@ fn finish(
         curves: logs,
         equivalence_margin: Some(settings.rope),
         detectable_difference,
-        warnings: prepared.warnings.clone(),
+        warnings: warnings(settings, prepared),
         manifest: facts::manifest(settings, prepared),
     };
     results.verdict = report::conclude(&results);
@@ -199,6 +199,21 @@ fn finish(
     atomic_file(&report, |writer| writer.write_all(page.as_bytes()).map_err(Error::io("write", &report)))?;
     let winner = write_winner(settings, runner, &results)?;
     Ok(CompareOutcome { results, folder: settings.output_dir.clone(), report, winner })
+}
+
+/// What the reader should know before believing the numbers.
+fn warnings(settings: &CompareSettings, prepared: &Prepared) -> Vec<String> {
+    let mut warnings = prepared.warnings.clone();
+    let shared =
+        settings.routes.iter().any(|route| matches!(route, Route::Adapted | Route::AdaptedFinetuned));
+    if shared && prepared.unlabelled.is_some() && settings.seeds.len() > 1 {
+        warnings.push(format!(
+            "The encoder was adapted once, with seed {}: how much adapting varies from run to run is not in the \
+             intervals of `adapted` and `adapted+finetuned`.",
+            settings.seeds[0]
+        ));
+    }
+    warnings
 }
 
 /// The recommended route as a folder that `predict` runs; none for routes without an encoder.

@@ -53,7 +53,7 @@ pub struct AdaptReport {
     pub tokens: u64,
     /// Optimizer steps.
     pub steps: u64,
-    /// Seconds of this stage, all its runs together.
+    /// Seconds of the run that finished the stage; what an interrupted run did before is not in it.
     pub seconds: f64,
     /// Parameters that had to be initialised because the folder lacks them.
     pub initialised: Vec<String>,

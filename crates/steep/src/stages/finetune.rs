@@ -52,7 +52,7 @@ pub struct FinetuneReport {
     pub tokens: u64,
     /// Optimizer steps.
     pub steps: u64,
-    /// Seconds of this stage.
+    /// Seconds of the run that finished the stage; what an interrupted run did before is not in it.
     pub seconds: f64,
     /// The best validation value.
     pub best_metric: Option<f64>,
