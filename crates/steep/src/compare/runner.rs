@@ -21,6 +21,7 @@ use crate::stages::{
     AdaptInput, AdaptReport, AdaptSettings, FinetuneInput, FinetuneReport, FinetuneSettings, ModelFolder,
     Predictor, adapt, finetune, stage_key,
 };
+use crate::storage::{Artefact, ArtefactWriter};
 use crate::text::Encodings;
 use crate::training::{LogEntry, TrainingSettings};
 use std::path::{Path, PathBuf};
@@ -227,8 +228,11 @@ impl Runner<'_> {
         let key = self.fit_key("classifier", &model.digest);
         let (values, report) = stored_or(&self.companion(encoder, "classifier"), &key, || {
             let (train, test) = self.halves(&Features::Dense(matrix));
-            self.fit_and_predict(&train, &test, self.dense_choice())
-                .map(|(values, report, _)| (values, report))
+            let (values, report, head) = self.fit_and_predict(&train, &test, self.dense_choice())?;
+            let writer = ArtefactWriter::create(&self.companion(encoder, "head"))?;
+            head.save(writer.path())?;
+            writer.commit(&key)?;
+            Ok((values, report))
         })?;
         let seconds = StageSeconds {
             extract: embedded.seconds,
@@ -239,8 +243,16 @@ impl Runner<'_> {
         Ok(Prediction { values, c: report.c, seconds })
     }
 
-    /// The head of the common classifier, for the winner's folder.
+    /// The head of the common classifier, for the winner's folder: the one that made the predictions.
     pub(super) fn classifier_head(&self, encoder: &MadeEncoder) -> Result<LinearHead> {
+        let key = self.fit_key("classifier", &ModelFolder::open(&encoder.folder)?.digest);
+        let folder = self.companion(encoder, "head");
+        if let Some(artefact) = Artefact::open(&folder)?
+            && artefact.about::<String>().is_ok_and(|about| about == key)
+        {
+            artefact.verify()?;
+            return LinearHead::load(&folder);
+        }
         let (matrix, _) = self.embeddings(encoder)?;
         let (train, test) = self.halves(&Features::Dense(matrix));
         self.fit_and_predict(&train, &test, self.dense_choice()).map(|(_, _, head)| head)
