@@ -29,6 +29,7 @@ pub use config::{Config, ModelType, ProblemType};
 pub use error::{Error, Result};
 pub use heads::HeadKind;
 pub use model::Model;
+pub use ops::block::Precision;
 pub use optimizer::{AdamW, AdamWSettings, AdamWState};
 pub use parameters::{Parameter, ParameterSpec, Parameters, Value};
 pub use pass::{Gradients, Pass};

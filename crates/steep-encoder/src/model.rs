@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::heads::{ClassificationHead, HeadKind, MaskedLmHead};
 use crate::layers::{Encoder, Linear};
+use crate::ops::block::Precision;
 use crate::ops::{self, Activation};
 use crate::parameters::{Declaration, ParameterSpec, Parameters};
 use crate::pass::Pass;
@@ -120,6 +121,31 @@ impl Model {
     pub fn masked_lm_logits(&self, pass: &Pass, hidden: Tensor<2>, rows: Arc<[u32]>) -> Tensor<2> {
         let head = self.layout.masked_lm.as_ref().expect("the model has a masked-LM head");
         head.forward(pass, ops::embedding(hidden, rows))
+    }
+
+    /// Cross-entropy of the masked-LM head at the given rows of `hidden` [T, H] against their labels: `[N]`.
+    ///
+    /// # Panics
+    /// If the model was loaded without a masked-LM head.
+    pub fn masked_lm_losses(
+        &self,
+        pass: &Pass,
+        hidden: Tensor<2>,
+        rows: Arc<[u32]>,
+        labels: Arc<[u32]>,
+    ) -> Tensor<1> {
+        let head = self.layout.masked_lm.as_ref().expect("the model has a masked-LM head");
+        head.losses(pass, ops::embedding(hidden, rows), labels)
+    }
+
+    /// The precision of products from now on; f32 when loaded.
+    pub fn set_precision(&mut self, precision: Precision) {
+        self.parameters.set_precision(precision);
+    }
+
+    /// Whether training keeps only the blocks' inputs and computes the rest again: less memory, more time.
+    pub fn set_gradient_checkpointing(&mut self, on: bool) {
+        self.parameters.recompute = on;
     }
 
     /// Logits of each sequence: `[B, labels]`.

@@ -62,6 +62,7 @@ impl AdamW {
         if !norm.is_finite() {
             return norm;
         }
+        parameters.forget_caches();
         let gradient_scale = (f64::from(scale) * self.clip_factor(norm)) as f32;
         let deepest = parameters.list.iter().map(|parameter| parameter.spec.depth).max().unwrap_or(0);
         for (index, gradient) in gradients.list.into_iter().enumerate() {

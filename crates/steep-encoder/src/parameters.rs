@@ -4,6 +4,7 @@
 //! layers hold the same identifier), gradients by name and the optimizer.
 
 use crate::layers::{Linear, Norm};
+use crate::ops::block::{Precision, WeightCache};
 use burn::tensor::{Device, TensorData};
 use burn::{Tensor, backend::Flex};
 use std::borrow::Cow;
@@ -116,10 +117,41 @@ pub struct ParameterSpec {
 pub struct Parameter {
     /// Name, shape and role.
     pub spec: ParameterSpec,
-    /// The current values.
+    /// The current values; [`Parameter::set_value`] replaces them.
     pub value: Value,
     /// Whether training changes it.
     pub trainable: bool,
+    /// Where evaluation keeps the block whose first weight this is, in the backend's own order.
+    pub(crate) cache: FreshCache,
+}
+
+/// A [`WeightCache`] that a copy of the parameter does not share, since the two may part.
+#[derive(Debug)]
+pub(crate) struct FreshCache(pub(crate) WeightCache);
+
+impl Default for FreshCache {
+    fn default() -> Self {
+        Self(WeightCache::place())
+    }
+}
+
+impl Clone for FreshCache {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Parameter {
+    /// A trainable parameter, if a gradient can reach it.
+    pub(crate) fn new(spec: ParameterSpec, value: Value) -> Self {
+        Self { trainable: spec.used, spec, value, cache: FreshCache::default() }
+    }
+
+    /// Replaces the values.
+    pub fn set_value(&mut self, value: Value) {
+        self.value = value;
+        self.cache = FreshCache::default();
+    }
 }
 
 /// All parameters of a model in declaration order.
@@ -127,6 +159,10 @@ pub struct Parameter {
 pub struct Parameters {
     /// In declaration order.
     pub list: Vec<Parameter>,
+    /// Of products.
+    pub(crate) precision: Precision,
+    /// Gradient checkpointing.
+    pub(crate) recompute: bool,
 }
 
 impl Parameters {
@@ -145,6 +181,18 @@ impl Parameters {
     pub fn set_trainable(&mut self, choose: impl Fn(&str) -> bool) {
         for parameter in &mut self.list {
             parameter.trainable = parameter.spec.used && choose(&parameter.spec.name);
+        }
+    }
+
+    pub(crate) fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
+        self.forget_caches();
+    }
+
+    /// To be called when values change.
+    pub(crate) fn forget_caches(&mut self) {
+        for parameter in &mut self.list {
+            parameter.cache = FreshCache::default();
         }
     }
 

@@ -1,6 +1,7 @@
 //! One forward pass over a model's parameters: evaluation, or training with a tape.
 
 use crate::ops::Dropout;
+use crate::ops::block::{BlockMode, Precision, WeightCache};
 use crate::parameters::{MatrixId, Parameters, Value, VectorId};
 use burn::Tensor;
 use std::cell::Cell;
@@ -12,6 +13,10 @@ use std::cell::Cell;
 /// seed gives the same masks in any run.
 pub struct Pass {
     values: Vec<Value>,
+    precision: Precision,
+    recompute: bool,
+    /// In evaluation, where blocks keep their weights.
+    caches: Vec<WeightCache>,
     seed: Option<u64>,
     dropout_sites: Cell<u64>,
 }
@@ -20,7 +25,19 @@ impl Pass {
     /// A pass without tape and dropout.
     pub fn evaluate(parameters: &Parameters) -> Self {
         let values = parameters.list.iter().map(|parameter| parameter.value.clone()).collect();
-        Self { values, seed: None, dropout_sites: Cell::new(0) }
+        let caches = parameters.list.iter().map(|parameter| parameter.cache.0.clone()).collect();
+        Self { caches, ..Self::of(parameters, values) }
+    }
+
+    fn of(parameters: &Parameters, values: Vec<Value>) -> Self {
+        Self {
+            values,
+            precision: parameters.precision,
+            recompute: parameters.recompute,
+            caches: Vec::new(),
+            seed: None,
+            dropout_sites: Cell::new(0),
+        }
     }
 
     /// A pass with a tape; dropout is drawn from `seed`, which should differ for each micro-batch.
@@ -40,7 +57,18 @@ impl Pass {
         };
         let list = parameters.list.iter();
         let values = list.map(|parameter| leaf(&parameter.value, parameter.trainable)).collect();
-        Self { values, seed: None, dropout_sites: Cell::new(0) }
+        Self::of(parameters, values)
+    }
+
+    /// Of products.
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// How the block with this first weight is computed.
+    pub(crate) fn block_mode(&self, first: MatrixId) -> BlockMode {
+        let cache = self.caches.get(first.0).cloned().unwrap_or_default();
+        BlockMode { precision: self.precision, recompute: self.recompute, cache }
     }
 
     pub(crate) fn matrix(&self, id: MatrixId) -> Tensor<2> {

@@ -48,43 +48,70 @@ per_path!(fn backward_on(activation: Activation, x: &[f32], dy: &[f32], dx: &mut
 
 #[inline(always)]
 fn forward_body(activation: Activation, x: &[f32], y: &mut [f32]) {
-    match activation {
-        Activation::Gelu => map(x, y, |x| x * normal(x).0),
-        Activation::GeluTanh => map(x, y, |x| x * sigmoid(2.0 * gelu_tanh_argument(x))),
-        Activation::Relu => map(x, y, relu),
-        Activation::Tanh => map(x, y, tanh),
-        Activation::Silu => map(x, y, |x| x * sigmoid(x)),
-    }
+    y.copy_from_slice(x);
+    values(activation, y);
 }
 
 #[inline(always)]
 fn backward_body(activation: Activation, x: &[f32], dy: &[f32], dx: &mut [f32]) {
+    value_and_slope(activation, x.len(), |index| x[index], |index, _, slope| dx[index] = slope * dy[index]);
+}
+
+/// `x = activation(x)`, for loops that are compiled for an instruction set.
+#[inline(always)]
+pub(crate) fn values(activation: Activation, x: &mut [f32]) {
     match activation {
-        Activation::Gelu => chain(x, dy, dx, gelu_slope),
-        Activation::GeluTanh => chain(x, dy, dx, gelu_tanh_slope),
-        Activation::Relu => chain(x, dy, dx, |x| if x > 0.0 { 1.0 } else { 0.0 * relu(x) }),
-        Activation::Tanh => chain(x, dy, dx, |x| {
+        Activation::Gelu => map(x, |x| x * normal(x).0),
+        Activation::GeluTanh => map(x, |x| x * sigmoid(2.0 * gelu_tanh_argument(x))),
+        Activation::Relu => map(x, relu),
+        Activation::Tanh => map(x, tanh),
+        Activation::Silu => map(x, |x| x * sigmoid(x)),
+    }
+}
+
+/// Gives `put` the activation's value and slope at each of `length` inputs, for loops that are compiled for an
+/// instruction set.
+#[inline(always)]
+pub(crate) fn value_and_slope(
+    activation: Activation,
+    length: usize,
+    input: impl Fn(usize) -> f32,
+    put: impl FnMut(usize, f32, f32),
+) {
+    match activation {
+        Activation::Gelu => each(length, input, put, gelu),
+        Activation::GeluTanh => each(length, input, put, gelu_tanh),
+        Activation::Relu => {
+            each(length, input, put, |x| (relu(x), if x > 0.0 { 1.0 } else { 0.0 * relu(x) }));
+        }
+        Activation::Tanh => each(length, input, put, |x| {
             let y = tanh(x);
-            1.0 - y * y
+            (y, 1.0 - y * y)
         }),
-        Activation::Silu => chain(x, dy, dx, |x| {
+        Activation::Silu => each(length, input, put, |x| {
             let s = sigmoid(x);
-            s * (1.0 + x * (1.0 - s))
+            (x * s, s * (1.0 + x * (1.0 - s)))
         }),
     }
 }
 
 #[inline(always)]
-fn map(x: &[f32], y: &mut [f32], function: impl Fn(f32) -> f32) {
-    for (y, x) in y.iter_mut().zip(x) {
-        *y = function(*x);
+fn each(
+    length: usize,
+    input: impl Fn(usize) -> f32,
+    mut put: impl FnMut(usize, f32, f32),
+    both: impl Fn(f32) -> (f32, f32),
+) {
+    for index in 0..length {
+        let (value, slope) = both(input(index));
+        put(index, value, slope);
     }
 }
 
 #[inline(always)]
-fn chain(x: &[f32], dy: &[f32], dx: &mut [f32], slope: impl Fn(f32) -> f32) {
-    for ((dx, x), dy) in dx.iter_mut().zip(x).zip(dy) {
-        *dx = slope(*x) * dy;
+fn map(values: &mut [f32], function: impl Fn(f32) -> f32) {
+    for value in values {
+        *value = function(*value);
     }
 }
 
@@ -94,11 +121,11 @@ fn relu(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
 }
 
-/// `Φ(x) + x · φ(x)`.
+/// `x · Φ(x)` and `Φ(x) + x · φ(x)`.
 #[inline(always)]
-fn gelu_slope(x: f32) -> f32 {
+fn gelu(x: f32) -> (f32, f32) {
     let (distribution, bell) = normal(x);
-    distribution + x * (bell * INVERSE_SQRT_2_PI)
+    (x * distribution, distribution + x * (bell * INVERSE_SQRT_2_PI))
 }
 
 /// What the tanh form of gelu takes the tanh of; `(1 + tanh u) / 2` is `sigmoid(2u)`, which does not cancel.
@@ -108,7 +135,8 @@ fn gelu_tanh_argument(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn gelu_tanh_slope(x: f32) -> f32 {
+fn gelu_tanh(x: f32) -> (f32, f32) {
+    let value = x * sigmoid(2.0 * gelu_tanh_argument(x));
     // Beyond 16 the slope is 0 or 1, but the cube overflows against it.
     let x = if x > 16.0 { 16.0 } else { x };
     let x = if x < -16.0 { -16.0 } else { x };
@@ -118,7 +146,7 @@ fn gelu_tanh_slope(x: f32) -> f32 {
     let inverse = 1.0 / (1.0 + e);
     let s = if argument < 0.0 { e * inverse } else { inverse };
     let inner = SQRT_2_OVER_PI * (1.0 + 3.0 * GELU_CUBE * (x * x));
-    s + x * (e * inverse * inverse) * (2.0 * inner)
+    (value, s + x * (e * inverse * inverse) * (2.0 * inner))
 }
 
 #[cfg(test)]

@@ -25,9 +25,12 @@
 
 pub mod activation;
 pub mod attention;
+pub mod block;
 pub mod dropout;
 pub mod embedding;
+pub mod gemm;
 pub mod linear;
+pub mod linear_loss;
 pub mod loss;
 pub mod matrix;
 pub mod norm;

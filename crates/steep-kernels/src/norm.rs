@@ -228,6 +228,36 @@ fn forward_body(
     }
 }
 
+/// As [`add_norm_forward`] for rows that are summed already, on the calling thread.
+pub(crate) fn forward_rows(
+    path: Path,
+    sum: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    epsilon: f32,
+    y: &mut [f32],
+    mean: &mut [f32],
+    inverse_deviation: &mut [f32],
+) {
+    let input = Input { x: sum, residual: None, mask: None, first: 0 };
+    forward_on(path, input, gamma, beta, epsilon, y, mean, inverse_deviation);
+}
+
+/// The gradients of [`forward_rows`]; those of the parameters are added.
+pub(crate) fn backward_rows(
+    path: Path,
+    sum: &[f32],
+    gamma: &[f32],
+    statistics: (&[f32], &[f32]),
+    dy: &[f32],
+    dsum: &mut [f32],
+    dgamma: &mut [f32],
+    dbeta: &mut [f32],
+) {
+    let input = Input { x: sum, residual: None, mask: None, first: 0 };
+    backward_on(path, input, gamma, statistics, dy, Gradients { dx: dsum, dresidual: None, dgamma, dbeta });
+}
+
 /// The outputs of some rows.
 struct Gradients<'a> {
     dx: &'a mut [f32],

@@ -39,8 +39,7 @@ pub(crate) fn load(
                 Value::new(spec.initializer.values(count, seed, &spec.name), &spec.shape)
             }
         };
-        let trainable = spec.used;
-        parameters.list.push(Parameter { spec, value, trainable });
+        parameters.list.push(Parameter::new(spec, value));
     }
     report.unexpected = names.unused(&parameters);
     report.tied = tied(config, &parameters);

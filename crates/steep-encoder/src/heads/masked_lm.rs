@@ -5,6 +5,7 @@ use crate::ops::{self, Activation};
 use crate::parameters::{MatrixId, VectorId};
 use crate::pass::Pass;
 use burn::Tensor;
+use std::sync::Arc;
 
 /// Predicts tokens.
 #[derive(Debug, Clone)]
@@ -21,8 +22,22 @@ impl MaskedLmHead {
     /// - `hidden`: `[N, H]`, usually only the rows of masked tokens
     /// - output: `[N, V]`
     pub fn forward(&self, pass: &Pass, hidden: Tensor<2>) -> Tensor<2> {
+        let x = self.transform(pass, hidden);
+        ops::linear(x, pass.matrix(self.decoder), pass.vector(self.bias), pass.precision())
+    }
+
+    /// Cross-entropy against the labels, `[N]`, without the logits as a whole.
+    ///
+    /// # Shapes
+    /// - `hidden`: `[N, H]`
+    /// - `labels`: N
+    pub fn losses(&self, pass: &Pass, hidden: Tensor<2>, labels: Arc<[u32]>) -> Tensor<1> {
+        let x = self.transform(pass, hidden);
+        ops::linear_cross_entropy(x, pass.matrix(self.decoder), pass.vector(self.bias), labels, pass.precision())
+    }
+
+    fn transform(&self, pass: &Pass, hidden: Tensor<2>) -> Tensor<2> {
         let x = self.dense.forward_activation(pass, hidden, self.activation);
-        let x = self.norm.forward(pass, x);
-        ops::linear(x, pass.matrix(self.decoder), pass.vector(self.bias))
+        self.norm.forward(pass, x)
     }
 }

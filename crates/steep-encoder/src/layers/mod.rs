@@ -7,11 +7,12 @@ mod transformer;
 pub use embeddings::Embeddings;
 pub use transformer::{Encoder, EncoderLayer, RelativePositionBias};
 
-use crate::ops::{self, Activation, Dropout};
+use crate::ops::{self, Activation};
 use crate::parameters::MatrixId;
 use crate::parameters::VectorId;
 use crate::pass::Pass;
 use burn::Tensor;
+use burn::backend::DispatchTensor;
 
 /// `x Wᵀ + b`.
 #[derive(Debug, Clone, Copy)]
@@ -25,12 +26,18 @@ impl Linear {
     /// - `x`: `[T, in]`
     /// - output: `[T, out]`
     pub fn forward(&self, pass: &Pass, x: Tensor<2>) -> Tensor<2> {
-        ops::linear(x, pass.matrix(self.weight), pass.vector(self.bias))
+        ops::linear(x, pass.matrix(self.weight), pass.vector(self.bias), pass.precision())
+    }
+
+    /// Weight and bias as blocks take them.
+    fn tensors(&self, pass: &Pass) -> [DispatchTensor; 2] {
+        [pass.matrix(self.weight).into_dispatch(), pass.vector(self.bias).into_dispatch()]
     }
 
     /// The same followed by an activation, in one operation.
     pub fn forward_activation(&self, pass: &Pass, x: Tensor<2>, activation: Activation) -> Tensor<2> {
-        ops::linear_activation(x, pass.matrix(self.weight), pass.vector(self.bias), activation)
+        let (weight, bias) = (pass.matrix(self.weight), pass.vector(self.bias));
+        ops::linear_activation(x, weight, bias, activation, pass.precision())
     }
 }
 
@@ -49,15 +56,8 @@ impl Norm {
         ops::layer_norm(x, pass.vector(self.weight), pass.vector(self.bias), self.epsilon)
     }
 
-    /// `LayerNorm(dropout(x) + residual)`.
-    pub fn forward_residual(
-        &self,
-        pass: &Pass,
-        x: Tensor<2>,
-        residual: Tensor<2>,
-        dropout: Dropout,
-    ) -> Tensor<2> {
-        let (weight, bias) = (pass.vector(self.weight), pass.vector(self.bias));
-        ops::add_norm(x, residual, weight, bias, self.epsilon, dropout)
+    /// Weight and bias as blocks take them.
+    fn tensors(&self, pass: &Pass) -> [DispatchTensor; 2] {
+        [pass.vector(self.weight).into_dispatch(), pass.vector(self.bias).into_dispatch()]
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Embeddings, Linear, Norm};
 use crate::batch::PackedBatch;
+use crate::ops::block::{AttentionBlock, AttentionWeights, FeedForwardBlock, FeedForwardWeights};
 use crate::ops::{self, Activation, AttentionGeometry};
 use crate::parameters::MatrixId;
 use crate::pass::Pass;
@@ -72,23 +73,49 @@ impl Encoder {
         position_bias: Option<Tensor<2>>,
         batch: &PackedBatch,
     ) -> Tensor<2> {
+        let x = self.attention(layer, pass, x, position_bias, batch);
+        let weights = FeedForwardWeights {
+            intermediate: layer.intermediate.tensors(pass),
+            output: layer.output.tensors(pass),
+            norm: layer.output_norm.tensors(pass),
+        };
+        let block = FeedForwardBlock {
+            activation: self.activation,
+            epsilon: layer.output_norm.epsilon,
+            dropout: pass.dropout(self.output_dropout),
+            mode: pass.block_mode(layer.intermediate.weight),
+        };
+        ops::feed_forward_block(x, weights.into_list(), block)
+    }
+
+    fn attention(
+        &self,
+        layer: &EncoderLayer,
+        pass: &Pass,
+        x: Tensor<2>,
+        position_bias: Option<Tensor<2>>,
+        batch: &PackedBatch,
+    ) -> Tensor<2> {
         let geometry = AttentionGeometry {
             offsets: batch.offsets.clone(),
             num_heads: self.num_attention_heads,
             scale: 1.0 / (self.head_dim as f32).sqrt(),
             dropout: pass.dropout(self.attention_dropout),
         };
-        let query = layer.query.forward(pass, x.clone());
-        let key = layer.key.forward(pass, x.clone());
-        let value = layer.value.forward(pass, x.clone());
-        let context = ops::attention(query, key, value, position_bias, geometry);
-        let attended = layer.attention_output.forward(pass, context);
-        let dropout = pass.dropout(self.attention_output_dropout);
-        let x = layer.attention_norm.forward_residual(pass, attended, x, dropout);
-
-        let inner = layer.intermediate.forward_activation(pass, x.clone(), self.activation);
-        let outer = layer.output.forward(pass, inner);
-        layer.output_norm.forward_residual(pass, outer, x, pass.dropout(self.output_dropout))
+        let weights = AttentionWeights {
+            query: layer.query.tensors(pass),
+            key: layer.key.tensors(pass),
+            value: layer.value.tensors(pass),
+            output: layer.attention_output.tensors(pass),
+            norm: layer.attention_norm.tensors(pass),
+        };
+        let block = AttentionBlock {
+            geometry,
+            epsilon: layer.attention_norm.epsilon,
+            dropout: pass.dropout(self.attention_output_dropout),
+            mode: pass.block_mode(layer.query.weight),
+        };
+        ops::attention_block(x, weights.into_list(), position_bias, block)
     }
 }
 

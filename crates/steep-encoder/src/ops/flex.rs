@@ -1,5 +1,6 @@
 //! The CPU's bodies: borrow the tensors' storage, call `steep-kernels`, wrap the result.
 
+use super::block::{AttentionBlock, AttentionWeights, BlockOps, FeedForwardBlock, FeedForwardWeights, Precision};
 use super::{Activation, AdamWStep, AttentionGeometry, Dropout, EncoderOps};
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
@@ -8,7 +9,9 @@ use half::bf16;
 use std::borrow::Cow;
 use std::sync::Arc;
 use steep_kernels::attention::{self, AttentionShape, PositionBias};
+use steep_kernels::gemm;
 use steep_kernels::linear::{self, LinearShape};
+use steep_kernels::linear_loss::{self, LinearLossShape};
 use steep_kernels::norm::{self, NormShape};
 use steep_kernels::{activation, dropout, embedding, loss, optimizer};
 
@@ -32,7 +35,7 @@ fn contiguous<E: burn::tensor::Element + bytemuck::Pod>(tensor: &FlexTensor) -> 
 }
 
 /// Wraps a vector as a tensor without copying it.
-fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
+pub(super) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape.into()))
 }
 
@@ -40,7 +43,7 @@ fn like(values: Vec<f32>, model: &FlexTensor) -> FlexTensor {
     tensor(values, model.layout().shape().clone())
 }
 
-fn rows_columns(tensor: &FlexTensor) -> [usize; 2] {
+pub(super) fn rows_columns(tensor: &FlexTensor) -> [usize; 2] {
     let shape = tensor.layout().shape();
     [shape[0], shape[1]]
 }
@@ -50,17 +53,32 @@ fn linear_shape(x: &FlexTensor, weight: &FlexTensor) -> LinearShape {
     LinearShape { tokens, in_features, out_features: rows_columns(weight)[0] }
 }
 
+fn loss_shape(x: &FlexTensor, weight: &FlexTensor) -> LinearLossShape {
+    let [rows, hidden_size] = rows_columns(x);
+    LinearLossShape { rows, hidden_size, vocab_size: rows_columns(weight)[0] }
+}
+
+impl Precision {
+    /// Of products outside of evaluated blocks, where there are no 8-bit operands.
+    pub(super) fn of_products(self) -> gemm::Precision {
+        match self {
+            Self::F32 => gemm::Precision::F32,
+            Self::Bf16 | Self::Int8 => gemm::Precision::Bf16,
+        }
+    }
+}
+
 fn norm_shape(x: &FlexTensor) -> NormShape {
     let [tokens, features] = rows_columns(x);
     NormShape { tokens, features }
 }
 
 /// The position bias as a slice and its largest distance.
-fn bias_parts(bias: Option<&FlexTensor>) -> Option<(Cow<'_, [f32]>, usize)> {
+pub(super) fn bias_parts(bias: Option<&FlexTensor>) -> Option<(Cow<'_, [f32]>, usize)> {
     bias.map(|bias| (values(bias), (rows_columns(bias)[1] - 1) / 2))
 }
 
-fn position_bias<'a>(parts: Option<&'a (Cow<'a, [f32]>, usize)>) -> Option<PositionBias<'a>> {
+pub(super) fn position_bias<'a>(parts: Option<&'a (Cow<'a, [f32]>, usize)>) -> Option<PositionBias<'a>> {
     parts.map(|(values, max_distance)| PositionBias { values, max_distance: *max_distance })
 }
 
@@ -74,29 +92,29 @@ fn attention_shape<'a>(query: &FlexTensor, geometry: &'a AttentionGeometry) -> A
 }
 
 impl EncoderOps for Flex {
-    fn linear_forward(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+    fn linear_forward(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, precision: Precision) -> FlexTensor {
         let shape = linear_shape(&x, &weight);
         let output = [shape.tokens, shape.out_features];
         let mut y = vec![0.0; output[0] * output[1]];
-        linear::forward(&values(&x), &values(&weight), Some(&values(&bias)), &mut y, shape);
+        linear::forward(&values(&x), &values(&weight), Some(&values(&bias)), &mut y, shape, precision.of_products());
         tensor(y, output)
     }
 
-    fn linear_backward_input(dy: FlexTensor, weight: FlexTensor) -> FlexTensor {
+    fn linear_backward_input(dy: FlexTensor, weight: FlexTensor, precision: Precision) -> FlexTensor {
         let [tokens, out_features] = rows_columns(&dy);
         let in_features = rows_columns(&weight)[1];
         let mut dx = vec![0.0; tokens * in_features];
         let shape = LinearShape { tokens, in_features, out_features };
-        linear::backward_input(&values(&dy), &values(&weight), &mut dx, shape);
+        linear::backward_input(&values(&dy), &values(&weight), &mut dx, shape, precision.of_products());
         tensor(dx, [tokens, in_features])
     }
 
-    fn linear_backward_weight(dy: FlexTensor, x: FlexTensor) -> FlexTensor {
+    fn linear_backward_weight(dy: FlexTensor, x: FlexTensor, precision: Precision) -> FlexTensor {
         let [tokens, out_features] = rows_columns(&dy);
         let in_features = rows_columns(&x)[1];
         let mut dweight = vec![0.0; out_features * in_features];
         let shape = LinearShape { tokens, in_features, out_features };
-        linear::backward_weight(&values(&dy), &values(&x), &mut dweight, shape);
+        linear::backward_weight(&values(&dy), &values(&x), &mut dweight, shape, precision.of_products());
         tensor(dweight, [out_features, in_features])
     }
 
@@ -321,6 +339,62 @@ impl EncoderOps for Flex {
             &step,
         );
         (parameter, first_moment, second_moment)
+    }
+
+    fn linear_cross_entropy_forward(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        labels: Arc<[u32]>,
+        precision: Precision,
+    ) -> (FlexTensor, FlexTensor) {
+        let shape = loss_shape(&x, &weight);
+        let (x, weight, bias) = (values(&x), values(&weight), values(&bias));
+        let (losses, log_sum_exp) = match precision.of_products() {
+            gemm::Precision::F32 => linear_loss::forward::<f32>(&x, &weight, &bias, &labels, shape),
+            gemm::Precision::Bf16 => linear_loss::forward::<bf16>(&x, &weight, &bias, &labels, shape),
+        };
+        (tensor(losses, [shape.rows]), tensor(log_sum_exp, [shape.rows]))
+    }
+
+    fn linear_cross_entropy_backward(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        log_sum_exp: FlexTensor,
+        dlosses: FlexTensor,
+        labels: Arc<[u32]>,
+        precision: Precision,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let shape = loss_shape(&x, &weight);
+        let (x, weight, bias) = (values(&x), values(&weight), values(&bias));
+        let (sums, dlosses) = (values(&log_sum_exp), values(&dlosses));
+        let gradients = match precision.of_products() {
+            gemm::Precision::F32 => {
+                linear_loss::backward::<f32>(&x, &weight, &bias, &labels, &sums, &dlosses, shape)
+            }
+            gemm::Precision::Bf16 => {
+                linear_loss::backward::<bf16>(&x, &weight, &bias, &labels, &sums, &dlosses, shape)
+            }
+        };
+        (
+            tensor(gradients.x, [shape.rows, shape.hidden_size]),
+            tensor(gradients.weight, [shape.vocab_size, shape.hidden_size]),
+            tensor(gradients.bias, [shape.vocab_size]),
+        )
+    }
+
+    fn attention_block(
+        x: FlexTensor,
+        weights: Vec<FlexTensor>,
+        position_bias: Option<FlexTensor>,
+        block: AttentionBlock,
+    ) -> FlexTensor {
+        Self::attention_block_evaluate(x, AttentionWeights::from_list(weights), position_bias, block)
+    }
+
+    fn feed_forward_block(x: FlexTensor, weights: Vec<FlexTensor>, block: FeedForwardBlock) -> FlexTensor {
+        Self::feed_forward_block_evaluate(x, FeedForwardWeights::from_list(weights), block)
     }
 
     fn sum_of_squares(x: FlexTensor) -> FlexTensor {

@@ -9,15 +9,17 @@
 //! Letters: `T` tokens of a packed batch, `I`/`O` in and out features, `H` hidden size,
 //! `V` vocabulary size, `N` rows of logits.
 
+pub mod block;
 pub mod compose;
 mod flex;
 mod tape;
 #[cfg(test)]
 mod tests;
 
+use block::{AttentionBlock, AttentionWeights, FeedForwardBlock, FeedForwardWeights, Precision};
 use burn::Tensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Dispatch, backend_extension};
+use burn::backend::{Dispatch, DispatchTensor, backend_extension};
 use std::sync::Arc;
 
 pub(crate) use flex::values;
@@ -42,22 +44,32 @@ pub struct AttentionGeometry {
 /// the others are what models call.
 #[backend_extension(Flex, Autodiff)]
 pub trait EncoderOps: burn::backend::Backend {
-    /// `y = x Wᵀ + b`. `x` `[T, I]`, `weight` `[O, I]`, `bias` `[O]` → `[T, O]`.
+    /// `y = x Wᵀ + b`. `x` `[T, I]`, `weight` `[O, I]`, `bias` `[O]` → `[T, O]`. The default bodies of linear layers
+    /// compute in the backend's own precision.
     fn linear_forward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        _precision: Precision,
     ) -> FloatTensor<Self> {
         compose::linear_forward::<Self>(x, weight, bias)
     }
 
     /// Gradient with respect to `x`: `dy` `[T, O]`, `weight` `[O, I]` → `[T, I]`.
-    fn linear_backward_input(dy: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn linear_backward_input(
+        dy: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        _precision: Precision,
+    ) -> FloatTensor<Self> {
         Self::float_matmul(dy, weight)
     }
 
     /// Gradient with respect to `weight`: `dy` `[T, O]`, `x` `[T, I]` → `[O, I]`.
-    fn linear_backward_weight(dy: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn linear_backward_weight(
+        dy: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        _precision: Precision,
+    ) -> FloatTensor<Self> {
         Self::float_matmul(Self::float_transpose(dy), x)
     }
 
@@ -240,8 +252,13 @@ pub trait EncoderOps: burn::backend::Backend {
     }
 
     /// `y = x Wᵀ + b` with gradients.
-    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::linear_forward(x, weight, bias)
+    fn linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        Self::linear_forward(x, weight, bias, precision)
     }
 
     /// `act(x Wᵀ + b)` with gradients.
@@ -250,8 +267,68 @@ pub trait EncoderOps: burn::backend::Backend {
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         activation: Activation,
+        precision: Precision,
     ) -> FloatTensor<Self> {
-        Self::activation_forward(Self::linear_forward(x, weight, bias), activation)
+        Self::activation_forward(Self::linear_forward(x, weight, bias, precision), activation)
+    }
+
+    /// Self-attention with residual and LayerNorm, with gradients; the weights in the order of [`AttentionWeights`].
+    fn attention_block(
+        x: FloatTensor<Self>,
+        weights: Vec<FloatTensor<Self>>,
+        position_bias: Option<FloatTensor<Self>>,
+        block: AttentionBlock,
+    ) -> FloatTensor<Self> {
+        block::compose::attention_block_forward::<Self>(x, AttentionWeights::from_list(weights), position_bias, block).0
+    }
+
+    /// Feed-forward with residual and LayerNorm, with gradients; the weights in the order of [`FeedForwardWeights`].
+    fn feed_forward_block(
+        x: FloatTensor<Self>,
+        weights: Vec<FloatTensor<Self>>,
+        block: FeedForwardBlock,
+    ) -> FloatTensor<Self> {
+        block::compose::feed_forward_block_forward::<Self>(x, FeedForwardWeights::from_list(weights), block).0
+    }
+
+    /// Cross-entropy of `softmax(x weightᵀ + bias)` against the labels. `x` `[N, H]`, `weight` `[V, H]`, `bias` `[V]`.
+    /// Returns losses `[N]` and log Σ exp `[N]`.
+    fn linear_cross_entropy_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        labels: Arc<[u32]>,
+        precision: Precision,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        Self::cross_entropy_forward(Self::linear_forward(x, weight, bias, precision), labels, 0.0)
+    }
+
+    /// Gradients of [`EncoderOps::linear_cross_entropy_forward`]: dx, dweight, dbias.
+    fn linear_cross_entropy_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        log_sum_exp: FloatTensor<Self>,
+        dlosses: FloatTensor<Self>,
+        labels: Arc<[u32]>,
+        precision: Precision,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let logits = Self::linear_forward(x.clone(), weight.clone(), bias, precision);
+        let dlogits = Self::cross_entropy_backward(logits, log_sum_exp, dlosses, labels, 0.0);
+        let dweight = Self::linear_backward_weight(dlogits.clone(), x, precision);
+        let dbias = Self::linear_backward_bias(dlogits.clone());
+        (Self::linear_backward_input(dlogits, weight, precision), dweight, dbias)
+    }
+
+    /// Cross-entropy of a linear layer's logits, with gradients.
+    fn linear_cross_entropy(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        labels: Arc<[u32]>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        Self::linear_cross_entropy_forward(x, weight, bias, labels, precision).0
     }
 
     /// `LayerNorm(dropout(x) + residual)` with gradients.
@@ -318,9 +395,9 @@ pub trait EncoderOps: burn::backend::Backend {
 }
 
 /// `x Wᵀ + b`. `x` `[T, I]`, `weight` `[O, I]`, `bias` `[O]` → `[T, O]`.
-pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, precision: Precision) -> Tensor<2> {
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
-    Tensor::from_dispatch(Dispatch::linear(x, weight, bias))
+    Tensor::from_dispatch(Dispatch::linear(x, weight, bias, precision))
 }
 
 /// `act(x Wᵀ + b)`. Shapes as [`linear`].
@@ -329,9 +406,41 @@ pub fn linear_activation(
     weight: Tensor<2>,
     bias: Tensor<1>,
     activation: Activation,
+    precision: Precision,
 ) -> Tensor<2> {
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
-    Tensor::from_dispatch(Dispatch::linear_activation(x, weight, bias, activation))
+    Tensor::from_dispatch(Dispatch::linear_activation(x, weight, bias, activation, precision))
+}
+
+/// Self-attention with residual and LayerNorm: `x` `[T, H]` → `[T, H]`; `weights` in the order of
+/// [`AttentionWeights`], `position_bias` `[num_heads, 2 D + 1]`.
+pub fn attention_block(
+    x: Tensor<2>,
+    weights: Vec<DispatchTensor>,
+    position_bias: Option<Tensor<2>>,
+    block: AttentionBlock,
+) -> Tensor<2> {
+    let position_bias = position_bias.map(Tensor::into_dispatch);
+    Tensor::from_dispatch(Dispatch::attention_block(x.into_dispatch(), weights, position_bias, block))
+}
+
+/// Feed-forward with residual and LayerNorm: `x` `[T, H]` → `[T, H]`; `weights` in the order of
+/// [`FeedForwardWeights`].
+pub fn feed_forward_block(x: Tensor<2>, weights: Vec<DispatchTensor>, block: FeedForwardBlock) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::feed_forward_block(x.into_dispatch(), weights, block))
+}
+
+/// Cross-entropy of `softmax(x weightᵀ + bias)`: `x` `[N, H]`, `weight` `[V, H]`, `bias` `[V]`, labels of length N →
+/// `[N]`. On the CPU the logits never exist as a whole.
+pub fn linear_cross_entropy(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Tensor<1>,
+    labels: Arc<[u32]>,
+    precision: Precision,
+) -> Tensor<1> {
+    let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(Dispatch::linear_cross_entropy(x, weight, bias, labels, precision))
 }
 
 /// `LayerNorm(dropout(x) + residual)`. `x`, `residual` `[T, H]`; `gamma`, `beta` `[H]` → `[T, H]`.

@@ -1,6 +1,7 @@
 //! Puts every operation on the autodiff tape: forward by the backend's `_forward`, one node, and
 //! in the backward pass the backend's `_backward` for the parents that ask for a gradient.
 
+use super::block::{self, AttentionBlock, BlockOps, FeedForwardBlock, Precision};
 use super::{Activation, AttentionGeometry, Dropout, EncoderOps};
 use burn::backend::Autodiff;
 use burn::backend::autodiff::NodeId;
@@ -33,7 +34,7 @@ macro_rules! finish {
 }
 
 #[derive(Debug)]
-struct Linear;
+struct Linear(Precision);
 
 impl<B: EncoderOps> Backward<B, 3> for Linear {
     /// x, weight
@@ -43,7 +44,7 @@ impl<B: EncoderOps> Backward<B, 3> for Linear {
         let (x, weight) = ops.state;
         let dy = grads.consume::<B>(&ops.node);
         let parents = ops.parents.map(|parent| parent.map(|node| node.id));
-        linear_gradients::<B>(grads, parents, x, weight, dy);
+        linear_gradients::<B>(grads, parents, x, weight, dy, self.0);
     }
 }
 
@@ -54,13 +55,14 @@ fn linear_gradients<B: EncoderOps>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     dy: FloatTensor<B>,
+    precision: Precision,
 ) {
     let [node_x, node_weight, node_bias] = parents;
     if let Some(id) = node_x {
-        grads.register::<B>(id, B::linear_backward_input(dy.clone(), weight));
+        grads.register::<B>(id, B::linear_backward_input(dy.clone(), weight, precision));
     }
     if let Some(id) = node_weight {
-        grads.register::<B>(id, B::linear_backward_weight(dy.clone(), x));
+        grads.register::<B>(id, B::linear_backward_weight(dy.clone(), x, precision));
     }
     if let Some(id) = node_bias {
         grads.register::<B>(id, B::linear_backward_bias(dy));
@@ -68,7 +70,7 @@ fn linear_gradients<B: EncoderOps>(
 }
 
 #[derive(Debug)]
-struct LinearActivation(Activation);
+struct LinearActivation(Activation, Precision);
 
 impl<B: EncoderOps> Backward<B, 3> for LinearActivation {
     /// x, weight, what the activation was given
@@ -79,7 +81,7 @@ impl<B: EncoderOps> Backward<B, 3> for LinearActivation {
         let dy = grads.consume::<B>(&ops.node);
         let dbefore = B::activation_backward(before, dy, self.0);
         let parents = ops.parents.map(|parent| parent.map(|node| node.id));
-        linear_gradients::<B>(grads, parents, x, weight, dbefore);
+        linear_gradients::<B>(grads, parents, x, weight, dbefore, self.1);
     }
 }
 
@@ -192,12 +194,36 @@ impl<B: EncoderOps> Backward<B, 1> for CrossEntropy {
     }
 }
 
-impl<B: EncoderOps, C: CheckpointStrategy> EncoderOps for Autodiff<B, C> {
-    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+#[derive(Debug)]
+struct LinearCrossEntropy {
+    labels: Arc<[u32]>,
+    precision: Precision,
+}
+
+impl<B: EncoderOps> Backward<B, 3> for LinearCrossEntropy {
+    /// x, weight, bias, log Σ exp
+    type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let (x, weight, bias, lse) = ops.state;
+        let dlosses = grads.consume::<B>(&ops.node);
+        let (dx, dweight, dbias) =
+            B::linear_cross_entropy_backward(x, weight, bias, lse, dlosses, self.labels, self.precision);
+        register!(grads, ops.parents, [dx, dweight, dbias]);
+    }
+}
+
+impl<B: BlockOps, C: CheckpointStrategy> EncoderOps for Autodiff<B, C> {
+    fn linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
         let ((x, node_x), (weight, node_weight), (bias, node_bias)) =
             (x.into_parts(), weight.into_parts(), bias.into_parts());
-        let y = B::linear_forward(x.clone(), weight.clone(), bias);
-        finish!(Linear, [node_x, node_weight, node_bias], (x, weight), y)
+        let y = B::linear_forward(x.clone(), weight.clone(), bias, precision);
+        finish!(Linear(precision), [node_x, node_weight, node_bias], (x, weight), y)
     }
 
     fn linear_activation(
@@ -205,13 +231,14 @@ impl<B: EncoderOps, C: CheckpointStrategy> EncoderOps for Autodiff<B, C> {
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         activation: Activation,
+        precision: Precision,
     ) -> FloatTensor<Self> {
         let ((x, node_x), (weight, node_weight), (bias, node_bias)) =
             (x.into_parts(), weight.into_parts(), bias.into_parts());
-        let before = B::linear_forward(x.clone(), weight.clone(), bias);
+        let before = B::linear_forward(x.clone(), weight.clone(), bias, precision);
         let y = B::activation_forward(before.clone(), activation);
         let nodes = [node_x, node_weight, node_bias];
-        finish!(LinearActivation(activation), nodes, (x, weight, before), y)
+        finish!(LinearActivation(activation, precision), nodes, (x, weight, before), y)
     }
 
     fn add_norm(
@@ -297,5 +324,42 @@ impl<B: EncoderOps, C: CheckpointStrategy> EncoderOps for Autodiff<B, C> {
         let (logits, node) = logits.into_parts();
         let (losses, lse) = B::cross_entropy_forward(logits.clone(), labels.clone(), label_smoothing);
         finish!(CrossEntropy { labels, label_smoothing }, [node], (logits, lse), losses)
+    }
+
+    fn attention_block(
+        x: FloatTensor<Self>,
+        weights: Vec<FloatTensor<Self>>,
+        position_bias: Option<FloatTensor<Self>>,
+        block: AttentionBlock,
+    ) -> FloatTensor<Self> {
+        block::tape::attention_block::<B, C>(x, weights, position_bias, block)
+    }
+
+    fn feed_forward_block(
+        x: FloatTensor<Self>,
+        weights: Vec<FloatTensor<Self>>,
+        block: FeedForwardBlock,
+    ) -> FloatTensor<Self> {
+        block::tape::feed_forward_block::<B, C>(x, weights, block)
+    }
+
+    fn linear_cross_entropy(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        labels: Arc<[u32]>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        let ((x, node_x), (weight, node_weight), (bias, node_bias)) =
+            (x.into_parts(), weight.into_parts(), bias.into_parts());
+        let (losses, lse) = B::linear_cross_entropy_forward(
+            x.clone(),
+            weight.clone(),
+            bias.clone(),
+            labels.clone(),
+            precision,
+        );
+        let nodes = [node_x, node_weight, node_bias];
+        finish!(LinearCrossEntropy { labels, precision }, nodes, (x, weight, bias, lse), losses)
     }
 }

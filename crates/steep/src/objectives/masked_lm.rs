@@ -12,8 +12,7 @@ use crate::training::{Objective, Sequences, micro_batches};
 use burn::Tensor;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use steep_encoder::{Model, PackedBatch, Pass, ops};
+use steep_encoder::{Model, PackedBatch, Pass};
 
 /// How tokens are masked.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -136,8 +135,8 @@ impl MaskedLm<'_> {
         let batch = PackedBatch { input_ids: masked.input_ids.into(), ..batch };
         let hidden = model.last_hidden_state(pass, &batch);
         let count = masked.labels.len() as f64;
-        let logits = model.masked_lm_logits(pass, hidden, masked.rows.into());
-        Some((ops::cross_entropy(logits, Arc::from(masked.labels), 0.0).sum(), count))
+        let losses = model.masked_lm_losses(pass, hidden, masked.rows.into(), masked.labels.into());
+        Some((losses.sum(), count))
     }
 
     /// Mean held-out loss at 15 % masking, the same masks each time.

@@ -142,7 +142,7 @@ pub(crate) fn load(input: &AdaptInput, seed: u64) -> Result<(Model, LoadReport)>
             if report.initialised.contains(name)
                 && let Some(found) = donor.parameters.get(name)
             {
-                parameter.value = found.value.clone();
+                parameter.set_value(found.value.clone());
             }
         }
         report.initialised = donor_report.initialised;

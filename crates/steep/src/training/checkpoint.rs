@@ -132,7 +132,7 @@ impl Checkpoints {
 fn restore(folder: &Path, model: &mut Model, optimizer: &mut AdamW) -> Result<Loaded> {
     let (loaded, _) = Model::load(folder, model.head_kind(), 0)?;
     for (parameter, loaded) in model.parameters.list.iter_mut().zip(loaded.parameters.list) {
-        parameter.value = loaded.value;
+        parameter.set_value(loaded.value);
     }
     let mut values = read_values(&folder.join(OPTIMIZER))?;
     let steps: BTreeMap<String, u32> = read_json(&folder.join("optimizer_steps.json"))?;
@@ -156,7 +156,7 @@ fn best_parameters(path: &Path, model: &Model) -> Result<Parameters> {
     let mut parameters = model.parameters.clone();
     for parameter in &mut parameters.list {
         if let Some(value) = values.remove(&parameter.spec.name) {
-            parameter.value = value;
+            parameter.set_value(value);
         }
     }
     Ok(parameters)

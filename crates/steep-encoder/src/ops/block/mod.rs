@@ -1,0 +1,197 @@
+//! The two halves of a post-LayerNorm encoder layer, each one operation.
+//!
+//! A backend computes a half, and its gradients, as a whole ([`BlockOps`]): on the CPU `steep-kernels` takes a chunk of
+//! tokens through all its steps while it is in the cache, in the [`Precision`] asked for. A backend without such
+//! kernels composes the halves of the finer operations ([`compose`]).
+
+pub mod compose;
+mod flex;
+mod tape;
+#[cfg(test)]
+mod tests;
+
+use super::{Activation, AttentionGeometry, Dropout, EncoderOps};
+use burn::backend::tensor::FloatTensor;
+use std::any::Any;
+use std::fmt::Debug;
+use std::sync::{Arc, OnceLock};
+
+/// What the operands of products are rounded to. Sums, residual path, LayerNorm, softmax, parameters and optimizer are
+/// f32 in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// Not at all.
+    #[default]
+    F32,
+    /// bfloat16.
+    Bf16,
+    /// 8-bit integers in evaluation, with a scale per output channel of a weight and per row of an input; bf16 in
+    /// training.
+    Int8,
+}
+
+/// How a block is computed, apart from what it computes.
+#[derive(Debug, Clone, Default)]
+pub struct BlockMode {
+    /// Of the operands.
+    pub precision: Precision,
+    /// Keep only the input for the backward pass and compute the rest again (gradient checkpointing).
+    pub recompute: bool,
+    /// Where weights in the backend's own order are kept while they do not change.
+    pub cache: WeightCache,
+}
+
+/// A place for weights in a backend's own order, filled by the first evaluation; without a place they are brought into
+/// order each time.
+#[derive(Debug, Clone, Default)]
+pub struct WeightCache(Option<Arc<OnceLock<Arc<dyn Any + Send + Sync>>>>);
+
+impl WeightCache {
+    /// An empty place.
+    pub fn place() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    fn get_or_make<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        let Some(place) = &self.0 else { return Arc::new(make()) };
+        let mut made = None;
+        let kept = place.get_or_init(|| {
+            let value = Arc::new(make());
+            made = Some(value.clone());
+            value
+        });
+        made.or_else(|| kept.clone().downcast().ok()).expect("a place serves one block of one backend")
+    }
+}
+
+/// Self-attention with residual and LayerNorm.
+#[derive(Debug, Clone)]
+pub struct AttentionBlock {
+    /// Sequences, heads, scale and dropout on the probabilities.
+    pub geometry: AttentionGeometry,
+    /// Of the LayerNorm.
+    pub epsilon: f32,
+    /// On the output projection's result.
+    pub dropout: Dropout,
+    /// How it is computed.
+    pub mode: BlockMode,
+}
+
+/// Feed-forward with residual and LayerNorm.
+#[derive(Debug, Clone)]
+pub struct FeedForwardBlock {
+    /// Between the projections.
+    pub activation: Activation,
+    /// Of the LayerNorm.
+    pub epsilon: f32,
+    /// On the second projection's result.
+    pub dropout: Dropout,
+    /// How it is computed.
+    pub mode: BlockMode,
+}
+
+/// Parameters of an [`AttentionBlock`], in the order in which operations take and return them.
+#[derive(Debug, Clone)]
+pub struct AttentionWeights<T> {
+    /// `[A, H]` and `[A]`, with `A = num_heads * head_dim`.
+    pub query: [T; 2],
+    /// As `query`.
+    pub key: [T; 2],
+    /// As `query`.
+    pub value: [T; 2],
+    /// `[H, A]` and `[H]`
+    pub output: [T; 2],
+    /// gamma `[H]` and beta `[H]`
+    pub norm: [T; 2],
+}
+
+impl<T> AttentionWeights<T> {
+    /// How many there are.
+    pub const COUNT: usize = 10;
+
+    /// In their order.
+    pub fn into_list(self) -> Vec<T> {
+        [self.query, self.key, self.value, self.output, self.norm].into_iter().flatten().collect()
+    }
+
+    fn from_list(list: Vec<T>) -> Self {
+        let mut list = list.into_iter();
+        let mut pair = || [next(&mut list), next(&mut list)];
+        Self { query: pair(), key: pair(), value: pair(), output: pair(), norm: pair() }
+    }
+}
+
+/// Parameters of a [`FeedForwardBlock`], in the order in which operations take and return them.
+#[derive(Debug, Clone)]
+pub struct FeedForwardWeights<T> {
+    /// `[I, H]` and `[I]`
+    pub intermediate: [T; 2],
+    /// `[H, I]` and `[H]`
+    pub output: [T; 2],
+    /// gamma `[H]` and beta `[H]`
+    pub norm: [T; 2],
+}
+
+impl<T> FeedForwardWeights<T> {
+    /// How many there are.
+    pub const COUNT: usize = 6;
+
+    /// In their order.
+    pub fn into_list(self) -> Vec<T> {
+        [self.intermediate, self.output, self.norm].into_iter().flatten().collect()
+    }
+
+    fn from_list(list: Vec<T>) -> Self {
+        let mut list = list.into_iter();
+        let mut pair = || [next(&mut list), next(&mut list)];
+        Self { intermediate: pair(), output: pair(), norm: pair() }
+    }
+}
+
+fn next<T>(list: &mut impl Iterator<Item = T>) -> T {
+    list.next().expect("a block's weights are complete")
+}
+
+/// How a backend computes blocks, forward and backward; there is no tape here.
+pub trait BlockOps: EncoderOps {
+    /// What the attention block's forward pass leaves for its backward pass.
+    type AttentionSaved: Clone + Debug + Send + 'static;
+    /// What the feed-forward block's forward pass leaves for its backward pass.
+    type FeedForwardSaved: Clone + Debug + Send + 'static;
+
+    /// The block's output `[T, H]`; `x` `[T, H]`, `position_bias` `[num_heads, 2 D + 1]`.
+    fn attention_block_evaluate(
+        x: FloatTensor<Self>,
+        weights: AttentionWeights<FloatTensor<Self>>,
+        position_bias: Option<FloatTensor<Self>>,
+        block: AttentionBlock,
+    ) -> FloatTensor<Self>;
+
+    /// The same, and what the backward pass needs.
+    fn attention_block_forward(
+        x: FloatTensor<Self>,
+        weights: AttentionWeights<FloatTensor<Self>>,
+        position_bias: Option<FloatTensor<Self>>,
+        block: AttentionBlock,
+    ) -> (FloatTensor<Self>, Self::AttentionSaved);
+
+    /// Gradients of x, of the weights in their order, and of the position bias if there is one.
+    fn attention_block_backward(saved: Self::AttentionSaved, dy: FloatTensor<Self>) -> Vec<FloatTensor<Self>>;
+
+    /// The block's output `[T, H]`; `x` `[T, H]`.
+    fn feed_forward_block_evaluate(
+        x: FloatTensor<Self>,
+        weights: FeedForwardWeights<FloatTensor<Self>>,
+        block: FeedForwardBlock,
+    ) -> FloatTensor<Self>;
+
+    /// The same, and what the backward pass needs.
+    fn feed_forward_block_forward(
+        x: FloatTensor<Self>,
+        weights: FeedForwardWeights<FloatTensor<Self>>,
+        block: FeedForwardBlock,
+    ) -> (FloatTensor<Self>, Self::FeedForwardSaved);
+
+    /// Gradients of x and of the weights in their order.
+    fn feed_forward_block_backward(saved: Self::FeedForwardSaved, dy: FloatTensor<Self>) -> Vec<FloatTensor<Self>>;
+}
