@@ -7,7 +7,7 @@ use burn::tensor::{DType, Shape, TensorData};
 use half::bf16;
 use std::borrow::Cow;
 use std::sync::Arc;
-use steep_kernels::attention::{self, AttentionShape, PositionBias};
+use steep_kernels::attention::{self, AttentionShape, PositionBias, View, ViewMut, Visibility};
 use steep_kernels::linear::{self, LinearShape};
 use steep_kernels::norm::{self, NormShape};
 use steep_kernels::{activation, dropout, embedding, loss, optimizer};
@@ -68,9 +68,15 @@ fn attention_shape<'a>(query: &FlexTensor, geometry: &'a AttentionGeometry) -> A
     let [_, hidden_size] = rows_columns(query);
     AttentionShape {
         offsets: &geometry.offsets,
+        key_offsets: None,
         num_heads: geometry.num_heads,
         head_dim: hidden_size / geometry.num_heads,
+        visibility: Visibility::Bidirectional,
     }
+}
+
+fn view<'a>(values: &'a [f32], like: &FlexTensor) -> View<'a, f32> {
+    View { values, stride: rows_columns(like)[1] }
 }
 
 impl EncoderOps for Flex {
@@ -367,13 +373,13 @@ fn attend(
     let mut context = vec![0.0; tokens * hidden_size];
     let mut log_sum_exp = vec![0.0; tokens * geometry.num_heads];
     attention::attention_forward(
-        &values(query),
-        &values(key),
-        &values(value),
+        view(&values(query), query),
+        view(&values(key), query),
+        view(&values(value), query),
         position_bias(bias_parts(bias).as_ref()),
         geometry.scale,
         geometry.dropout,
-        &mut context,
+        ViewMut::new(&mut context, hidden_size),
         &mut log_sum_exp,
         attention_shape(query, geometry),
     );
@@ -401,18 +407,18 @@ impl Attended {
         let (mut dquery, mut dkey, mut dvalue) = (zeros(), zeros(), zeros());
         let mut dbias = self.bias.as_ref().map(|bias| vec![0.0; values(bias).len()]);
         attention::attention_backward(
-            &values(&self.query),
-            &values(&self.key),
-            &values(&self.value),
+            view(&values(&self.query), &self.query),
+            view(&values(&self.key), &self.query),
+            view(&values(&self.value), &self.query),
             position_bias(bias_parts(self.bias.as_ref()).as_ref()),
             geometry.scale,
             geometry.dropout,
-            &values(&self.context),
+            view(&values(&self.context), &self.query),
             &values(&self.log_sum_exp),
-            &values(dcontext),
-            &mut dquery,
-            &mut dkey,
-            &mut dvalue,
+            view(&values(dcontext), &self.query),
+            ViewMut::new(&mut dquery, hidden_size),
+            ViewMut::new(&mut dkey, hidden_size),
+            ViewMut::new(&mut dvalue, hidden_size),
             dbias.as_deref_mut(),
             attention_shape(&self.query, geometry),
         );
