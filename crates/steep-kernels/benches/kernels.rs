@@ -5,7 +5,6 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use steep_kernels::activation::{self, Activation};
-use steep_kernels::attention::{AttentionShape, attention_backward, attention_forward};
 use steep_kernels::dropout::{self, Dropout};
 use steep_kernels::embedding;
 use steep_kernels::linear::{self, LinearShape};
@@ -56,52 +55,6 @@ fn linear_layers(criterion: &mut Criterion) {
         });
         measure(criterion, &name("backward_bias"), floats(dy.len()), || {
             linear::backward_bias(&dy, &mut dbias, shape);
-        });
-    }
-}
-
-fn attention(criterion: &mut Criterion) {
-    let (num_heads, head_dim) = (12, 32);
-    for (length, probability) in [(128, 0.0), (128, 0.1), (16, 0.0), (256, 0.0)] {
-        let sequences = TOKENS / length;
-        let offsets: Vec<u32> = (0..=sequences).map(|i| (i * length) as u32).collect();
-        let shape = AttentionShape { offsets: &offsets, num_heads, head_dim };
-        let dropout = Dropout { probability, seed: 1 };
-        let inputs = numbers(TOKENS * HIDDEN);
-        let (mut out, mut log_sum_exp) = (inputs.clone(), numbers(TOKENS * num_heads));
-        let (mut dquery, mut dkey, mut dvalue) = (inputs.clone(), inputs.clone(), inputs.clone());
-        let flops = 4 * sequences * length * length * HIDDEN;
-        let name = |what: &str| format!("attention {what} {sequences}x{length}x12x32 dropout {probability}");
-        measure(criterion, &name("forward"), operations(flops), || {
-            attention_forward(
-                &inputs,
-                &inputs,
-                &inputs,
-                None,
-                0.2,
-                dropout,
-                &mut out,
-                &mut log_sum_exp,
-                shape,
-            );
-        });
-        measure(criterion, &name("backward"), operations(flops * 5 / 2), || {
-            attention_backward(
-                &inputs,
-                &inputs,
-                &inputs,
-                None,
-                0.2,
-                dropout,
-                &out,
-                &log_sum_exp,
-                &inputs,
-                &mut dquery,
-                &mut dkey,
-                &mut dvalue,
-                None,
-                shape,
-            );
         });
     }
 }
@@ -218,6 +171,6 @@ criterion_group! {
     name = kernels;
     config = Criterion::default().sample_size(15).warm_up_time(std::time::Duration::from_millis(300))
         .measurement_time(std::time::Duration::from_millis(900));
-    targets = linear_layers, attention, norm, elements, embeddings, cross_entropy, optimizer
+    targets = linear_layers, norm, elements, embeddings, cross_entropy, optimizer
 }
 criterion_main!(kernels);

@@ -8,7 +8,7 @@ use burn::tensor::{DType, Shape, TensorData};
 use half::bf16;
 use std::borrow::Cow;
 use std::sync::Arc;
-use steep_kernels::attention::{self, AttentionShape, PositionBias};
+use steep_kernels::attention::{self, AttentionShape, PositionBias, View, ViewMut, Visibility};
 use steep_kernels::gemm;
 use steep_kernels::linear::{self, LinearShape};
 use steep_kernels::linear_loss::{self, LinearLossShape};
@@ -86,9 +86,15 @@ fn attention_shape<'a>(query: &FlexTensor, geometry: &'a AttentionGeometry) -> A
     let [_, hidden_size] = rows_columns(query);
     AttentionShape {
         offsets: &geometry.offsets,
+        key_offsets: None,
         num_heads: geometry.num_heads,
         head_dim: hidden_size / geometry.num_heads,
+        visibility: Visibility::Bidirectional,
     }
+}
+
+fn view<'a>(values: &'a [f32], like: &FlexTensor) -> View<'a, f32> {
+    View { values, stride: rows_columns(like)[1] }
 }
 
 impl EncoderOps for Flex {
@@ -96,7 +102,7 @@ impl EncoderOps for Flex {
         let shape = linear_shape(&x, &weight);
         let output = [shape.tokens, shape.out_features];
         let mut y = vec![0.0; output[0] * output[1]];
-        linear::forward(&values(&x), &values(&weight), Some(&values(&bias)), &mut y, shape, precision.of_products());
+        linear::forward(&values(&x), &values(&weight), Some(&values(&bias)), &mut y, shape);
         tensor(y, output)
     }
 
@@ -105,7 +111,7 @@ impl EncoderOps for Flex {
         let in_features = rows_columns(&weight)[1];
         let mut dx = vec![0.0; tokens * in_features];
         let shape = LinearShape { tokens, in_features, out_features };
-        linear::backward_input(&values(&dy), &values(&weight), &mut dx, shape, precision.of_products());
+        linear::backward_input(&values(&dy), &values(&weight), &mut dx, shape);
         tensor(dx, [tokens, in_features])
     }
 
@@ -114,7 +120,7 @@ impl EncoderOps for Flex {
         let in_features = rows_columns(&x)[1];
         let mut dweight = vec![0.0; out_features * in_features];
         let shape = LinearShape { tokens, in_features, out_features };
-        linear::backward_weight(&values(&dy), &values(&x), &mut dweight, shape, precision.of_products());
+        linear::backward_weight(&values(&dy), &values(&x), &mut dweight, shape);
         tensor(dweight, [out_features, in_features])
     }
 
@@ -441,13 +447,13 @@ fn attend(
     let mut context = vec![0.0; tokens * hidden_size];
     let mut log_sum_exp = vec![0.0; tokens * geometry.num_heads];
     attention::attention_forward(
-        &values(query),
-        &values(key),
-        &values(value),
+        view(&values(query), query),
+        view(&values(key), query),
+        view(&values(value), query),
         position_bias(bias_parts(bias).as_ref()),
         geometry.scale,
         geometry.dropout,
-        &mut context,
+        ViewMut::new(&mut context, hidden_size),
         &mut log_sum_exp,
         attention_shape(query, geometry),
     );
@@ -475,18 +481,18 @@ impl Attended {
         let (mut dquery, mut dkey, mut dvalue) = (zeros(), zeros(), zeros());
         let mut dbias = self.bias.as_ref().map(|bias| vec![0.0; values(bias).len()]);
         attention::attention_backward(
-            &values(&self.query),
-            &values(&self.key),
-            &values(&self.value),
+            view(&values(&self.query), &self.query),
+            view(&values(&self.key), &self.query),
+            view(&values(&self.value), &self.query),
             position_bias(bias_parts(self.bias.as_ref()).as_ref()),
             geometry.scale,
             geometry.dropout,
-            &values(&self.context),
+            view(&values(&self.context), &self.query),
             &values(&self.log_sum_exp),
-            &values(dcontext),
-            &mut dquery,
-            &mut dkey,
-            &mut dvalue,
+            view(&values(dcontext), &self.query),
+            ViewMut::new(&mut dquery, hidden_size),
+            ViewMut::new(&mut dkey, hidden_size),
+            ViewMut::new(&mut dvalue, hidden_size),
             dbias.as_deref_mut(),
             attention_shape(&self.query, geometry),
         );

@@ -1,92 +1,96 @@
 //! The gradients of attention; probabilities are computed again, block of queries by block.
 
+use super::forward::Inputs;
 use super::rows::{BackwardRows, Scoring, output_dots, softmax_backward};
-use super::{AttentionShape, HeadBias, LANES, PositionBias, QUERY_BLOCK, Task, copy, transpose};
+use super::{
+    AttentionElement, AttentionShape, PositionBias, QUERY_BLOCK, Task, View, ViewMut, pack, transpose, unpack,
+};
 use crate::disjoint::Disjoint;
 use crate::dispatch::Path;
 use crate::dropout::Dropout;
 use crate::product::{Left, Out, Right, Size, product};
 use rayon::prelude::*;
+use std::ops::Range;
 
-/// The gradients of [`attention_forward`](super::attention_forward) with the same inputs, its `out` and its
+/// The gradients of [`attention_forward`](super::attention_forward) with the same inputs, its `context` and its
 /// `log_sum_exp`. Every gradient is overwritten; `dposition_bias` is summed over the sequences in their order.
 ///
 /// # Shapes
-/// As in [`attention_forward`](super::attention_forward); `dout`, `dquery`, `dkey`, `dvalue` are shaped as `out`,
-/// `dposition_bias` as the bias.
-pub fn attention_backward(
-    query: &[f32],
-    key: &[f32],
-    value: &[f32],
+/// As in [`attention_forward`](super::attention_forward); `dcontext` is shaped as `context`, a gradient as what it is
+/// the gradient of. Gradients that lie in one buffer come from [`ViewMut::split`].
+pub fn attention_backward<E: AttentionElement>(
+    query: View<E>,
+    key: View<E>,
+    value: View<E>,
     position_bias: Option<PositionBias>,
     scale: f32,
     dropout: Dropout,
-    out: &[f32],
+    context: View<E>,
     log_sum_exp: &[f32],
-    dout: &[f32],
-    dquery: &mut [f32],
-    dkey: &mut [f32],
-    dvalue: &mut [f32],
+    dcontext: View<E>,
+    dquery: ViewMut<E>,
+    dkey: ViewMut<E>,
+    dvalue: ViewMut<E>,
     dposition_bias: Option<&mut [f32]>,
     shape: AttentionShape,
 ) {
-    shape.check(position_bias);
-    for (name, values) in [("query", query), ("key", key), ("value", value), ("out", out), ("dout", dout)] {
-        shape.check_features(name, values);
-    }
-    for (name, values) in [("dquery", &*dquery), ("dkey", &*dkey), ("dvalue", &*dvalue)] {
-        shape.check_features(name, values);
-    }
-    shape.check_heads("log_sum_exp", log_sum_exp);
-    // Each task writes the 2n - 1 distances of its sequence here, `[num_heads, 2 T]`.
-    let wanted = if dposition_bias.is_some() { 2 * shape.tokens() * shape.num_heads } else { 0 };
-    let mut distances = vec![0.0; wanted];
-    let call = Backward {
-        query,
-        key,
-        value,
-        position_bias,
-        scale,
-        dropout,
-        out,
-        log_sum_exp,
-        dout,
-        dquery: Disjoint::new(dquery),
-        dkey: Disjoint::new(dkey),
-        dvalue: Disjoint::new(dvalue),
-        distances: (wanted > 0).then(|| Disjoint::new(&mut distances)),
-        shape,
-        path: Path::best(),
-    };
-    shape.groups().into_par_iter().for_each_init(Scratch::default, |scratch, group| {
-        for task in group {
-            call.run(shape.task(task), scratch);
-        }
+    let sequences = shape.sequences();
+    let inputs = Inputs { query, key, value, position_bias, scale, dropout, shape, sequences };
+    let outputs = Outputs { context, log_sum_exp, dcontext };
+    let gradients = Gradients { dquery, dkey, dvalue };
+    Backward::with(inputs, outputs, gradients, dposition_bias, |call| {
+        let groups = shape.groups(&call.inputs.sequences);
+        groups.into_par_iter().for_each_init(Scratch::default, |scratch, group| call.run(group, scratch));
     });
-    if let Some(gradient) = dposition_bias {
-        let bias = position_bias.expect("a gradient for the position bias needs a position bias");
-        assert_eq!(gradient.len(), bias.values.len(), "position bias and its gradient must be equally long");
-        add_distances(&distances, gradient, bias.max_distance, shape);
-    }
 }
 
-/// Sums the tasks' gradients by distance, sequence after sequence.
-fn add_distances(distances: &[f32], gradient: &mut [f32], max_distance: usize, shape: AttentionShape) {
-    let columns = 2 * max_distance + 1;
-    gradient.par_chunks_mut(columns).enumerate().for_each(|(head, gradient)| {
-        gradient.fill(0.0);
-        let distances = &distances[head * 2 * shape.tokens()..];
-        for (start, length) in shape.offsets.iter().zip(shape.lengths()).filter(|(_, length)| *length > 0) {
-            let source = &distances[2 * *start as usize..][..2 * length - 1];
-            for (gradient, value) in gradient[max_distance + 1 - length..].iter_mut().zip(source) {
-                *gradient += value;
-            }
-        }
+/// [`attention_backward`] for some sequences of the batch, on the calling thread. All matrices begin with the first
+/// token of these sequences and need have no other tokens; `shape` is that of the whole batch. `dposition_bias` is the
+/// sum over these sequences.
+pub fn attention_backward_sequences<E: AttentionElement>(
+    sequences: Range<usize>,
+    query: View<E>,
+    key: View<E>,
+    value: View<E>,
+    position_bias: Option<PositionBias>,
+    scale: f32,
+    dropout: Dropout,
+    context: View<E>,
+    log_sum_exp: &[f32],
+    dcontext: View<E>,
+    dquery: ViewMut<E>,
+    dkey: ViewMut<E>,
+    dvalue: ViewMut<E>,
+    dposition_bias: Option<&mut [f32]>,
+    shape: AttentionShape,
+) {
+    let tasks = 0..sequences.len() * shape.num_heads;
+    let inputs = Inputs { query, key, value, position_bias, scale, dropout, shape, sequences };
+    let outputs = Outputs { context, log_sum_exp, dcontext };
+    let gradients = Gradients { dquery, dkey, dvalue };
+    Backward::with(inputs, outputs, gradients, dposition_bias, |call| {
+        call.run(tasks, &mut Scratch::default());
     });
+}
+
+/// What the forward pass made, and its gradient.
+struct Outputs<'a, E> {
+    context: View<'a, E>,
+    log_sum_exp: &'a [f32],
+    dcontext: View<'a, E>,
+}
+
+struct Gradients<'a, E> {
+    dquery: ViewMut<'a, E>,
+    dkey: ViewMut<'a, E>,
+    dvalue: ViewMut<'a, E>,
 }
 
 #[derive(Default)]
 struct Scratch {
+    query: Vec<f32>,
+    context: Vec<f32>,
+    dcontext: Vec<f32>,
     /// `[length, head_dim]`: values until they are transposed, then keys.
     packed: Vec<f32>,
     /// Keys and values, `[head_dim, padded length]`.
@@ -102,93 +106,129 @@ struct Scratch {
     dvalue: Vec<f32>,
 }
 
-struct Backward<'a> {
-    query: &'a [f32],
-    key: &'a [f32],
-    value: &'a [f32],
-    position_bias: Option<PositionBias<'a>>,
-    scale: f32,
-    dropout: Dropout,
-    out: &'a [f32],
-    log_sum_exp: &'a [f32],
-    dout: &'a [f32],
-    dquery: Disjoint<'a>,
-    dkey: Disjoint<'a>,
-    dvalue: Disjoint<'a>,
+struct Backward<'a, E> {
+    inputs: Inputs<'a, E>,
+    outputs: Outputs<'a, E>,
+    gradients: Gradients<'a, E>,
+    /// By head, sequence and distance: each task writes the `queries + keys - 1` distances of its sequence.
     distances: Option<Disjoint<'a>>,
-    shape: AttentionShape<'a>,
     path: Path,
 }
 
-impl Backward<'_> {
-    fn run(&self, task: Task, scratch: &mut Scratch) {
-        if task.length == 0 {
-            return;
+impl<E: AttentionElement> Backward<'_, E> {
+    fn with(
+        inputs: Inputs<E>,
+        outputs: Outputs<E>,
+        gradients: Gradients<E>,
+        dposition_bias: Option<&mut [f32]>,
+        work: impl FnOnce(&Backward<E>),
+    ) {
+        inputs.check();
+        let (queries, width) = (inputs.queries(), inputs.shape.features());
+        let keys = inputs.shape.key_tokens(&inputs.sequences);
+        outputs.context.check("context", queries, width);
+        outputs.dcontext.check("dcontext", queries, width);
+        gradients.dquery.check("dquery", queries, width);
+        gradients.dkey.check("dkey", keys, width);
+        gradients.dvalue.check("dvalue", keys, width);
+        let heads = queries * inputs.shape.num_heads;
+        assert_eq!(outputs.log_sum_exp.len(), heads, "log_sum_exp must be [tokens, num_heads]");
+        let (position_bias, shape, sequences) =
+            (inputs.position_bias, inputs.shape, inputs.sequences.clone());
+        let wanted = if dposition_bias.is_some() { (queries + keys) * shape.num_heads } else { 0 };
+        let mut distances = vec![0.0; wanted];
+        let slots = dposition_bias.is_some().then(|| Disjoint::new(&mut distances));
+        work(&Backward { inputs, outputs, gradients, distances: slots, path: Path::best() });
+        if let Some(gradient) = dposition_bias {
+            let bias = position_bias.expect("a gradient for the position bias needs a position bias");
+            assert_eq!(
+                gradient.len(),
+                bias.values.len(),
+                "position bias and its gradient must be equally long"
+            );
+            add_distances(&distances, gradient, bias, shape, &sequences);
         }
-        let padded = task.length.next_multiple_of(LANES);
-        let head_dim = self.shape.head_dim;
-        self.shape.pack(self.value, task, &mut scratch.packed);
+    }
+
+    fn run(&self, tasks: Range<usize>, scratch: &mut Scratch) {
+        for index in tasks {
+            self.task(self.inputs.shape.task(&self.inputs.sequences, index), scratch);
+        }
+    }
+
+    fn task(&self, task: Task, scratch: &mut Scratch) {
+        let head_dim = self.inputs.shape.head_dim;
+        let column = task.head * head_dim;
+        let scoring = self.inputs.scoring(task);
+        let queries = |view: &View<E>, packed: &mut Vec<f32>| {
+            pack(view, task.query, task.queries, column, head_dim, packed);
+        };
+        queries(&self.inputs.query, &mut scratch.query);
+        queries(&self.outputs.context, &mut scratch.context);
+        queries(&self.outputs.dcontext, &mut scratch.dcontext);
+        pack(&self.inputs.value, task.key, task.keys, column, head_dim, &mut scratch.packed);
         transpose(&scratch.packed, head_dim, &mut scratch.value);
-        self.shape.pack(self.key, task, &mut scratch.packed);
+        pack(&self.inputs.key, task.key, task.keys, column, head_dim, &mut scratch.packed);
         transpose(&scratch.packed, head_dim, &mut scratch.key);
-        scratch.scores.resize(QUERY_BLOCK * padded, 0.0);
-        scratch.gradients.resize(QUERY_BLOCK * padded, 0.0);
+        scratch.scores.resize(QUERY_BLOCK * scoring.stride, 0.0);
+        scratch.gradients.resize(QUERY_BLOCK * scoring.stride, 0.0);
         scratch.dquery.resize(QUERY_BLOCK * head_dim, 0.0);
         for sums in [&mut scratch.dkey, &mut scratch.dvalue] {
             sums.clear();
-            sums.resize(task.length * head_dim, 0.0);
+            sums.resize(task.keys * head_dim, 0.0);
         }
-        let scoring = Scoring {
-            length: task.length,
-            stride: padded,
-            scale: self.scale,
-            bias: self.position_bias.map(|bias| HeadBias::new(bias, task)),
-            mask: self.shape.mask(self.dropout, task),
-        };
-        for first in (0..task.length).step_by(QUERY_BLOCK) {
-            let rows = QUERY_BLOCK.min(task.length - first);
+        for first in (0..task.queries).step_by(QUERY_BLOCK) {
+            let rows = QUERY_BLOCK.min(task.queries - first);
             self.block(task, scoring, first, rows, scratch);
         }
-        self.write(&self.dkey, task, 0, &scratch.dkey);
-        self.write(&self.dvalue, task, 0, &scratch.dvalue);
+        // SAFETY: each (key, head) belongs to one task, which writes it here only.
+        unsafe {
+            unpack(&scratch.dkey, &self.gradients.dkey, task.key, column, head_dim);
+            unpack(&scratch.dvalue, &self.gradients.dvalue, task.key, column, head_dim);
+        }
     }
 
     /// The queries `first..first + rows` of a task.
     fn block(&self, task: Task, scoring: Scoring, first: usize, rows: usize, scratch: &mut Scratch) {
-        let (head_dim, features, padded) = (self.shape.head_dim, self.shape.features(), scoring.stride);
-        let query = self.shape.head(self.query, task, first);
-        let dout = self.shape.head(self.dout, task, first);
+        let (head_dim, padded) = (self.inputs.shape.head_dim, scoring.stride);
+        let block = first * head_dim..(first + rows) * head_dim;
+        let query = &scratch.query[block.clone()];
+        let dcontext = &scratch.dcontext[block.clone()];
         let scores = &mut scratch.scores[..rows * padded];
         let gradients = &mut scratch.gradients[..rows * padded];
         let by_key = Size { rows, inner: head_dim, columns: padded };
         for (left, right, out) in
-            [(query, &scratch.key, &mut *scores), (dout, &scratch.value, &mut *gradients)]
+            [(query, &scratch.key, &mut *scores), (dcontext, &scratch.value, &mut *gradients)]
         {
             product(
                 self.path,
                 Out { values: out, stride: padded, add: false },
-                Left { values: left, row_stride: features, inner_stride: 1 },
+                Left { values: left, row_stride: head_dim, inner_stride: 1 },
                 Right { values: right, stride: padded },
                 by_key,
             );
         }
-        self.softmax_rows(task, scoring, first, rows, scores, gradients);
+        self.softmax_rows(task, scoring, first, &scratch.context[block], dcontext, scores, gradients);
         product(
             self.path,
             Out { values: &mut scratch.dquery, stride: head_dim, add: false },
             Left { values: gradients, row_stride: padded, inner_stride: 1 },
             Right { values: &scratch.packed, stride: head_dim },
-            Size { rows, inner: task.length, columns: head_dim },
+            Size { rows, inner: task.keys, columns: head_dim },
         );
-        self.write(&self.dquery, task, first, &scratch.dquery[..rows * head_dim]);
-        let by_query = Size { rows: task.length, inner: rows, columns: head_dim };
-        for (left, right, out) in [(gradients, query, &mut scratch.dkey), (scores, dout, &mut scratch.dvalue)]
+        let column = task.head * head_dim;
+        let dquery = &scratch.dquery[..rows * head_dim];
+        // SAFETY: each (query, head) belongs to one task, which writes it here only.
+        unsafe { unpack(dquery, &self.gradients.dquery, task.query + first, column, head_dim) };
+        let by_query = Size { rows: task.keys, inner: rows, columns: head_dim };
+        for (left, right, out) in
+            [(gradients, query, &mut scratch.dkey), (scores, dcontext, &mut scratch.dvalue)]
         {
             product(
                 self.path,
                 Out { values: out, stride: head_dim, add: true },
                 Left { values: left, row_stride: 1, inner_stride: padded },
-                Right { values: right, stride: features },
+                Right { values: right, stride: head_dim },
                 by_query,
             );
         }
@@ -199,35 +239,62 @@ impl Backward<'_> {
         task: Task,
         scoring: Scoring,
         first: usize,
-        rows: usize,
+        context: &[f32],
+        dcontext: &[f32],
         scores: &mut [f32],
         gradients: &mut [f32],
     ) {
+        if task.keys == 0 {
+            return;
+        }
+        let AttentionShape { head_dim, num_heads, .. } = self.inputs.shape;
+        let rows = context.len() / head_dim;
         let (mut log_sum_exp, mut output_dot) = ([0.0; QUERY_BLOCK], [0.0; QUERY_BLOCK]);
         for (row, log_sum_exp) in log_sum_exp[..rows].iter_mut().enumerate() {
-            *log_sum_exp = self.log_sum_exp[(task.start + first + row) * self.shape.num_heads + task.head];
+            *log_sum_exp = self.outputs.log_sum_exp[(task.query + first + row) * num_heads + task.head];
         }
-        let out = self.shape.head(self.out, task, first);
-        let dout = self.shape.head(self.dout, task, first);
-        let AttentionShape { head_dim, .. } = self.shape;
-        output_dots(self.path, out, dout, self.shape.features(), head_dim, &mut output_dot[..rows]);
+        output_dots(self.path, context, dcontext, head_dim, &mut output_dot[..rows]);
         let dbias = self.distances.as_ref().map(|distances| {
-            let start = 2 * (task.head * self.shape.tokens() + task.start);
-            // SAFETY: each (head, sequence) belongs to one task; its 2n distances begin at twice its first token.
-            unsafe { distances.range(start..start + 2 * task.length - 1) }
+            let start = task.head
+                * (self.inputs.queries() + self.inputs.shape.key_tokens(&self.inputs.sequences))
+                + task.query
+                + task.key;
+            // SAFETY: each (head, sequence) belongs to one task; its distances begin where its tokens do.
+            unsafe { distances.range(start..start + task.queries + task.keys - 1) }
         });
-        let rows =
-            BackwardRows { scores, gradients, log_sum_exp: &log_sum_exp, output_dot: &output_dot, dbias };
+        let rows = BackwardRows {
+            scores,
+            gradients,
+            log_sum_exp: &log_sum_exp,
+            output_dot: &output_dot,
+            dbias,
+            queries: task.queries,
+        };
         softmax_backward(self.path, scoring, first, rows);
     }
+}
 
-    /// Copies the rows of `values` `[n, head_dim]` to the tokens from `first` on.
-    fn write(&self, target: &Disjoint, task: Task, first: usize, values: &[f32]) {
-        let head_dim = self.shape.head_dim;
-        for (row, values) in values.chunks_exact(head_dim).enumerate() {
-            let start = self.shape.position(task, first + row);
-            // SAFETY: each (token, head) belongs to one task, which writes it here only.
-            copy(values, unsafe { target.range(start..start + head_dim) });
+/// Sums the tasks' gradients by distance, sequence after sequence.
+fn add_distances(
+    distances: &[f32],
+    gradient: &mut [f32],
+    bias: PositionBias,
+    shape: AttentionShape,
+    sequences: &Range<usize>,
+) {
+    let per_head = distances.len() / shape.num_heads;
+    for (head, gradient) in gradient.chunks_exact_mut(bias.columns()).enumerate() {
+        gradient.fill(0.0);
+        for sequence in 0..sequences.len() {
+            let task = shape.task(sequences, sequence * shape.num_heads + head);
+            if task.queries == 0 || task.keys == 0 {
+                continue;
+            }
+            let source =
+                &distances[head * per_head + task.query + task.key..][..task.queries + task.keys - 1];
+            for (gradient, value) in gradient[bias.max_distance + 1 - task.queries..].iter_mut().zip(source) {
+                *gradient += value;
+            }
         }
     }
 }

@@ -1,22 +1,33 @@
-//! Which tokens of its own sequence does a token listen to?
+//! Which tokens of its own sequence, or of another one, does a token listen to?
 //!
-//! Bidirectional softmax attention over packed sequences. A task is one head of one sequence; of its scores only a
-//! block of query rows exists at a time, and nothing the size of a squared sequence is kept for the backward pass,
-//! which computes the probabilities again from the log-sum-exp of each row.
+//! Softmax attention over packed sequences. A task is one head of one sequence; of its scores only a block of query
+//! rows exists at a time, and nothing the size of a squared sequence is kept for the backward pass, which computes the
+//! probabilities again from the log-sum-exp of each row.
+//!
+//! Every function comes twice: for a whole batch, in parallel, and for a range of its sequences on the calling thread,
+//! for callers whose own tasks are groups of sequences. The bits are the same.
 //!
 //! # Dropout
-//! The probability of (query `i`, key `j`), both counted within a sequence of `n` tokens that starts at token `s` of
-//! the batch, in head `h` of `H`, has dropout index `(s · H + h) · 2^32 + i · n + j`.
+//! The probability of (query `i`, key `j`), both counted within their sequences, of which the one of the queries starts
+//! at token `s` of the batch and the one of the keys has `n` tokens, in head `h` of `H`, has dropout index
+//! `(s · H + h) · 2^32 + i · n + j`.
+//!
+//! # No visible key
+//! A query that sees no key (in cross-attention with an empty sequence, or outside the window) gets a context of zeros,
+//! a log-sum-exp of -∞, and gives no gradient.
 
 mod backward;
 mod forward;
 mod rows;
+mod shape;
+mod view;
 
-pub use backward::attention_backward;
-pub use forward::attention_forward;
+pub use backward::{attention_backward, attention_backward_sequences};
+pub use forward::{attention_forward, attention_forward_sequences};
+pub use shape::{AttentionShape, PositionBias, Visibility};
+pub use view::{AttentionElement, View, ViewMut};
 
-use crate::dropout::{Dropout, Mask};
-use std::ops::Range;
+use shape::Task;
 
 /// Query rows whose scores exist at the same time: with 128 keys they fill a third of a first-level cache.
 const QUERY_BLOCK: usize = 32;
@@ -24,154 +35,40 @@ const QUERY_BLOCK: usize = 32;
 /// Rows of scores and transposed keys are padded to a multiple of this.
 const LANES: usize = 16;
 
-/// Multiply-adds per task group below which another task does not pay (some 20 µs).
-const GROUP_WORK: usize = 1 << 20;
-
-/// The sizes of a packed attention.
-#[derive(Clone, Copy, Debug)]
-pub struct AttentionShape<'a> {
-    /// Where each sequence starts, and the end: length `B + 1`, from 0 to `T`, never decreasing.
-    pub offsets: &'a [u32],
-    /// Number of heads.
-    pub num_heads: usize,
-    /// Features of a head.
-    pub head_dim: usize,
-}
-
-/// A bias by relative position, as in T5 or MPNet, already looked up per distance.
-#[derive(Clone, Copy, Debug)]
-pub struct PositionBias<'a> {
-    /// `[num_heads, 2 · max_distance + 1]`: the score of (query `i`, key `j`) gets column `j - i + max_distance`.
-    pub values: &'a [f32],
-    /// The largest distance, at least the longest sequence minus 1.
-    pub max_distance: usize,
-}
-
-impl PositionBias<'_> {
-    fn columns(&self) -> usize {
-        2 * self.max_distance + 1
+/// The head's features of some tokens side by side as f32, `[rows, head_dim]`.
+fn pack<E: AttentionElement>(
+    view: &View<E>,
+    first: usize,
+    rows: usize,
+    column: usize,
+    width: usize,
+    packed: &mut Vec<f32>,
+) {
+    packed.clear();
+    for row in first..first + rows {
+        let row = &view.values[row * view.stride + column..][..width];
+        packed.extend(row.iter().map(|value| value.to_f32()));
     }
 }
 
-/// One head of one sequence.
-#[derive(Clone, Copy)]
-struct Task {
-    /// First token of the sequence.
-    start: usize,
-    length: usize,
-    head: usize,
-}
-
-impl<'a> AttentionShape<'a> {
-    fn tokens(&self) -> usize {
-        *self.offsets.last().expect("checked: offsets are never empty") as usize
-    }
-
-    fn features(&self) -> usize {
-        self.num_heads * self.head_dim
-    }
-
-    fn lengths(&self) -> impl Iterator<Item = usize> + 'a {
-        self.offsets.windows(2).map(|pair| (pair[1] - pair[0]) as usize)
-    }
-
-    fn longest(&self) -> usize {
-        self.lengths().max().unwrap_or(0)
-    }
-
-    fn check(&self, position_bias: Option<PositionBias>) {
-        assert!(self.num_heads > 0 && self.head_dim > 0, "attention needs heads with features");
-        assert_eq!(self.offsets.first(), Some(&0), "offsets must start with 0");
-        assert!(self.offsets.is_sorted(), "offsets must not decrease");
-        let tasks = self.tokens() * self.num_heads;
-        assert!(u32::try_from(tasks).is_ok(), "attention works on fewer than 2^32 token heads at a time");
-        assert!(self.longest() <= 1 << 16, "attention works on sequences of at most 65536 tokens");
-        if let Some(bias) = position_bias {
-            assert_eq!(
-                bias.values.len(),
-                self.num_heads * bias.columns(),
-                "the position bias must be [num_heads, 2 * max_distance + 1]"
-            );
-            assert!(
-                bias.max_distance + 1 >= self.longest(),
-                "max_distance is less than the longest sequence minus 1"
-            );
+/// Writes rows `[n, head_dim]`.
+///
+/// # Safety
+/// Nobody else touches these elements meanwhile.
+unsafe fn unpack<E: AttentionElement>(
+    packed: &[f32],
+    target: &ViewMut<E>,
+    first: usize,
+    column: usize,
+    width: usize,
+) {
+    for (row, values) in packed.chunks_exact(width).enumerate() {
+        // SAFETY: the caller's promise.
+        let target = unsafe { target.row(first + row, column, width) };
+        for (target, value) in target.iter_mut().zip(values) {
+            *target = E::from_f32(*value);
         }
     }
-
-    fn check_features(&self, name: &str, values: &[f32]) {
-        assert_eq!(
-            values.len(),
-            self.tokens() * self.features(),
-            "{name} must be [tokens, num_heads * head_dim]"
-        );
-    }
-
-    fn check_heads(&self, name: &str, values: &[f32]) {
-        assert_eq!(values.len(), self.tokens() * self.num_heads, "{name} must be [tokens, num_heads]");
-    }
-
-    fn task(&self, index: usize) -> Task {
-        let sequence = index / self.num_heads;
-        let start = self.offsets[sequence] as usize;
-        let end = self.offsets[sequence + 1] as usize;
-        Task { start, length: end - start, head: index % self.num_heads }
-    }
-
-    /// Task numbers, several small ones together.
-    fn groups(&self) -> Vec<Range<usize>> {
-        let mut groups = Vec::new();
-        let (mut first, mut work) = (0, 0);
-        let mut task = 0;
-        for length in self.lengths() {
-            for _ in 0..self.num_heads {
-                task += 1;
-                work += (length + LANES) * (length + LANES) * self.head_dim;
-                if work >= GROUP_WORK {
-                    groups.push(first..task);
-                    (first, work) = (task, 0);
-                }
-            }
-        }
-        if first < task {
-            groups.push(first..task);
-        }
-        groups
-    }
-
-    /// Position of the head's first feature of a token of the task.
-    fn position(&self, task: Task, token: usize) -> usize {
-        (task.start + token) * self.features() + task.head * self.head_dim
-    }
-
-    /// The head's features from a token on, at row distance `features()`.
-    fn head<'v>(&self, values: &'v [f32], task: Task, token: usize) -> &'v [f32] {
-        &values[self.position(task, token)..]
-    }
-
-    fn mask(&self, dropout: Dropout, task: Task) -> Option<Mask> {
-        dropout.mask((task.start * self.num_heads + task.head) as u32)
-    }
-
-    /// The head's features side by side, `[length, head_dim]`: at their distance in the batch, rows of a power of two
-    /// features compete for the same cache sets.
-    fn pack(&self, values: &[f32], task: Task, packed: &mut Vec<f32>) {
-        packed.resize(task.length * self.head_dim, 0.0);
-        for (token, row) in packed.chunks_exact_mut(self.head_dim).enumerate() {
-            copy(&self.head(values, task, token)[..self.head_dim], row);
-        }
-    }
-}
-
-/// Copies the features of one head, in pieces of known size: a call of memcpy would cost more than the copy.
-#[inline(always)]
-fn copy(source: &[f32], target: &mut [f32]) {
-    let (source, source_rest) = source.as_chunks::<LANES>();
-    let (target, target_rest) = target.as_chunks_mut::<LANES>();
-    for (target, source) in target.iter_mut().zip(source) {
-        *target = *source;
-    }
-    target_rest.copy_from_slice(source_rest);
 }
 
 /// Transposes `[length, head_dim]` to `[head_dim, padded length]`; the padding is 0.
@@ -210,5 +107,7 @@ impl<'a> HeadBias<'a> {
     }
 }
 
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! The row-wise halves of attention, between the matrix products: softmax and its derivative.
 
-use super::{HeadBias, LANES};
+use super::{HeadBias, LANES, Visibility};
 use crate::dispatch::{Path, per_path};
 use crate::dropout::Mask;
 use crate::math::{exp, larger, ln, maximum, sum, sum_of};
@@ -15,6 +15,7 @@ pub(super) struct Scoring<'a> {
     pub(super) scale: f32,
     pub(super) bias: Option<HeadBias<'a>>,
     pub(super) mask: Option<Mask>,
+    pub(super) visibility: Visibility,
 }
 
 impl Scoring<'_> {
@@ -23,6 +24,11 @@ impl Scoring<'_> {
     #[inline(always)]
     fn finish(&self, query: usize, row: &mut [f32]) -> f32 {
         row[self.length..].fill(f32::NEG_INFINITY);
+        if self.visibility != Visibility::Bidirectional {
+            for (key, score) in row[..self.length].iter_mut().enumerate() {
+                *score = if self.visibility.sees(query, key) { *score } else { f32::NEG_INFINITY };
+            }
+        }
         if let Some(bias) = self.bias {
             for (score, bias) in row.iter_mut().zip(bias.row(query, self.length)) {
                 *score = *score * self.scale + bias;
@@ -70,7 +76,7 @@ per_path!(fn softmax_on(scoring: Scoring, first_query: usize, scores: &mut [f32]
 fn softmax_body(scoring: Scoring, first_query: usize, scores: &mut [f32], out: Normalisers) {
     for (index, row) in scores.chunks_exact_mut(scoring.stride).enumerate() {
         let query = first_query + index;
-        let largest = scoring.finish(query, row);
+        let largest = scoring.finish(query, row).max(f32::MIN);
         let mut sums = [0.0; LANES];
         for chunk in row.as_chunks_mut::<LANES>().0 {
             for lane in 0..LANES {
@@ -90,7 +96,10 @@ fn softmax_body(scoring: Scoring, first_query: usize, scores: &mut [f32], out: N
     // Over all rows at once, which vectorises.
     for (normaliser, total) in out.log_sum_exp.iter_mut().zip(out.inverse_sum) {
         *normaliser += ln(*total);
-        *total = 1.0 / *total;
+        if *total == 0.0 {
+            *normaliser = f32::NEG_INFINITY;
+        }
+        *total = if *total == 0.0 { 0.0 } else { 1.0 / *total };
     }
 }
 
@@ -103,8 +112,10 @@ pub(super) struct BackwardRows<'a> {
     pub(super) log_sum_exp: &'a [f32],
     /// Per query, the product of the output and its gradient.
     pub(super) output_dot: &'a [f32],
-    /// Gradient by distance, `[2 · length - 1]`; it is added to.
+    /// Gradient by distance, `[queries + keys - 1]`; it is added to.
     pub(super) dbias: Option<&'a mut [f32]>,
+    /// All queries of the sequence.
+    pub(super) queries: usize,
 }
 
 /// `ds = p · (dp · keep - dot)`: the derivative of softmax; `dot` is the row's Σ p · keep · dp, which equals the
@@ -117,12 +128,12 @@ per_path!(fn softmax_backward_on(scoring: Scoring, first_query: usize, rows: Bac
 
 #[inline(always)]
 fn softmax_backward_body(scoring: Scoring, first_query: usize, rows: BackwardRows) {
-    let BackwardRows { scores, gradients, log_sum_exp, output_dot, mut dbias } = rows;
+    let BackwardRows { scores, gradients, log_sum_exp, output_dot, mut dbias, queries } = rows;
     let lines = scores.chunks_exact_mut(scoring.stride).zip(gradients.chunks_exact_mut(scoring.stride));
     for (index, (scores, gradients)) in lines.enumerate() {
         let query = first_query + index;
         scoring.finish(query, scores);
-        let (normaliser, dot) = (log_sum_exp[index], output_dot[index]);
+        let (normaliser, dot) = (log_sum_exp[index].max(f32::MIN), output_dot[index]);
         match scoring.mask {
             Some(mask) => {
                 let first = scoring.first_index(query);
@@ -142,7 +153,7 @@ fn softmax_backward_body(scoring: Scoring, first_query: usize, rows: BackwardRow
         }
         if let Some(dbias) = &mut dbias {
             for (dbias, gradient) in
-                dbias[scoring.length - 1 - query..][..scoring.length].iter_mut().zip(gradients.iter())
+                dbias[queries - 1 - query..][..scoring.length].iter_mut().zip(gradients.iter())
             {
                 *dbias += gradient;
             }
@@ -153,27 +164,19 @@ fn softmax_backward_body(scoring: Scoring, first_query: usize, rows: BackwardRow
     }
 }
 
-/// The products of the output rows of one head with their gradients: row `i` starts at `i · features` in both.
-pub(super) fn output_dots(
-    path: Path,
-    out: &[f32],
-    dout: &[f32],
-    features: usize,
-    head_dim: usize,
-    dots: &mut [f32],
-) {
-    output_dots_on(path, out, dout, features, head_dim, dots);
+/// The products of the output rows with their gradients, both `[rows, head_dim]`.
+pub(super) fn output_dots(path: Path, context: &[f32], dcontext: &[f32], head_dim: usize, dots: &mut [f32]) {
+    output_dots_on(path, context, dcontext, head_dim, dots);
 }
 
 per_path!(
-    fn output_dots_on(out: &[f32], dout: &[f32], features: usize, head_dim: usize, dots: &mut [f32])
-        = output_dots_body
+    fn output_dots_on(context: &[f32], dcontext: &[f32], head_dim: usize, dots: &mut [f32]) = output_dots_body
 );
 
 #[inline(always)]
-fn output_dots_body(out: &[f32], dout: &[f32], features: usize, head_dim: usize, dots: &mut [f32]) {
-    for (row, dot) in dots.iter_mut().enumerate() {
-        let start = row * features;
-        *dot = sum_of::<LANES>(&out[start..][..head_dim], &dout[start..][..head_dim], |a, b| a * b);
+fn output_dots_body(context: &[f32], dcontext: &[f32], head_dim: usize, dots: &mut [f32]) {
+    let rows = context.chunks_exact(head_dim).zip(dcontext.chunks_exact(head_dim));
+    for (dot, (context, dcontext)) in dots.iter_mut().zip(rows) {
+        *dot = sum_of::<LANES>(context, dcontext, |a, b| a * b);
     }
 }

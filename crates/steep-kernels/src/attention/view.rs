@@ -1,0 +1,151 @@
+//! How do matrices that lie side by side in one buffer go in and out?
+
+use half::bf16;
+use std::marker::PhantomData;
+
+/// A matrix `[tokens, num_heads · head_dim]` inside rows of `stride` elements.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a, E> {
+    /// The buffer from the first element of the matrix on.
+    pub values: &'a [E],
+    /// Distance between the first elements of two rows.
+    pub stride: usize,
+}
+
+impl<'a, E> View<'a, E> {
+    /// The parts of rows of `widths.iter().sum()` elements: query, key and value of one `[tokens, 3 · hidden]` buffer
+    /// are `View::split(&buffer, [hidden; 3])`.
+    pub fn split<const N: usize>(values: &'a [E], widths: [usize; N]) -> [Self; N] {
+        let stride = widths.iter().sum();
+        let mut first = 0;
+        widths.map(|width| {
+            let part = Self { values: values.get(first..).unwrap_or(&[]), stride };
+            first += width;
+            part
+        })
+    }
+
+    /// Panics unless `rows` rows of `width` elements lie in the view.
+    pub(super) fn check(&self, name: &str, rows: usize, width: usize) {
+        check(name, [self.values.len(), self.stride, self.stride], rows, width);
+    }
+}
+
+/// A matrix `[tokens, num_heads · head_dim]` inside rows of `stride` elements, to be written.
+///
+/// Several of them can share a buffer, each with columns of its own ([`ViewMut::split`]); that is why it is no struct
+/// with a slice in it.
+#[derive(Debug)]
+pub struct ViewMut<'a, E> {
+    start: *mut E,
+    /// Elements from `start` to the end of the buffer.
+    length: usize,
+    stride: usize,
+    /// Elements of each row that are this view's.
+    width: usize,
+    buffer: PhantomData<&'a mut [E]>,
+}
+
+// SAFETY: it stands for a `&mut [E]` of which it touches, by the contract of `row`, only its own columns.
+unsafe impl<E: Send> Send for ViewMut<'_, E> {}
+// SAFETY: as above; through a shared view nothing is reached but by the unsafe `row`.
+unsafe impl<E: Send> Sync for ViewMut<'_, E> {}
+
+impl<'a, E> ViewMut<'a, E> {
+    /// A matrix alone in its buffer, which begins with the first element.
+    pub fn new(values: &'a mut [E], stride: usize) -> Self {
+        let [view] = Self::split(values, [stride]);
+        view
+    }
+
+    /// The parts of rows of `widths.iter().sum()` elements: the gradients of query, key and value in one
+    /// `[tokens, 3 · hidden]` buffer are `ViewMut::split(&mut buffer, [hidden; 3])`.
+    pub fn split<const N: usize>(values: &'a mut [E], widths: [usize; N]) -> [Self; N] {
+        let stride = widths.iter().sum();
+        let (start, length) = (values.as_mut_ptr(), values.len());
+        let mut first = 0;
+        widths.map(|width| {
+            let before = length.min(first);
+            first += width;
+            // SAFETY: at most the end of the buffer.
+            Self {
+                start: unsafe { start.add(before) },
+                length: length - before,
+                stride,
+                width,
+                buffer: PhantomData,
+            }
+        })
+    }
+
+    /// Panics unless `rows` rows of `width` elements lie in the view.
+    pub(super) fn check(&self, name: &str, rows: usize, width: usize) {
+        check(name, [self.length, self.stride, self.width], rows, width);
+    }
+
+    /// `width` elements of a row from a column on.
+    ///
+    /// # Safety
+    /// Elements borrowed at the same time, from any thread, must not overlap.
+    #[expect(clippy::mut_from_ref, reason = "that is the purpose; the caller keeps the elements apart")]
+    pub(super) unsafe fn row(&self, row: usize, column: usize, width: usize) -> &mut [E] {
+        assert!(column + width <= self.width, "columns outside the view");
+        let start = row * self.stride + column;
+        assert!(start + width <= self.length, "row outside the view");
+        // SAFETY: inside the buffer and the view's own columns (just checked), not aliased (the caller's promise).
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), width) }
+    }
+}
+
+fn check(name: &str, [length, stride, columns]: [usize; 3], rows: usize, width: usize) {
+    assert!(width <= columns, "{name} has rows of {columns} elements where num_heads * head_dim is {width}");
+    let needed = if rows == 0 { 0 } else { (rows - 1) * stride + width };
+    assert!(
+        length >= needed,
+        "{name} must be [tokens, num_heads * head_dim]: {needed} elements, not {length}"
+    );
+}
+
+/// What attention reads and writes: `f32` or `bf16`. Sums and softmax are f32 in either case.
+pub trait AttentionElement: Copy + Send + Sync + sealed::Sealed + 'static {
+    /// Whether this is `bf16`.
+    const IS_BF16: bool;
+    /// The same number as f32.
+    fn to_f32(self) -> f32;
+    /// The nearest number, ties to even.
+    fn from_f32(value: f32) -> Self;
+}
+
+impl AttentionElement for f32 {
+    const IS_BF16: bool = false;
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self
+    }
+    #[inline(always)]
+    fn from_f32(value: f32) -> Self {
+        value
+    }
+}
+
+impl AttentionElement for bf16 {
+    const IS_BF16: bool = true;
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        f32::from_bits(u32::from(self.to_bits()) << 16)
+    }
+    /// Without branches, for the vectoriser.
+    #[inline(always)]
+    fn from_f32(value: f32) -> Self {
+        let bits = value.to_bits();
+        let rounded = (bits.wrapping_add(0x7FFF + ((bits >> 16) & 1)) >> 16) as u16;
+        let quiet = (bits >> 16) as u16 | 0x40;
+        Self::from_bits(if value.is_nan() { quiet } else { rounded })
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for half::bf16 {}
+}
