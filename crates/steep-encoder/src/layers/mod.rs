@@ -7,12 +7,13 @@ mod transformer;
 pub use embeddings::Embeddings;
 pub use transformer::{Encoder, EncoderLayer, RelativePositionBias};
 
+use crate::ops::block::Affine;
 use crate::ops::{self, Activation};
 use crate::parameters::MatrixId;
 use crate::parameters::VectorId;
 use crate::pass::Pass;
 use burn::Tensor;
-use burn::backend::DispatchTensor;
+use burn::backend::Dispatch;
 
 /// `x Wᵀ + b`.
 #[derive(Debug, Clone, Copy)]
@@ -30,8 +31,8 @@ impl Linear {
     }
 
     /// Weight and bias as blocks take them.
-    fn tensors(&self, pass: &Pass) -> [DispatchTensor; 2] {
-        [pass.matrix(self.weight).into_dispatch(), pass.vector(self.bias).into_dispatch()]
+    fn tensors(&self, pass: &Pass) -> Affine<Dispatch> {
+        Affine { weight: pass.matrix(self.weight).into_dispatch(), bias: pass.vector(self.bias).into_dispatch() }
     }
 
     /// The same followed by an activation, in one operation.
@@ -57,7 +58,7 @@ impl Norm {
     }
 
     /// Weight and bias as blocks take them.
-    fn tensors(&self, pass: &Pass) -> [DispatchTensor; 2] {
-        [pass.vector(self.weight).into_dispatch(), pass.vector(self.bias).into_dispatch()]
+    fn tensors(&self, pass: &Pass) -> Affine<Dispatch> {
+        Affine { weight: pass.vector(self.weight).into_dispatch(), bias: pass.vector(self.bias).into_dispatch() }
     }
 }

@@ -85,7 +85,7 @@ impl Encoder {
             dropout: pass.dropout(self.output_dropout),
             mode: pass.block_mode(layer.intermediate.weight),
         };
-        ops::feed_forward_block(x, weights.into_list(), block)
+        ops::feed_forward_block(x, weights, block)
     }
 
     fn attention(
@@ -115,7 +115,7 @@ impl Encoder {
             dropout: pass.dropout(self.attention_output_dropout),
             mode: pass.block_mode(layer.query.weight),
         };
-        ops::attention_block(x, weights.into_list(), position_bias, block)
+        ops::attention_block(x, weights, position_bias, block)
     }
 }
 

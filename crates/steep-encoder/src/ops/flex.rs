@@ -1,6 +1,8 @@
 //! The CPU's bodies: borrow the tensors' storage, call `steep-kernels`, wrap the result.
 
-use super::block::{AttentionBlock, AttentionWeights, BlockOps, FeedForwardBlock, FeedForwardWeights, Precision};
+use super::block::{
+    AttentionBlock, AttentionWeights, BlockOps, FeedForwardBlock, FeedForwardWeights, Precision, ScoreBias,
+};
 use super::{Activation, AdamWStep, AttentionGeometry, Dropout, EncoderOps};
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
@@ -392,15 +394,15 @@ impl EncoderOps for Flex {
 
     fn attention_block(
         x: FlexTensor,
-        weights: Vec<FlexTensor>,
-        position_bias: Option<FlexTensor>,
+        weights: AttentionWeights<Self>,
+        bias: ScoreBias<Self>,
         block: AttentionBlock,
     ) -> FlexTensor {
-        Self::attention_block_evaluate(x, AttentionWeights::from_list(weights), position_bias, block)
+        Self::attention_block_evaluate(x, weights, bias, block)
     }
 
-    fn feed_forward_block(x: FlexTensor, weights: Vec<FlexTensor>, block: FeedForwardBlock) -> FlexTensor {
-        Self::feed_forward_block_evaluate(x, FeedForwardWeights::from_list(weights), block)
+    fn feed_forward_block(x: FlexTensor, weights: FeedForwardWeights<Self>, block: FeedForwardBlock) -> FlexTensor {
+        Self::feed_forward_block_evaluate(x, weights, block)
     }
 
     fn sum_of_squares(x: FlexTensor) -> FlexTensor {

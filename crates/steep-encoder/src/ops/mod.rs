@@ -14,12 +14,12 @@ pub mod compose;
 mod flex;
 mod tape;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
-use block::{AttentionBlock, AttentionWeights, FeedForwardBlock, FeedForwardWeights, Precision};
+use block::{AttentionBlock, AttentionWeights, FeedForwardBlock, FeedForwardWeights, Precision, ScoreBias};
 use burn::Tensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Dispatch, DispatchTensor, backend_extension};
+use burn::backend::{Dispatch, backend_extension};
 use std::sync::Arc;
 
 pub(crate) use flex::values;
@@ -272,23 +272,23 @@ pub trait EncoderOps: burn::backend::Backend {
         Self::activation_forward(Self::linear_forward(x, weight, bias, precision), activation)
     }
 
-    /// Self-attention with residual and LayerNorm, with gradients; the weights in the order of [`AttentionWeights`].
+    /// Self-attention with residual and LayerNorm, with gradients.
     fn attention_block(
         x: FloatTensor<Self>,
-        weights: Vec<FloatTensor<Self>>,
-        position_bias: Option<FloatTensor<Self>>,
+        #[extension_type] weights: AttentionWeights<Self>,
+        #[extension_type] bias: ScoreBias<Self>,
         block: AttentionBlock,
     ) -> FloatTensor<Self> {
-        block::compose::attention_block_forward::<Self>(x, AttentionWeights::from_list(weights), position_bias, block).0
+        block::compose::attention_block_forward::<Self>(x, weights, bias, block).0
     }
 
-    /// Feed-forward with residual and LayerNorm, with gradients; the weights in the order of [`FeedForwardWeights`].
+    /// Feed-forward with residual and LayerNorm, with gradients.
     fn feed_forward_block(
         x: FloatTensor<Self>,
-        weights: Vec<FloatTensor<Self>>,
+        #[extension_type] weights: FeedForwardWeights<Self>,
         block: FeedForwardBlock,
     ) -> FloatTensor<Self> {
-        block::compose::feed_forward_block_forward::<Self>(x, FeedForwardWeights::from_list(weights), block).0
+        block::compose::feed_forward_block_forward::<Self>(x, weights, block).0
     }
 
     /// Cross-entropy of `softmax(x weightᵀ + bias)` against the labels. `x` `[N, H]`, `weight` `[V, H]`, `bias` `[V]`.
@@ -412,21 +412,24 @@ pub fn linear_activation(
     Tensor::from_dispatch(Dispatch::linear_activation(x, weight, bias, activation, precision))
 }
 
-/// Self-attention with residual and LayerNorm: `x` `[T, H]` → `[T, H]`; `weights` in the order of
-/// [`AttentionWeights`], `position_bias` `[num_heads, 2 D + 1]`.
+/// Self-attention with residual and LayerNorm: `x` `[T, H]` → `[T, H]`; `bias`
+/// `[num_heads, 2 D + 1]` by distance.
 pub fn attention_block(
     x: Tensor<2>,
-    weights: Vec<DispatchTensor>,
-    position_bias: Option<Tensor<2>>,
+    weights: AttentionWeights<Dispatch>,
+    bias: Option<Tensor<2>>,
     block: AttentionBlock,
 ) -> Tensor<2> {
-    let position_bias = position_bias.map(Tensor::into_dispatch);
-    Tensor::from_dispatch(Dispatch::attention_block(x.into_dispatch(), weights, position_bias, block))
+    let bias = bias.map_or(ScoreBias::None, |bias| ScoreBias::ByDistance(bias.into_dispatch()));
+    Tensor::from_dispatch(Dispatch::attention_block(x.into_dispatch(), weights, bias, block))
 }
 
-/// Feed-forward with residual and LayerNorm: `x` `[T, H]` → `[T, H]`; `weights` in the order of
-/// [`FeedForwardWeights`].
-pub fn feed_forward_block(x: Tensor<2>, weights: Vec<DispatchTensor>, block: FeedForwardBlock) -> Tensor<2> {
+/// Feed-forward with residual and LayerNorm: `x` `[T, H]` → `[T, H]`.
+pub fn feed_forward_block(
+    x: Tensor<2>,
+    weights: FeedForwardWeights<Dispatch>,
+    block: FeedForwardBlock,
+) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::feed_forward_block(x.into_dispatch(), weights, block))
 }
 

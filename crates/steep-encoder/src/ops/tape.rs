@@ -1,7 +1,9 @@
 //! Puts every operation on the autodiff tape: forward by the backend's `_forward`, one node, and
 //! in the backward pass the backend's `_backward` for the parents that ask for a gradient.
 
-use super::block::{self, AttentionBlock, BlockOps, FeedForwardBlock, Precision};
+use super::block::{
+    self, AttentionBlock, AttentionWeights, BlockOps, FeedForwardBlock, FeedForwardWeights, Precision, ScoreBias,
+};
 use super::{Activation, AttentionGeometry, Dropout, EncoderOps};
 use burn::backend::Autodiff;
 use burn::backend::autodiff::NodeId;
@@ -328,16 +330,16 @@ impl<B: BlockOps, C: CheckpointStrategy> EncoderOps for Autodiff<B, C> {
 
     fn attention_block(
         x: FloatTensor<Self>,
-        weights: Vec<FloatTensor<Self>>,
-        position_bias: Option<FloatTensor<Self>>,
+        weights: AttentionWeights<Self>,
+        bias: ScoreBias<Self>,
         block: AttentionBlock,
     ) -> FloatTensor<Self> {
-        block::tape::attention_block::<B, C>(x, weights, position_bias, block)
+        block::tape::attention_block::<B, C>(x, weights, bias, block)
     }
 
     fn feed_forward_block(
         x: FloatTensor<Self>,
-        weights: Vec<FloatTensor<Self>>,
+        weights: FeedForwardWeights<Self>,
         block: FeedForwardBlock,
     ) -> FloatTensor<Self> {
         block::tape::feed_forward_block::<B, C>(x, weights, block)

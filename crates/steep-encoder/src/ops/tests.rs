@@ -1,5 +1,6 @@
 //! The default bodies against the kernels: what a GPU would run is tested on the CPU.
 
+use super::block::Precision;
 use super::{Activation, AttentionGeometry, Dropout, EncoderOps, compose};
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
@@ -9,14 +10,14 @@ use std::sync::Arc;
 type T = FloatTensor<Flex>;
 
 /// Lively values, the same in every run.
-fn tensor<const D: usize>(seed: u32, shape: [usize; D]) -> T {
+pub(super) fn tensor<const D: usize>(seed: u32, shape: [usize; D]) -> T {
     let count = shape.iter().product::<usize>() as u32;
     let value = |index: u32| ((index * 37 + seed * 101) % 89) as f32 / 40.0 - 1.1;
     FloatTensor::<Flex>::from_data(TensorData::new((0..count).map(value).collect::<Vec<f32>>(), shape))
 }
 
 #[track_caller]
-fn close(found: &T, expected: &T, what: &str) {
+pub(super) fn close(found: &T, expected: &T, what: &str) {
     let (found, expected) = (super::values(found), super::values(expected));
     assert_eq!(found.len(), expected.len(), "{what}");
     let largest = expected.iter().fold(1.0f32, |largest, value| largest.max(value.abs()));
@@ -29,7 +30,7 @@ fn close(found: &T, expected: &T, what: &str) {
 #[test]
 fn linear_and_activations() {
     let (x, weight, bias, dy) = (tensor(1, [5, 7]), tensor(2, [9, 7]), tensor(3, [9]), tensor(4, [5, 9]));
-    let kernel = Flex::linear_forward(x.clone(), weight.clone(), bias.clone());
+    let kernel = Flex::linear_forward(x.clone(), weight.clone(), bias.clone(), Precision::F32);
     close(&compose::linear_forward::<Flex>(x, weight, bias), &kernel, "linear");
     close(&compose::sum_rows::<Flex>(dy.clone()), &Flex::linear_backward_bias(dy.clone()), "bias");
     for activation in

@@ -1,7 +1,9 @@
 //! Blocks composed of the finer operations, for backends without kernels for whole blocks.
 //! Nothing is computed again.
 
-use super::{AttentionBlock, AttentionWeights, FeedForwardBlock, FeedForwardWeights, Precision};
+use super::{
+    Affine, AttentionBlock, AttentionWeights, FeedForwardBlock, FeedForwardWeights, Precision, ScoreBias,
+};
 use crate::ops::EncoderOps;
 use burn::backend::tensor::FloatTensor;
 
@@ -9,8 +11,8 @@ use burn::backend::tensor::FloatTensor;
 #[derive(Debug, Clone)]
 pub struct AttentionSaved<B: EncoderOps> {
     x: FloatTensor<B>,
-    weights: AttentionWeights<FloatTensor<B>>,
-    position_bias: Option<FloatTensor<B>>,
+    weights: AttentionWeights<B>,
+    bias: ScoreBias<B>,
     query: FloatTensor<B>,
     key: FloatTensor<B>,
     value: FloatTensor<B>,
@@ -25,31 +27,28 @@ pub struct AttentionSaved<B: EncoderOps> {
 /// Output and what the backward pass needs; see [`BlockOps::attention_block_forward`](super::BlockOps).
 pub fn attention_block_forward<B: EncoderOps>(
     x: FloatTensor<B>,
-    weights: AttentionWeights<FloatTensor<B>>,
-    position_bias: Option<FloatTensor<B>>,
+    weights: AttentionWeights<B>,
+    bias: ScoreBias<B>,
     block: AttentionBlock,
 ) -> (FloatTensor<B>, AttentionSaved<B>) {
     let precision = block.mode.precision;
-    let project = |[weight, bias]: &[FloatTensor<B>; 2]| {
-        B::linear_forward(x.clone(), weight.clone(), bias.clone(), precision)
-    };
+    let project = |layer: &Affine<B>| linear_forward::<B>(x.clone(), layer, precision);
     let (query, key, value) = (project(&weights.query), project(&weights.key), project(&weights.value));
     let geometry = block.geometry.clone();
-    let (context, log_sum_exp) = match &position_bias {
+    let (context, log_sum_exp) = match bias.by_distance() {
         None => B::attention_forward(query.clone(), key.clone(), value.clone(), geometry),
         Some(bias) => {
             B::biased_attention_forward(query.clone(), key.clone(), value.clone(), bias.clone(), geometry)
         }
     };
-    let [weight, bias] = weights.output.clone();
-    let attended = B::linear_forward(context.clone(), weight, bias, precision);
-    let [gamma, beta] = weights.norm.clone();
+    let attended = linear_forward::<B>(context.clone(), &weights.output, precision);
+    let Affine { weight: gamma, bias: beta } = weights.norm.clone();
     let (y, mean, inverse_deviation) =
         B::add_norm_forward(attended.clone(), x.clone(), gamma, beta, block.epsilon, block.dropout);
     let saved = AttentionSaved {
         x,
         weights,
-        position_bias,
+        bias,
         query,
         key,
         value,
@@ -65,11 +64,11 @@ pub fn attention_block_forward<B: EncoderOps>(
 
 /// Gradients of x, weights and position bias; see [`BlockOps::attention_block_backward`](super::BlockOps).
 pub fn attention_block_backward<B: EncoderOps>(saved: AttentionSaved<B>, dy: FloatTensor<B>) -> Vec<FloatTensor<B>> {
-    let AttentionSaved { x, weights, position_bias, query, key, value, context, log_sum_exp, block, .. } = saved;
+    let AttentionSaved { x, weights, bias, query, key, value, context, log_sum_exp, block, .. } = saved;
     let (dattended, mut dx, dgamma, dbeta) = B::add_norm_backward(
         saved.attended,
         x.clone(),
-        weights.norm[0].clone(),
+        weights.norm.weight.clone(),
         saved.mean,
         saved.inverse_deviation,
         dy,
@@ -77,7 +76,7 @@ pub fn attention_block_backward<B: EncoderOps>(saved: AttentionSaved<B>, dy: Flo
     );
     let (dcontext, doutput) = linear_backward::<B>(context.clone(), &weights.output, dattended, block.mode.precision);
     let geometry = block.geometry.clone();
-    let (dquery, dkey, dvalue, dposition_bias) = match position_bias {
+    let (dquery, dkey, dvalue, dbias) = match bias.by_distance() {
         None => {
             let (dquery, dkey, dvalue) =
                 B::attention_backward(query, key, value, context, log_sum_exp, dcontext, geometry);
@@ -88,7 +87,7 @@ pub fn attention_block_backward<B: EncoderOps>(saved: AttentionSaved<B>, dy: Flo
                 query,
                 key,
                 value,
-                bias,
+                bias.clone(),
                 context,
                 log_sum_exp,
                 dcontext,
@@ -106,7 +105,7 @@ pub fn attention_block_backward<B: EncoderOps>(saved: AttentionSaved<B>, dy: Flo
     gradients.insert(0, dx);
     gradients.extend(doutput);
     gradients.extend([dgamma, dbeta]);
-    gradients.extend(dposition_bias);
+    gradients.extend(dbias);
     gradients
 }
 
@@ -114,7 +113,7 @@ pub fn attention_block_backward<B: EncoderOps>(saved: AttentionSaved<B>, dy: Flo
 #[derive(Debug, Clone)]
 pub struct FeedForwardSaved<B: EncoderOps> {
     x: FloatTensor<B>,
-    weights: FeedForwardWeights<FloatTensor<B>>,
+    weights: FeedForwardWeights<B>,
     before: FloatTensor<B>,
     inner: FloatTensor<B>,
     outer: FloatTensor<B>,
@@ -126,15 +125,14 @@ pub struct FeedForwardSaved<B: EncoderOps> {
 /// Output and what the backward pass needs; see [`BlockOps::feed_forward_block_forward`](super::BlockOps).
 pub fn feed_forward_block_forward<B: EncoderOps>(
     x: FloatTensor<B>,
-    weights: FeedForwardWeights<FloatTensor<B>>,
+    weights: FeedForwardWeights<B>,
     block: FeedForwardBlock,
 ) -> (FloatTensor<B>, FeedForwardSaved<B>) {
-    let [weight, bias] = weights.intermediate.clone();
-    let before = B::linear_forward(x.clone(), weight, bias, block.mode.precision);
+    let precision = block.mode.precision;
+    let before = linear_forward::<B>(x.clone(), &weights.intermediate, precision);
     let inner = B::activation_forward(before.clone(), block.activation);
-    let [weight, bias] = weights.output.clone();
-    let outer = B::linear_forward(inner.clone(), weight, bias, block.mode.precision);
-    let [gamma, beta] = weights.norm.clone();
+    let outer = linear_forward::<B>(inner.clone(), &weights.output, precision);
+    let Affine { weight: gamma, bias: beta } = weights.norm.clone();
     let (y, mean, inverse_deviation) =
         B::add_norm_forward(outer.clone(), x.clone(), gamma, beta, block.epsilon, block.dropout);
     (y, FeedForwardSaved { x, weights, before, inner, outer, mean, inverse_deviation, block })
@@ -149,7 +147,7 @@ pub fn feed_forward_block_backward<B: EncoderOps>(
     let (douter, dresidual, dgamma, dbeta) = B::add_norm_backward(
         saved.outer,
         x.clone(),
-        weights.norm[0].clone(),
+        weights.norm.weight.clone(),
         saved.mean,
         saved.inverse_deviation,
         dy,
@@ -165,14 +163,18 @@ pub fn feed_forward_block_backward<B: EncoderOps>(
     gradients
 }
 
+fn linear_forward<B: EncoderOps>(x: FloatTensor<B>, layer: &Affine<B>, precision: Precision) -> FloatTensor<B> {
+    B::linear_forward(x, layer.weight.clone(), layer.bias.clone(), precision)
+}
+
 /// Gradients of a linear layer's input, and of its weight and bias.
 fn linear_backward<B: EncoderOps>(
     x: FloatTensor<B>,
-    [weight, _]: &[FloatTensor<B>; 2],
+    layer: &Affine<B>,
     dy: FloatTensor<B>,
     precision: Precision,
 ) -> (FloatTensor<B>, [FloatTensor<B>; 2]) {
     let dweight = B::linear_backward_weight(dy.clone(), x, precision);
     let dbias = B::linear_backward_bias(dy.clone());
-    (B::linear_backward_input(dy, weight.clone(), precision), [dweight, dbias])
+    (B::linear_backward_input(dy, layer.weight.clone(), precision), [dweight, dbias])
 }

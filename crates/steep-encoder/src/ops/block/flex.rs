@@ -1,7 +1,8 @@
 //! The CPU's blocks: kernels that keep a chunk of tokens in the cache.
 
 use super::{
-    AttentionBlock, AttentionWeights, BlockMode, BlockOps, FeedForwardBlock, FeedForwardWeights, Precision,
+    Affine, AttentionBlock, AttentionWeights, BlockMode, BlockOps, FeedForwardBlock, FeedForwardWeights, Precision,
+    ScoreBias,
 };
 use crate::ops::flex::{bias_parts, position_bias, rows_columns, tensor, values};
 use burn::backend::Flex;
@@ -18,7 +19,7 @@ type Tensor = FloatTensor<Flex>;
 
 /// Something in the precision of training.
 #[derive(Debug)]
-pub enum InPrecision<F, B> {
+pub(super) enum InPrecision<F, B> {
     /// f32
     F32(F),
     /// bf16
@@ -33,8 +34,8 @@ type KeptFeedForward = InPrecision<kernels::FeedForwardSaved<f32>, kernels::Feed
 pub struct AttentionSaved {
     /// Absent where the kept operand stands for it.
     x: Option<Tensor>,
-    weights: AttentionWeights<Tensor>,
-    position_bias: Option<Tensor>,
+    weights: AttentionWeights<Flex>,
+    bias: ScoreBias<Flex>,
     block: AttentionBlock,
     /// Absent where it is computed again.
     kept: Option<Arc<KeptAttention>>,
@@ -44,7 +45,7 @@ pub struct AttentionSaved {
 #[derive(Debug, Clone)]
 pub struct FeedForwardSaved {
     x: Option<Tensor>,
-    weights: FeedForwardWeights<Tensor>,
+    weights: FeedForwardWeights<Flex>,
     block: FeedForwardBlock,
     kept: Option<Arc<KeptFeedForward>>,
 }
@@ -72,10 +73,8 @@ impl BlockMode {
 /// The slices of a block's weights.
 type Slices<'a> = Vec<Cow<'a, [f32]>>;
 
-impl AttentionWeights<Tensor> {
-    fn slices(&self) -> Slices<'_> {
-        [&self.query, &self.key, &self.value, &self.output, &self.norm].into_iter().flatten().map(values).collect()
-    }
+fn slices<'a, const N: usize>(parts: [&'a Affine<Flex>; N]) -> Slices<'a> {
+    parts.into_iter().flat_map(|part| [values(&part.weight), values(&part.bias)]).collect()
 }
 
 fn attention_weights<'a>(slices: &'a Slices) -> kernels::AttentionWeights<'a> {
@@ -86,12 +85,6 @@ fn attention_weights<'a>(slices: &'a Slices) -> kernels::AttentionWeights<'a> {
         output_bias: &slices[7],
         gamma: &slices[8],
         beta: &slices[9],
-    }
-}
-
-impl FeedForwardWeights<Tensor> {
-    fn slices(&self) -> Slices<'_> {
-        [&self.intermediate, &self.output, &self.norm].into_iter().flatten().map(values).collect()
     }
 }
 
@@ -136,13 +129,13 @@ fn feed_forward_kernel(block: &FeedForwardBlock) -> kernels::FeedForwardBlock {
 /// Output and what is kept of it; one pass of the attention block.
 fn attention<E: Operand>(
     x: &Tensor,
-    weights: &AttentionWeights<Tensor>,
+    weights: &AttentionWeights<Flex>,
     bias: Option<&Tensor>,
     block: &AttentionBlock,
     operands: Operands,
     keep: bool,
 ) -> (Tensor, Option<kernels::AttentionSaved<E>>) {
-    let slices = weights.slices();
+    let slices = slices(weights.parts());
     let weights = attention_weights(&slices);
     let bias = bias_parts(bias);
     let kernel = attention_kernel(block, weights.biases[0].len(), bias.as_ref());
@@ -154,12 +147,12 @@ fn attention<E: Operand>(
 /// Output and what is kept of it; one pass of the feed-forward block.
 fn feed_forward<E: Operand>(
     x: &Tensor,
-    weights: &FeedForwardWeights<Tensor>,
+    weights: &FeedForwardWeights<Flex>,
     block: &FeedForwardBlock,
     operands: Operands,
     keep: bool,
 ) -> (Tensor, Option<kernels::FeedForwardSaved<E>>) {
-    let slices = weights.slices();
+    let slices = slices(weights.parts());
     let weights = feed_forward_weights(&slices);
     let prepared = block.mode.cache.get_or_make(|| PreparedFeedForward::new(weights, operands));
     let kernel = feed_forward_kernel(block);
@@ -169,7 +162,7 @@ fn feed_forward<E: Operand>(
 
 fn train_attention(
     x: &Tensor,
-    weights: &AttentionWeights<Tensor>,
+    weights: &AttentionWeights<Flex>,
     bias: Option<&Tensor>,
     block: &AttentionBlock,
     keep: bool,
@@ -190,7 +183,7 @@ fn train_attention(
 
 fn train_feed_forward(
     x: &Tensor,
-    weights: &FeedForwardWeights<Tensor>,
+    weights: &FeedForwardWeights<Flex>,
     block: &FeedForwardBlock,
     keep: bool,
 ) -> (Tensor, Option<KeptFeedForward>) {
@@ -214,44 +207,44 @@ impl BlockOps for Flex {
 
     fn attention_block_evaluate(
         x: Tensor,
-        weights: AttentionWeights<Tensor>,
-        position_bias: Option<Tensor>,
+        weights: AttentionWeights<Flex>,
+        bias: ScoreBias<Flex>,
         block: AttentionBlock,
     ) -> Tensor {
         let operands = block.mode.operands();
         match operands.precision() {
             gemm::Precision::F32 => {
-                attention::<f32>(&x, &weights, position_bias.as_ref(), &block, operands, false).0
+                attention::<f32>(&x, &weights, bias.by_distance(), &block, operands, false).0
             }
             gemm::Precision::Bf16 => {
-                attention::<bf16>(&x, &weights, position_bias.as_ref(), &block, operands, false).0
+                attention::<bf16>(&x, &weights, bias.by_distance(), &block, operands, false).0
             }
         }
     }
 
     fn attention_block_forward(
         x: Tensor,
-        weights: AttentionWeights<Tensor>,
-        position_bias: Option<Tensor>,
+        weights: AttentionWeights<Flex>,
+        bias: ScoreBias<Flex>,
         block: AttentionBlock,
     ) -> (Tensor, AttentionSaved) {
-        let (y, kept) = train_attention(&x, &weights, position_bias.as_ref(), &block, !block.mode.recompute);
+        let (y, kept) = train_attention(&x, &weights, bias.by_distance(), &block, !block.mode.recompute);
         let x = block.mode.keeps_input().then_some(x);
-        (y, AttentionSaved { x, weights, position_bias, block, kept: kept.map(Arc::new) })
+        (y, AttentionSaved { x, weights, bias, block, kept: kept.map(Arc::new) })
     }
 
     fn attention_block_backward(saved: AttentionSaved, dy: Tensor) -> Vec<Tensor> {
-        let AttentionSaved { x, weights, position_bias, block, kept } = saved;
+        let AttentionSaved { x, weights, bias, block, kept } = saved;
         let kept = kept.or_else(|| {
             let x = x.as_ref().expect("what is computed again keeps its input");
-            train_attention(x, &weights, position_bias.as_ref(), &block, true).1.map(Arc::new)
+            train_attention(x, &weights, bias.by_distance(), &block, true).1.map(Arc::new)
         });
         let kept = kept.expect("a pass that keeps leaves something");
-        let slices = weights.slices();
+        let slices = slices(weights.parts());
         let kernel_weights = attention_weights(&slices);
         let width = kernel_weights.biases[0].len();
-        let bias = bias_parts(position_bias.as_ref());
-        let kernel = attention_kernel(&block, width, bias.as_ref());
+        let bias_values = bias_parts(bias.by_distance());
+        let kernel = attention_kernel(&block, width, bias_values.as_ref());
         let x = x.as_ref().map(values).unwrap_or_default();
         let dy_values = values(&dy);
         let gradients = match &*kept {
@@ -264,12 +257,12 @@ impl BlockOps for Flex {
         };
         let hidden = rows_columns(&dy)[1];
         let mut list = vec![tensor(gradients.x, rows_columns(&dy))];
-        for (weight, bias) in gradients.projections.into_iter().zip(gradients.biases) {
-            list.extend([tensor(weight, [width, hidden]), tensor(bias, [width])]);
+        for (dweight, dbias) in gradients.projections.into_iter().zip(gradients.biases) {
+            list.extend([tensor(dweight, [width, hidden]), tensor(dbias, [width])]);
         }
         list.extend([tensor(gradients.output, [hidden, width]), tensor(gradients.output_bias, [hidden])]);
         list.extend([tensor(gradients.gamma, [hidden]), tensor(gradients.beta, [hidden])]);
-        if let (Some(values), Some(model)) = (gradients.position_bias, &position_bias) {
+        if let (Some(values), Some(model)) = (gradients.position_bias, bias.by_distance()) {
             list.push(tensor(values, rows_columns(model)));
         }
         list
@@ -277,7 +270,7 @@ impl BlockOps for Flex {
 
     fn feed_forward_block_evaluate(
         x: Tensor,
-        weights: FeedForwardWeights<Tensor>,
+        weights: FeedForwardWeights<Flex>,
         block: FeedForwardBlock,
     ) -> Tensor {
         let operands = block.mode.operands();
@@ -289,7 +282,7 @@ impl BlockOps for Flex {
 
     fn feed_forward_block_forward(
         x: Tensor,
-        weights: FeedForwardWeights<Tensor>,
+        weights: FeedForwardWeights<Flex>,
         block: FeedForwardBlock,
     ) -> (Tensor, FeedForwardSaved) {
         let (y, kept) = train_feed_forward(&x, &weights, &block, !block.mode.recompute);
@@ -304,7 +297,7 @@ impl BlockOps for Flex {
             train_feed_forward(x, &weights, &block, true).1.map(Arc::new)
         });
         let kept = kept.expect("a pass that keeps leaves something");
-        let slices = weights.slices();
+        let slices = slices(weights.parts());
         let kernel_weights = feed_forward_weights(&slices);
         let kernel = feed_forward_kernel(&block);
         let x = x.as_ref().map(values).unwrap_or_default();

@@ -6,12 +6,13 @@
 
 pub mod compose;
 mod flex;
-mod tape;
+pub(super) mod tape;
 #[cfg(test)]
 mod tests;
 
 use super::{Activation, AttentionGeometry, Dropout, EncoderOps};
 use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, ExtensionType};
 use std::any::Any;
 use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
@@ -90,66 +91,79 @@ pub struct FeedForwardBlock {
     pub mode: BlockMode,
 }
 
-/// Parameters of an [`AttentionBlock`], in the order in which operations take and return them.
-#[derive(Debug, Clone)]
-pub struct AttentionWeights<T> {
-    /// `[A, H]` and `[A]`, with `A = num_heads * head_dim`.
-    pub query: [T; 2],
-    /// As `query`.
-    pub key: [T; 2],
-    /// As `query`.
-    pub value: [T; 2],
-    /// `[H, A]` and `[H]`
-    pub output: [T; 2],
-    /// gamma `[H]` and beta `[H]`
-    pub norm: [T; 2],
+/// Weight `[out, in]` and bias `[out]` of a linear layer, or gamma `[H]` and beta `[H]` of a LayerNorm.
+#[derive(Debug, Clone, ExtensionType)]
+pub struct Affine<B: Backend> {
+    /// What is multiplied with.
+    pub weight: FloatTensor<B>,
+    /// What is added.
+    pub bias: FloatTensor<B>,
 }
 
-impl<T> AttentionWeights<T> {
-    /// How many there are.
-    pub const COUNT: usize = 10;
-
-    /// In their order.
-    pub fn into_list(self) -> Vec<T> {
-        [self.query, self.key, self.value, self.output, self.norm].into_iter().flatten().collect()
-    }
-
-    fn from_list(list: Vec<T>) -> Self {
-        let mut list = list.into_iter();
-        let mut pair = || [next(&mut list), next(&mut list)];
-        Self { query: pair(), key: pair(), value: pair(), output: pair(), norm: pair() }
-    }
+/// Parameters of an [`AttentionBlock`]; `A` is `num_heads * head_dim`.
+#[derive(Debug, Clone, ExtensionType)]
+pub struct AttentionWeights<B: Backend> {
+    /// `[A, H]`
+    #[extension_type]
+    pub query: Affine<B>,
+    /// `[A, H]`
+    #[extension_type]
+    pub key: Affine<B>,
+    /// `[A, H]`
+    #[extension_type]
+    pub value: Affine<B>,
+    /// `[H, A]`
+    #[extension_type]
+    pub output: Affine<B>,
+    /// `[H]`
+    #[extension_type]
+    pub norm: Affine<B>,
 }
 
-/// Parameters of a [`FeedForwardBlock`], in the order in which operations take and return them.
-#[derive(Debug, Clone)]
-pub struct FeedForwardWeights<T> {
-    /// `[I, H]` and `[I]`
-    pub intermediate: [T; 2],
-    /// `[H, I]` and `[H]`
-    pub output: [T; 2],
-    /// gamma `[H]` and beta `[H]`
-    pub norm: [T; 2],
-}
-
-impl<T> FeedForwardWeights<T> {
-    /// How many there are.
-    pub const COUNT: usize = 6;
-
-    /// In their order.
-    pub fn into_list(self) -> Vec<T> {
-        [self.intermediate, self.output, self.norm].into_iter().flatten().collect()
-    }
-
-    fn from_list(list: Vec<T>) -> Self {
-        let mut list = list.into_iter();
-        let mut pair = || [next(&mut list), next(&mut list)];
-        Self { intermediate: pair(), output: pair(), norm: pair() }
+impl<B: Backend> AttentionWeights<B> {
+    /// In the order in which gradients are returned.
+    fn parts(&self) -> [&Affine<B>; 5] {
+        [&self.query, &self.key, &self.value, &self.output, &self.norm]
     }
 }
 
-fn next<T>(list: &mut impl Iterator<Item = T>) -> T {
-    list.next().expect("a block's weights are complete")
+/// Parameters of a [`FeedForwardBlock`]; `I` is the intermediate size.
+#[derive(Debug, Clone, ExtensionType)]
+pub struct FeedForwardWeights<B: Backend> {
+    /// `[I, H]`
+    #[extension_type]
+    pub intermediate: Affine<B>,
+    /// `[H, I]`
+    #[extension_type]
+    pub output: Affine<B>,
+    /// `[H]`
+    #[extension_type]
+    pub norm: Affine<B>,
+}
+
+impl<B: Backend> FeedForwardWeights<B> {
+    /// In the order in which gradients are returned.
+    fn parts(&self) -> [&Affine<B>; 3] {
+        [&self.intermediate, &self.output, &self.norm]
+    }
+}
+
+/// What is added to the scores of attention.
+#[derive(Debug, Clone, ExtensionType)]
+pub enum ScoreBias<B: Backend> {
+    /// Nothing.
+    None,
+    /// `[num_heads, 2 D + 1]`: the score of (i, j) gets column `j - i + D`.
+    ByDistance(FloatTensor<B>),
+}
+
+impl<B: Backend> ScoreBias<B> {
+    fn by_distance(&self) -> Option<&FloatTensor<B>> {
+        match self {
+            Self::None => None,
+            Self::ByDistance(bias) => Some(bias),
+        }
+    }
 }
 
 /// How a backend computes blocks, forward and backward; there is no tape here.
@@ -159,36 +173,37 @@ pub trait BlockOps: EncoderOps {
     /// What the feed-forward block's forward pass leaves for its backward pass.
     type FeedForwardSaved: Clone + Debug + Send + 'static;
 
-    /// The block's output `[T, H]`; `x` `[T, H]`, `position_bias` `[num_heads, 2 D + 1]`.
+    /// The block's output `[T, H]`; `x` `[T, H]`.
     fn attention_block_evaluate(
         x: FloatTensor<Self>,
-        weights: AttentionWeights<FloatTensor<Self>>,
-        position_bias: Option<FloatTensor<Self>>,
+        weights: AttentionWeights<Self>,
+        bias: ScoreBias<Self>,
         block: AttentionBlock,
     ) -> FloatTensor<Self>;
 
     /// The same, and what the backward pass needs.
     fn attention_block_forward(
         x: FloatTensor<Self>,
-        weights: AttentionWeights<FloatTensor<Self>>,
-        position_bias: Option<FloatTensor<Self>>,
+        weights: AttentionWeights<Self>,
+        bias: ScoreBias<Self>,
         block: AttentionBlock,
     ) -> (FloatTensor<Self>, Self::AttentionSaved);
 
-    /// Gradients of x, of the weights in their order, and of the position bias if there is one.
+    /// Gradients of x, of the weights in their order (each part's weight, then its bias), and of the score bias if
+    /// there is one.
     fn attention_block_backward(saved: Self::AttentionSaved, dy: FloatTensor<Self>) -> Vec<FloatTensor<Self>>;
 
     /// The block's output `[T, H]`; `x` `[T, H]`.
     fn feed_forward_block_evaluate(
         x: FloatTensor<Self>,
-        weights: FeedForwardWeights<FloatTensor<Self>>,
+        weights: FeedForwardWeights<Self>,
         block: FeedForwardBlock,
     ) -> FloatTensor<Self>;
 
     /// The same, and what the backward pass needs.
     fn feed_forward_block_forward(
         x: FloatTensor<Self>,
-        weights: FeedForwardWeights<FloatTensor<Self>>,
+        weights: FeedForwardWeights<Self>,
         block: FeedForwardBlock,
     ) -> (FloatTensor<Self>, Self::FeedForwardSaved);
 

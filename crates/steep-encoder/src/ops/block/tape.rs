@@ -1,17 +1,17 @@
 //! Puts the blocks on the autodiff tape: one node each.
 
-use super::{AttentionBlock, AttentionWeights, BlockOps, FeedForwardBlock, FeedForwardWeights};
+use super::{Affine, AttentionBlock, AttentionWeights, BlockOps, FeedForwardBlock, FeedForwardWeights, ScoreBias};
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::graph::NodeRef;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
-/// Parents: x, the weights, and for attention the position bias if there is one.
-const FEED_FORWARD_PARENTS: usize = 1 + FeedForwardWeights::<()>::COUNT;
-const ATTENTION_PARENTS: usize = 1 + AttentionWeights::<()>::COUNT;
+/// Parents: x, weight and bias of each part, and for attention the score bias if there is one.
+const FEED_FORWARD_PARENTS: usize = 7;
+const ATTENTION_PARENTS: usize = 11;
 const BIASED_ATTENTION_PARENTS: usize = ATTENTION_PARENTS + 1;
 
 #[derive(Debug)]
@@ -22,7 +22,8 @@ impl<B: BlockOps, const N: usize> Backward<B, N> for Attention {
 
     fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
-        register::<B, N>(grads, ops.parents, B::attention_block_backward(ops.state, dy));
+        let parents = ops.parents.map(|parent| parent.map(|node| node.id));
+        register::<B>(grads, parents, B::attention_block_backward(ops.state, dy));
     }
 }
 
@@ -39,81 +40,98 @@ impl<B: BlockOps> Backward<B, FEED_FORWARD_PARENTS> for FeedForward {
         _: &mut Checkpointer,
     ) {
         let dy = grads.consume::<B>(&ops.node);
-        register::<B, FEED_FORWARD_PARENTS>(grads, ops.parents, B::feed_forward_block_backward(ops.state, dy));
+        let parents = ops.parents.map(|parent| parent.map(|node| node.id));
+        register::<B>(grads, parents, B::feed_forward_block_backward(ops.state, dy));
     }
 }
 
-fn register<B: BlockOps, const N: usize>(
+fn register<B: BlockOps>(
     grads: &mut Gradients,
-    parents: [Option<NodeRef>; N],
+    parents: impl IntoIterator<Item = Option<NodeId>>,
     gradients: Vec<FloatTensor<B>>,
 ) {
     for (parent, gradient) in parents.into_iter().zip(gradients) {
-        if let Some(node) = parent {
-            grads.register::<B>(node.id, gradient);
+        if let Some(id) = parent {
+            grads.register::<B>(id, gradient);
         }
     }
 }
 
-/// Tensors and their nodes.
-fn parts<B: BlockOps, C: CheckpointStrategy>(
-    tensors: impl IntoIterator<Item = FloatTensor<Autodiff<B, C>>>,
-) -> (Vec<FloatTensor<B>>, Vec<NodeRef>) {
-    tensors.into_iter().map(FloatTensor::<Autodiff<B, C>>::into_parts).unzip()
-}
+/// Takes tensors off the tape and collects their nodes.
+struct Untape(Vec<NodeGuard>);
 
-fn parents<const N: usize>(nodes: Vec<NodeRef>) -> [NodeRef; N] {
-    nodes.try_into().expect("a block's weights are complete")
+impl Untape {
+    fn tensor<B: BlockOps, C: CheckpointStrategy>(&mut self, tensor: FloatTensor<Autodiff<B, C>>) -> FloatTensor<B> {
+        let (tensor, node) = tensor.into_parts();
+        self.0.push(node);
+        tensor
+    }
+
+    fn affine<B: BlockOps, C: CheckpointStrategy>(&mut self, part: Affine<Autodiff<B, C>>) -> Affine<B> {
+        Affine { weight: self.tensor::<B, C>(part.weight), bias: self.tensor::<B, C>(part.bias) }
+    }
+
+    fn nodes<const N: usize>(self) -> [NodeGuard; N] {
+        self.0.try_into().ok().expect("a block has as many parents as parameters and an input")
+    }
 }
 
 pub(in crate::ops) fn attention_block<B: BlockOps, C: CheckpointStrategy>(
     x: FloatTensor<Autodiff<B, C>>,
-    weights: Vec<FloatTensor<Autodiff<B, C>>>,
-    position_bias: Option<FloatTensor<Autodiff<B, C>>>,
+    weights: AttentionWeights<Autodiff<B, C>>,
+    bias: ScoreBias<Autodiff<B, C>>,
     block: AttentionBlock,
 ) -> FloatTensor<Autodiff<B, C>> {
-    let biased = position_bias.is_some();
-    let (mut tensors, nodes) = parts::<B, C>(std::iter::once(x).chain(weights).chain(position_bias));
-    let position_bias = if biased { tensors.pop() } else { None };
-    let x = tensors.remove(0);
-    let weights = AttentionWeights::from_list(tensors);
-    if biased {
-        attention_node::<B, C, BIASED_ATTENTION_PARENTS>(x, weights, position_bias, block, nodes)
-    } else {
-        attention_node::<B, C, ATTENTION_PARENTS>(x, weights, position_bias, block, nodes)
+    let mut untape = Untape(Vec::new());
+    let x = untape.tensor::<B, C>(x);
+    let weights = AttentionWeights {
+        query: untape.affine::<B, C>(weights.query),
+        key: untape.affine::<B, C>(weights.key),
+        value: untape.affine::<B, C>(weights.value),
+        output: untape.affine::<B, C>(weights.output),
+        norm: untape.affine::<B, C>(weights.norm),
+    };
+    match bias {
+        ScoreBias::None => {
+            attention_node::<B, C, ATTENTION_PARENTS>(x, weights, ScoreBias::None, block, untape.nodes())
+        }
+        ScoreBias::ByDistance(bias) => {
+            let bias = ScoreBias::ByDistance(untape.tensor::<B, C>(bias));
+            attention_node::<B, C, BIASED_ATTENTION_PARENTS>(x, weights, bias, block, untape.nodes())
+        }
     }
 }
 
 fn attention_node<B: BlockOps, C: CheckpointStrategy, const N: usize>(
     x: FloatTensor<B>,
-    weights: AttentionWeights<FloatTensor<B>>,
-    position_bias: Option<FloatTensor<B>>,
+    weights: AttentionWeights<B>,
+    bias: ScoreBias<B>,
     block: AttentionBlock,
-    nodes: Vec<NodeRef>,
+    nodes: [NodeGuard; N],
 ) -> FloatTensor<Autodiff<B, C>> {
-    match Backward::<B, N>::prepare::<C>(Attention, parents(nodes)).compute_bound().stateful() {
+    match Backward::<B, N>::prepare::<C>(Attention, nodes).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => {
-            let (y, saved) = B::attention_block_forward(x, weights, position_bias, block);
+            let (y, saved) = B::attention_block_forward(x, weights, bias, block);
             prepared.finish(saved, y)
         }
-        OpsKind::UnTracked(prepared) => {
-            prepared.finish(B::attention_block_evaluate(x, weights, position_bias, block))
-        }
+        OpsKind::UnTracked(prepared) => prepared.finish(B::attention_block_evaluate(x, weights, bias, block)),
     }
 }
 
 pub(in crate::ops) fn feed_forward_block<B: BlockOps, C: CheckpointStrategy>(
     x: FloatTensor<Autodiff<B, C>>,
-    weights: Vec<FloatTensor<Autodiff<B, C>>>,
+    weights: FeedForwardWeights<Autodiff<B, C>>,
     block: FeedForwardBlock,
 ) -> FloatTensor<Autodiff<B, C>> {
-    let (mut tensors, nodes) = parts::<B, C>(std::iter::once(x).chain(weights));
-    let x = tensors.remove(0);
-    let weights = FeedForwardWeights::from_list(tensors);
-    match Backward::<B, FEED_FORWARD_PARENTS>::prepare::<C>(FeedForward, parents(nodes))
-        .compute_bound()
-        .stateful()
-    {
+    let mut untape = Untape(Vec::new());
+    let x = untape.tensor::<B, C>(x);
+    let weights = FeedForwardWeights {
+        intermediate: untape.affine::<B, C>(weights.intermediate),
+        output: untape.affine::<B, C>(weights.output),
+        norm: untape.affine::<B, C>(weights.norm),
+    };
+    let nodes: [NodeGuard; FEED_FORWARD_PARENTS] = untape.nodes();
+    match Backward::<B, FEED_FORWARD_PARENTS>::prepare::<C>(FeedForward, nodes).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => {
             let (y, saved) = B::feed_forward_block_forward(x, weights, block);
             prepared.finish(saved, y)

@@ -1,0 +1,90 @@
+//! The composed blocks against the kernels: what a GPU would run is tested on the CPU.
+
+use super::{
+    Affine, AttentionBlock, AttentionWeights, BlockMode, BlockOps, FeedForwardBlock, FeedForwardWeights, ScoreBias,
+    compose,
+};
+use crate::ops::tests::{close, tensor};
+use crate::ops::{Activation, AttentionGeometry, Dropout};
+use burn::backend::Flex;
+use std::sync::Arc;
+
+fn affine<const D: usize>(seed: u32, shape: [usize; D]) -> Affine<Flex> {
+    Affine { weight: tensor(seed, shape), bias: tensor(seed + 1, [shape[0]]) }
+}
+
+fn mode(recompute: bool) -> BlockMode {
+    BlockMode { recompute, ..BlockMode::default() }
+}
+
+#[test]
+fn attention_blocks() {
+    let weights = AttentionWeights {
+        query: affine(1, [12, 8]),
+        key: affine(3, [12, 8]),
+        value: affine(5, [12, 8]),
+        output: affine(7, [8, 12]),
+        norm: affine(9, [8]),
+    };
+    let (x, dy) = (tensor(11, [9, 8]), tensor(12, [9, 8]));
+    for bias in [ScoreBias::None, ScoreBias::ByDistance(tensor(13, [3, 9]))] {
+        for dropout in [Dropout::NONE, Dropout { probability: 0.3, seed: 4 }] {
+            for recompute in [false, true] {
+                let geometry = AttentionGeometry {
+                    offsets: Arc::from([0, 4, 4, 9]),
+                    num_heads: 3,
+                    scale: 0.5,
+                    dropout: Dropout { seed: 5, ..dropout },
+                };
+                let block = AttentionBlock { geometry, epsilon: 1e-5, dropout, mode: mode(recompute) };
+                let (y, saved) =
+                    Flex::attention_block_forward(x.clone(), weights.clone(), bias.clone(), block.clone());
+                let composed = compose::attention_block_forward::<Flex>(
+                    x.clone(),
+                    weights.clone(),
+                    bias.clone(),
+                    block.clone(),
+                );
+                close(&y, &composed.0, "attention block");
+                let plain = Flex::attention_block_evaluate(x.clone(), weights.clone(), bias.clone(), block);
+                close(&plain, &y, "its evaluation");
+                let gradients = Flex::attention_block_backward(saved, dy.clone());
+                let expected = compose::attention_block_backward::<Flex>(composed.1, dy.clone());
+                assert_eq!(gradients.len(), expected.len());
+                for (gradient, expected) in gradients.iter().zip(&expected) {
+                    close(gradient, expected, "gradient of an attention block");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn feed_forward_blocks() {
+    let weights = FeedForwardWeights {
+        intermediate: affine(1, [20, 8]),
+        output: affine(3, [8, 20]),
+        norm: affine(5, [8]),
+    };
+    let (x, dy) = (tensor(7, [9, 8]), tensor(8, [9, 8]));
+    for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu] {
+        for dropout in [Dropout::NONE, Dropout { probability: 0.3, seed: 4 }] {
+            for recompute in [false, true] {
+                let block = FeedForwardBlock { activation, epsilon: 1e-5, dropout, mode: mode(recompute) };
+                let (y, saved) =
+                    Flex::feed_forward_block_forward(x.clone(), weights.clone(), block.clone());
+                let composed =
+                    compose::feed_forward_block_forward::<Flex>(x.clone(), weights.clone(), block.clone());
+                close(&y, &composed.0, "feed-forward block");
+                let plain = Flex::feed_forward_block_evaluate(x.clone(), weights.clone(), block);
+                close(&plain, &y, "its evaluation");
+                let gradients = Flex::feed_forward_block_backward(saved, dy.clone());
+                let expected = compose::feed_forward_block_backward::<Flex>(composed.1, dy.clone());
+                assert_eq!(gradients.len(), expected.len());
+                for (gradient, expected) in gradients.iter().zip(&expected) {
+                    close(gradient, expected, "gradient of a feed-forward block");
+                }
+            }
+        }
+    }
+}
