@@ -27,6 +27,7 @@ pub mod activation;
 pub mod attention;
 pub mod dropout;
 pub mod embedding;
+pub mod gemm;
 pub mod linear;
 pub mod loss;
 pub mod matrix;
