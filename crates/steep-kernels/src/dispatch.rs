@@ -6,7 +6,13 @@
 /// An instruction set that this machine is known to have. Only [`Path::best`] and [`Path::available`] make one,
 /// after asking the processor: that is what makes the calls in [`per_path!`] sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Path(Level);
+pub(crate) struct Path {
+    level: Level,
+    /// AVX-512-BF16: products of bf16.
+    bf16: bool,
+    /// AVX-512-VNNI: products of bytes.
+    vnni: bool,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "other architectures run the baseline"))]
@@ -17,34 +23,52 @@ pub(crate) enum Level {
 }
 
 impl Path {
+    const BASELINE: Self = Self { level: Level::Baseline, bf16: false, vnni: false };
+    #[cfg(target_arch = "x86_64")]
+    const AVX2: Self = Self { level: Level::Avx2, ..Self::BASELINE };
+    #[cfg(target_arch = "x86_64")]
+    const AVX512: Self = Self { level: Level::Avx512, ..Self::BASELINE };
+
     /// The widest instruction set of this machine.
     pub(crate) fn best() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
             if has_avx512() {
-                return Self(Level::Avx512);
+                let bf16 = is_x86_feature_detected!("avx512bf16");
+                return Self { bf16, vnni: is_x86_feature_detected!("avx512vnni"), ..Self::AVX512 };
             }
             if has_avx2() {
-                return Self(Level::Avx2);
+                return Self::AVX2;
             }
         }
-        Self(Level::Baseline)
+        Self::BASELINE
     }
 
     /// Every instruction set of this machine, to compare them.
     #[cfg(test)]
     pub(crate) fn available() -> Vec<Self> {
-        let mut paths = vec![Self(Level::Baseline)];
+        let mut paths = vec![Self::BASELINE];
         #[cfg(target_arch = "x86_64")]
         {
-            paths.extend(has_avx2().then_some(Self(Level::Avx2)));
-            paths.extend(has_avx512().then_some(Self(Level::Avx512)));
+            paths.extend(has_avx2().then_some(Self::AVX2));
+            paths.extend(has_avx512().then_some(Self::AVX512));
         }
+        paths.extend((!paths.contains(&Self::best())).then_some(Self::best()));
         paths
     }
 
     pub(crate) fn level(self) -> Level {
-        self.0
+        self.level
+    }
+
+    /// Whether bf16 is multiplied by an instruction; the level is then AVX-512.
+    pub(crate) fn has_bf16(self) -> bool {
+        self.bf16
+    }
+
+    /// Whether bytes are multiplied by an instruction; the level is then AVX-512.
+    pub(crate) fn has_vnni(self) -> bool {
+        self.vnni
     }
 }
 
