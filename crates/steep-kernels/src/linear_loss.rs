@@ -68,7 +68,8 @@ pub fn forward<E: Operand>(
         .with_max_len(1)
         .map_init(Tile::<E>::default, |tile, (weight, bias)| {
             tile.logits(weight, bias, &right, shape);
-            let mut partial = Partial { largest: vec![f32::NEG_INFINITY; shape.rows], exponentials: vec![0.0; shape.rows] };
+            let (largest, exponentials) = (vec![f32::NEG_INFINITY; shape.rows], vec![0.0; shape.rows]);
+            let mut partial = Partial { largest, exponentials };
             softmax_parts(Path::best(), &tile.logits, &mut partial.largest, &mut partial.exponentials);
             partial
         })
@@ -304,5 +305,77 @@ fn store_with_sums_body<E: Element>(values: &[f32], out: &mut [E], sums: &mut [f
         for (out, value) in out.iter_mut().zip(values) {
             *out = E::from_f32(*value);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, dot, finite_differences, numbers, same_for_any_thread_count, wide};
+    use half::bf16;
+
+    const SHAPE: LinearLossShape = LinearLossShape { rows: 7, hidden_size: 10, vocab_size: 2 * TILE + 5 };
+
+    fn labels(shape: LinearLossShape) -> Vec<u32> {
+        (0..shape.rows).map(|row| (row * 61 % shape.vocab_size) as u32).collect()
+    }
+
+    fn reference(x: &[f64], weight: &[f64], bias: &[f64], labels: &[u32], shape: LinearLossShape) -> Vec<f64> {
+        let hidden = shape.hidden_size;
+        x.chunks_exact(hidden)
+            .zip(labels)
+            .map(|(x, label)| {
+                let logit = |v: usize| {
+                    x.iter().zip(&weight[v * hidden..]).map(|(x, w)| x * w).sum::<f64>() + bias[v]
+                };
+                let total: f64 = (0..shape.vocab_size).map(|v| logit(v).exp()).sum();
+                total.ln() - logit(*label as usize)
+            })
+            .collect()
+    }
+
+    fn inputs(shape: LinearLossShape) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+        let x = numbers(shape.rows * shape.hidden_size, 1);
+        let weight = numbers(shape.vocab_size * shape.hidden_size, 2);
+        (x, weight, numbers(shape.vocab_size, 3))
+    }
+
+    /// Losses and all gradients, one after the other.
+    fn everything<E: Operand>(shape: LinearLossShape) -> Vec<f32> {
+        let ((x, weight, bias), labels) = (inputs(shape), labels(shape));
+        let dlosses = numbers(shape.rows, 4);
+        let (mut all, log_sum_exp) = forward::<E>(&x, &weight, &bias, &labels, shape);
+        let gradients = backward::<E>(&x, &weight, &bias, &labels, &log_sum_exp, &dlosses, shape);
+        all.extend(gradients.x);
+        all.extend(gradients.weight);
+        all.extend(gradients.bias);
+        all
+    }
+
+    #[test]
+    fn losses_and_gradients_match_the_definition() {
+        let ((x, weight, bias), labels) = (inputs(SHAPE), labels(SHAPE));
+        let (x, weight, bias) = (wide(&x), wide(&weight), wide(&bias));
+        let dlosses = numbers(SHAPE.rows, 4);
+        let loss = |x: &[f64], weight: &[f64], bias: &[f64]| dot(&reference(x, weight, bias, &labels, SHAPE), &dlosses);
+        let mut expected = reference(&x, &weight, &bias, &labels, SHAPE);
+        expected.extend(finite_differences(&x, |x| loss(x, &weight, &bias)));
+        expected.extend(finite_differences(&weight, |weight| loss(&x, weight, &bias)));
+        expected.extend(finite_differences(&bias, |bias| loss(&x, &weight, bias)));
+        assert_close(&everything::<f32>(SHAPE), &expected, 1e-5);
+        assert_close(&everything::<bf16>(SHAPE), &expected, 0.02);
+    }
+
+    #[test]
+    fn threads_do_not_change_the_bits() {
+        let shape = LinearLossShape { rows: 33, hidden_size: 24, vocab_size: 3 * SLAB + 7 };
+        same_for_any_thread_count(|| everything::<f32>(shape));
+        same_for_any_thread_count(|| everything::<bf16>(shape));
+    }
+
+    #[test]
+    fn no_rows_give_zero_gradients() {
+        let shape = LinearLossShape { rows: 0, ..SHAPE };
+        assert!(everything::<f32>(shape).iter().all(|value| *value == 0.0));
     }
 }
