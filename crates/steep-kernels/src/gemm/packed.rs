@@ -2,10 +2,11 @@
 
 use super::packing::{interleave, transpose};
 use super::{Element, Precision, TILE_COLUMNS};
+use crate::dispatch::Path;
 use rayon::prelude::*;
 
 /// Numbers in a cache line.
-const LINE: usize = 16;
+pub(super) const LINE: usize = 16;
 
 /// A cache line of words, so that a buffer begins at one.
 #[derive(Clone, Copy, Default)]
@@ -101,7 +102,7 @@ impl Packed {
         precision: Precision,
     ) {
         let rows = stacked_rows(sources, columns_each, inner);
-        self.pack_columns(&rows, inner, precision);
+        self.pack_columns(Path::best(), &rows, inner, precision);
     }
 
     /// [`pack`](Self::pack) of several weights, whose inner dimensions follow each other.
@@ -116,28 +117,34 @@ impl Packed {
         precision: Precision,
     ) {
         let rows = stacked_rows(sources, inner_each, columns);
-        self.pack_rows(&rows, columns, precision);
+        self.pack_rows(Path::best(), &rows, columns, precision);
     }
 
     /// Packs the operand whose columns are `rows`, each of `inner` numbers.
-    fn pack_columns(&mut self, rows: &[&[f32]], inner: usize, precision: Precision) {
+    pub(super) fn pack_columns(&mut self, path: Path, rows: &[&[f32]], inner: usize, precision: Precision) {
         let depth = self.reshape(inner, rows.len(), precision);
         self.words.as_mut_slice().par_chunks_mut((depth * TILE_COLUMNS).max(1)).enumerate().for_each(
             |(panel, words)| {
                 let first = panel * TILE_COLUMNS;
                 let rows = &rows[first..rows.len().min(first + TILE_COLUMNS)];
-                transpose(rows, precision, words);
+                transpose(path, rows, precision, words);
             },
         );
     }
 
     /// Packs the operand whose rows are `rows`, each of at least `columns` numbers.
-    pub(super) fn pack_rows<E: Element>(&mut self, rows: &[&[E]], columns: usize, precision: Precision) {
+    pub(super) fn pack_rows<E: Element>(
+        &mut self,
+        path: Path,
+        rows: &[&[E]],
+        columns: usize,
+        precision: Precision,
+    ) {
         let depth = self.reshape(rows.len(), columns, precision);
         self.words.as_mut_slice().par_chunks_mut((depth * TILE_COLUMNS).max(1)).enumerate().for_each(
             |(panel, words)| {
                 let first = panel * TILE_COLUMNS;
-                interleave(rows, first..columns.min(first + TILE_COLUMNS), precision, words);
+                interleave(path, rows, first..columns.min(first + TILE_COLUMNS), precision, words);
             },
         );
     }

@@ -1,9 +1,14 @@
 //! How are two matrices multiplied along their rows: the gradient of a weight?
 
-use super::driver::product_rows_on;
-use super::{Element, Epilogue, Packed, Precision};
+use super::driver::product_of_words;
+use super::packed::{LINE, Words};
+use super::packing::columns_to_rows;
+use super::tile::fetch_row;
+use super::{Element, Epilogue, Packed, Precision, TILE_COLUMNS};
 use crate::dispatch::Path;
 use rayon::prelude::*;
+use std::cell::Cell;
+use std::ops::Range;
 
 /// Tokens whose products are added up in one chain; the sums of the chains are added in order. Fixed, so that the bits
 /// do not depend on the number of threads, and short enough for a panel of the right operand to stay in the cache.
@@ -39,6 +44,7 @@ fn rows<E>(values: &[E], stride: usize, length: usize, count: usize) -> Vec<&[E]
     (0..count).map(|row| &values[row * stride..][..length]).collect()
 }
 
+/// [`transposed_product`] at a precision other than that of the operands, which are given row by row.
 pub(super) fn transposed_product_on<E: Element>(
     path: Path,
     a: &[&[E]],
@@ -56,16 +62,43 @@ pub(super) fn transposed_product_on<E: Element>(
     if out.is_empty() {
         return;
     }
-    let mut packed = Packed::default();
+    let mut packed = PACKED.take();
     for (a, b) in a.chunks(TOKENS).zip(b.chunks(TOKENS)) {
-        packed.pack_rows(b, n, precision);
+        packed.pack_rows(path, b, n, precision);
         out.par_chunks_mut(ROWS * n).enumerate().for_each(|(block, out)| {
-            let (first, count) = (block * ROWS, out.len() / n);
-            let left: Vec<E> =
-                (first..first + count).flat_map(|column| a.iter().map(move |row| row[column])).collect();
-            product_rows_on(path, &left, a.len(), count, &packed, &mut AddRows { out, stride: n });
+            let first = block * ROWS;
+            let columns = first..first + out.len() / n;
+            let mut left = LEFT.take();
+            add_rows(path, a, columns, precision, &packed, &mut left, AddRows { out, stride: n });
+            LEFT.set(left);
         });
     }
+    PACKED.set(packed);
+}
+
+thread_local! {
+    /// Memory of the right operand, kept from call to call.
+    static PACKED: Cell<Packed> = Cell::default();
+    /// Memory of a block of left rows.
+    static LEFT: Cell<Words> = Cell::default();
+}
+
+/// Adds the products of some columns of `a` with `packed`.
+fn add_rows<E: Element>(
+    path: Path,
+    a: &[&[E]],
+    columns: Range<usize>,
+    precision: Precision,
+    packed: &Packed,
+    left: &mut Words,
+    mut sums: AddRows,
+) {
+    let words = precision.words(a.len());
+    let stride = words.next_multiple_of(LINE) + LINE;
+    let count = columns.len();
+    left.resize(count * stride);
+    columns_to_rows(path, a, columns, precision, left.as_mut_slice(), stride);
+    product_of_words(path, left.as_slice(), stride, words, count, packed, &mut sums);
 }
 
 /// Adds the sums to an output.
@@ -81,5 +114,10 @@ impl Epilogue for AddRows<'_> {
         for (out, value) in out.iter_mut().zip(values) {
             *out += *value;
         }
+    }
+    #[inline(always)]
+    fn prepare(&mut self, row: usize, column: usize) {
+        let first = row * self.stride + column;
+        fetch_row(&self.out[first..self.out.len().min(first + TILE_COLUMNS)]);
     }
 }
