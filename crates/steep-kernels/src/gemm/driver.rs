@@ -125,7 +125,11 @@ unsafe fn multiply_on<S: Sink<f32>>(
 macro_rules! multiply_compiled {
     ($name:ident, $features:literal) => {
         #[target_feature(enable = $features)]
-        unsafe fn $name<K: Kernel, S: Sink<K::Scalar>>(left: LeftRows, panels: Panels, sink: &mut S) {
+        pub(super) unsafe fn $name<K: Kernel, S: Sink<K::Scalar>>(
+            left: LeftRows,
+            panels: Panels,
+            sink: &mut S,
+        ) {
             // SAFETY: the caller's promise.
             unsafe { multiply::<K, S>(left, panels, sink) }
         }
@@ -134,6 +138,8 @@ macro_rules! multiply_compiled {
 
 #[cfg(target_arch = "x86_64")]
 multiply_compiled!(on_avx512_bf16, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16");
+#[cfg(target_arch = "x86_64")]
+multiply_compiled!(on_avx512_vnni, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni");
 #[cfg(target_arch = "x86_64")]
 multiply_compiled!(on_avx512, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl");
 #[cfg(target_arch = "x86_64")]

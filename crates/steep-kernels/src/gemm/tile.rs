@@ -5,7 +5,7 @@
 
 use super::TILE_COLUMNS;
 use super::packed::LINE;
-use super::step::{PlainBf16, PlainF32, Step};
+use super::step::{PlainBf16, PlainF32, PlainInt8, Step};
 
 /// Rows in the tallest tile of any instruction set.
 pub(super) const MAX_ROWS: usize = 6;
@@ -201,3 +201,4 @@ macro_rules! plain_kernel {
 
 plain_kernel!(PlainF32);
 plain_kernel!(PlainBf16);
+plain_kernel!(PlainInt8);

@@ -1,7 +1,7 @@
 //! How are two matrices multiplied along their rows: the gradient of a weight?
 
 use super::driver::product_of_words;
-use super::packed::{LINE, Words};
+use super::packed::{LINE, Words, with_scratch};
 use super::packing::columns_to_rows;
 use super::tile::fetch_row;
 use super::{Element, Epilogue, Packed, Precision, TILE_COLUMNS};
@@ -39,13 +39,14 @@ pub fn transposed_product<E: Element>(
     transposed_product_on(Path::best(), &a, m, &b, n, E::PRECISION, out, add);
 }
 
-fn rows<E>(values: &[E], stride: usize, length: usize, count: usize) -> Vec<&[E]> {
+/// The first `length` numbers of each of `count` rows.
+pub(crate) fn rows<E>(values: &[E], stride: usize, length: usize, count: usize) -> Vec<&[E]> {
     assert!(stride >= length || count <= 1, "the rows of an operand overlap");
     (0..count).map(|row| &values[row * stride..][..length]).collect()
 }
 
 /// [`transposed_product`] at a precision other than that of the operands, which are given row by row.
-pub(super) fn transposed_product_on<E: Element>(
+pub(crate) fn transposed_product_on<E: Element>(
     path: Path,
     a: &[&[E]],
     m: usize,
@@ -62,24 +63,20 @@ pub(super) fn transposed_product_on<E: Element>(
     if out.is_empty() {
         return;
     }
-    let mut packed = PACKED.take();
-    for (a, b) in a.chunks(TOKENS).zip(b.chunks(TOKENS)) {
-        packed.pack_rows(path, b, n, precision);
-        out.par_chunks_mut(ROWS * n).enumerate().for_each(|(block, out)| {
-            let first = block * ROWS;
-            let columns = first..first + out.len() / n;
-            let mut left = LEFT.take();
-            add_rows(path, a, columns, precision, &packed, &mut left, AddRows { out, stride: n });
-            LEFT.set(left);
-        });
-    }
-    PACKED.set(packed);
+    with_scratch(|packed| {
+        for (a, b) in a.chunks(TOKENS).zip(b.chunks(TOKENS)) {
+            packed.pack_rows(path, b, n, precision);
+            out.par_chunks_mut(ROWS * n).enumerate().for_each(|(block, out)| {
+                let first = block * ROWS;
+                let columns = first..first + out.len() / n;
+                add_rows(path, a, columns, precision, packed, AddRows { out, stride: n });
+            });
+        }
+    });
 }
 
 thread_local! {
-    /// Memory of the right operand, kept from call to call.
-    static PACKED: Cell<Packed> = Cell::default();
-    /// Memory of a block of left rows.
+    /// Memory of a block of left rows, kept from block to block.
     static LEFT: Cell<Words> = Cell::default();
 }
 
@@ -90,15 +87,16 @@ fn add_rows<E: Element>(
     columns: Range<usize>,
     precision: Precision,
     packed: &Packed,
-    left: &mut Words,
     mut sums: AddRows,
 ) {
+    let mut left = LEFT.take();
     let words = precision.words(a.len());
     let stride = words.next_multiple_of(LINE) + LINE;
     let count = columns.len();
     left.resize(count * stride);
     columns_to_rows(path, a, columns, precision, left.as_mut_slice(), stride);
     product_of_words(path, left.as_slice(), stride, words, count, packed, &mut sums);
+    LEFT.set(left);
 }
 
 /// Adds the sums to an output.
