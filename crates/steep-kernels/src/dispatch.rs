@@ -86,27 +86,27 @@ fn has_avx512() -> bool {
         && is_x86_feature_detected!("avx512vl")
 }
 
-/// `per_path!(fn name(a: A, b: B) -> R = body)` makes `fn name(path: Path, a: A, b: B) -> R`. With
-/// `= body_avx512, body_avx2, body_baseline` each instruction set gets a body (a tile shape) of its own;
-/// `per_path!(<E: Bound> fn …)` makes a generic function.
+/// `per_path!(fn name(a: A, b: B) -> R = body)` makes `fn name(path: Path, a: A, b: B) -> R`; `name` may have one type
+/// parameter with one bound. With `= body_avx512, body_avx2, body_baseline` each instruction set gets a body (a tile
+/// shape) of its own.
 macro_rules! per_path {
-    ($(<$generic:ident: $bound:path>)? fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)?
+    (fn $name:ident $(<$generic:ident: $bound:path>)? ($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)?
         = $body:expr) => {
-        $crate::dispatch::per_path!(
-            $(<$generic: $bound>)? fn $name($($argument: $kind),*) $(-> $result)? = $body, $body, $body
-        );
+        per_path!(fn $name $(<$generic: $bound>)? ($($argument: $kind),*) $(-> $result)? = $body, $body, $body);
     };
-    ($(<$generic:ident: $bound:path>)? fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)?
+    (fn $name:ident $(<$generic:ident: $bound:path>)? ($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)?
         = $avx512:expr, $avx2:expr, $baseline:expr) => {
-        fn $name$(<$generic: $bound>)?(path: $crate::dispatch::Path, $($argument: $kind),*) $(-> $result)? {
+        fn $name $(<$generic: $bound>)? (
+            path: $crate::dispatch::Path, $($argument: $kind),*
+        ) $(-> $result)? {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
-                fn on_avx512$(<$generic: $bound>)?($($argument: $kind),*) $(-> $result)? {
+                fn on_avx512 $(<$generic: $bound>)? ($($argument: $kind),*) $(-> $result)? {
                     $avx512($($argument),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
-                fn on_avx2$(<$generic: $bound>)?($($argument: $kind),*) $(-> $result)? {
+                fn on_avx2 $(<$generic: $bound>)? ($($argument: $kind),*) $(-> $result)? {
                     $avx2($($argument),*)
                 }
                 match path.level() {

@@ -1,8 +1,12 @@
 //! `y = x · Wᵀ + b`: a linear layer and its three gradients.
 
 use crate::dispatch::{Path, per_path};
-use crate::matrix::{Accumulate, Matrix, Start, multiply, multiply_from};
+use crate::gemm::{
+    Epilogue, Packed, Precision, convert_rows, product_rows, rows, transposed_product_on, with_scratch,
+};
+use half::bf16;
 use rayon::prelude::*;
+use std::cell::Cell;
 
 /// Tokens whose gradients are added up before they meet those of other tokens; fixed, so that the order of additions
 /// does not depend on the number of threads.
@@ -34,43 +38,142 @@ impl LinearShape {
     }
 }
 
-/// `y = x · weightᵀ + bias`.
+/// `y = x · weightᵀ + bias`, all in f32.
 ///
 /// # Shapes
 /// `x` `[tokens, in]`, `weight` `[out, in]`, `bias` `[out]`, `y` `[tokens, out]`.
 pub fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32], shape: LinearShape) {
+    forward_with(Precision::F32, x, weight, bias, y, shape);
+}
+
+/// [`forward`] with `x` and `weight` rounded to a precision; sums are in f32.
+pub fn forward_with(
+    precision: Precision,
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+    shape: LinearShape,
+) {
     shape.check_input(x);
     shape.check_weight(weight);
     shape.check_output(y);
-    let x = Matrix::row_major(x, shape.tokens, shape.in_features);
-    let weight = Matrix::row_major(weight, shape.out_features, shape.in_features);
-    multiply_from(y, x, weight.transposed(), bias.map_or(Start::Zero, Start::EveryRow));
+    if let Some(bias) = bias {
+        assert_eq!(bias.len(), shape.out_features, "the bias must be [out_features]");
+    }
+    with_scratch(|packed| {
+        packed.pack_transposed(weight, shape.out_features, shape.in_features, precision);
+        product(x, packed, bias, y, shape.tokens);
+    });
 }
 
-/// `dx = dy · weight`.
+/// `dx = dy · weight`, all in f32.
 ///
 /// # Shapes
 /// `dy` `[tokens, out]`, `weight` `[out, in]`, `dx` `[tokens, in]`.
 pub fn backward_input(dy: &[f32], weight: &[f32], dx: &mut [f32], shape: LinearShape) {
+    backward_input_with(Precision::F32, dy, weight, dx, shape);
+}
+
+/// [`backward_input`] with `dy` and `weight` rounded to a precision; sums are in f32.
+pub fn backward_input_with(
+    precision: Precision,
+    dy: &[f32],
+    weight: &[f32],
+    dx: &mut [f32],
+    shape: LinearShape,
+) {
     shape.check_output(dy);
     shape.check_weight(weight);
     shape.check_input(dx);
-    let dy = Matrix::row_major(dy, shape.tokens, shape.out_features);
-    let weight = Matrix::row_major(weight, shape.out_features, shape.in_features);
-    multiply(dx, dy, weight, Accumulate::Overwrite);
+    with_scratch(|packed| {
+        packed.pack(weight, shape.out_features, shape.in_features, precision);
+        product(dy, packed, None, dx, shape.tokens);
+    });
 }
 
-/// `dweight = dyᵀ · x`.
+/// `dweight = dyᵀ · x`, all in f32.
 ///
 /// # Shapes
 /// `dy` `[tokens, out]`, `x` `[tokens, in]`, `dweight` `[out, in]`.
 pub fn backward_weight(dy: &[f32], x: &[f32], dweight: &mut [f32], shape: LinearShape) {
+    backward_weight_with(Precision::F32, dy, x, dweight, shape);
+}
+
+/// [`backward_weight`] with `dy` and `x` rounded to a precision; sums are in f32.
+pub fn backward_weight_with(
+    precision: Precision,
+    dy: &[f32],
+    x: &[f32],
+    dweight: &mut [f32],
+    shape: LinearShape,
+) {
+    let LinearShape { tokens, in_features, out_features } = shape;
     shape.check_output(dy);
     shape.check_input(x);
     shape.check_weight(dweight);
-    let dy = Matrix::row_major(dy, shape.tokens, shape.out_features);
-    let x = Matrix::row_major(x, shape.tokens, shape.in_features);
-    multiply(dweight, dy.transposed(), x, Accumulate::Overwrite);
+    let dy = rows(dy, out_features, out_features, tokens);
+    let x = rows(x, in_features, in_features, tokens);
+    transposed_product_on(Path::best(), &dy, out_features, &x, in_features, precision, dweight, false);
+}
+
+/// `out = left · right + bias`, in parallel over chunks of rows; `left` is rounded to the precision of `right`.
+fn product(left: &[f32], right: &Packed, bias: Option<&[f32]>, out: &mut [f32], rows: usize) {
+    let (inner, columns) = (right.inner(), right.columns());
+    if out.is_empty() {
+        return;
+    }
+    let chunk = rows_per_chunk(rows);
+    out.par_chunks_mut(chunk * columns).enumerate().for_each(|(index, out)| {
+        let rows = out.len() / columns;
+        let left = &left[index * chunk * inner..][..rows * inner];
+        let mut write = Write { out, columns, bias };
+        match right.precision() {
+            Precision::F32 => product_rows(left, inner, rows, right, &mut write),
+            Precision::Bf16 => {
+                let mut rounded = ROUNDED.take();
+                rounded.resize(left.len(), bf16::ZERO);
+                convert_rows(left, &mut rounded);
+                product_rows(&rounded, inner, rows, right, &mut write);
+                ROUNDED.set(rounded);
+            }
+        }
+    });
+}
+
+thread_local! {
+    /// Memory of a chunk of rounded rows, kept from chunk to chunk.
+    static ROUNDED: Cell<Vec<bf16>> = const { Cell::new(Vec::new()) };
+}
+
+/// Four chunks per thread, so that a thread which is held up does not hold up all; a multiple of a tile's rows; no
+/// more than the caches hold, no fewer than repay reading the whole right operand.
+fn rows_per_chunk(rows: usize) -> usize {
+    let share = rows.div_ceil(4 * rayon::current_num_threads());
+    share.clamp(24, 252).next_multiple_of(12)
+}
+
+/// Writes sums, with a bias or without.
+struct Write<'a> {
+    out: &'a mut [f32],
+    columns: usize,
+    bias: Option<&'a [f32]>,
+}
+
+impl Epilogue for Write<'_> {
+    #[inline(always)]
+    fn store(&mut self, row: usize, column: usize, values: &mut [f32]) {
+        let out = &mut self.out[row * self.columns + column..][..values.len()];
+        match self.bias {
+            Some(bias) => {
+                let bias = &bias[column..][..values.len()];
+                for ((out, value), bias) in out.iter_mut().zip(values).zip(bias) {
+                    *out = *value + bias;
+                }
+            }
+            None => out.copy_from_slice(values),
+        }
+    }
 }
 
 /// `dbias = Σ over tokens of dy`, in a fixed order.

@@ -291,7 +291,7 @@ fn softmax_gradient_body(logits: &mut [f32], log_sum_exp: &[f32], dlosses: &[f32
     }
 }
 
-per_path!(<E: Element> fn store_with_sums(values: &[f32], out: &mut [E], sums: &mut [f32]) = store_with_sums_body);
+per_path!(fn store_with_sums<E: Element>(values: &[f32], out: &mut [E], sums: &mut [f32]) = store_with_sums_body);
 
 /// `out = values`, and the sum of each row.
 #[inline(always)]

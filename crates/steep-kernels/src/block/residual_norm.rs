@@ -168,7 +168,7 @@ pub(super) fn backward_rows<E: Element>(
 }
 
 per_path!(
-    <E: Element> fn undrop(mask: Option<Mask>, first: u32, dsum: &[f32], out: &mut [E], dbias: &mut [f32])
+    fn undrop<E: Element>(mask: Option<Mask>, first: u32, dsum: &[f32], out: &mut [E], dbias: &mut [f32])
         = undrop_body
 );
 
@@ -186,7 +186,7 @@ fn undrop_body<E: Element>(mask: Option<Mask>, first: u32, dsum: &[f32], out: &m
     }
 }
 
-per_path!(<E: Element> fn add_columns_on(rows: &[E], sums: &mut [f32]) = add_columns_body);
+per_path!(fn add_columns_on<E: Element>(rows: &[E], sums: &mut [f32]) = add_columns_body);
 
 /// Adds every row to the sums.
 pub(super) fn add_columns<E: Element>(path: Path, rows: &[E], sums: &mut [f32]) {

@@ -2,7 +2,7 @@
 
 use super::packed::Packed;
 use super::step::{PlainBf16, PlainF32};
-use super::tile::{Kernel, LeftRows, Sums};
+use super::tile::{AHEAD_TILES, Kernel, LeftRows, Sums, fetched_words};
 #[cfg(target_arch = "x86_64")]
 use super::x86::{Bf16On512, F32On256, F32On512, WidenedOn256, WidenedOn512};
 use super::{Element, Precision, TILE_COLUMNS};
@@ -21,6 +21,12 @@ pub trait Epilogue {
     /// Takes the sums of output row `row`, counted from the first row of the chunk, from `column` on:
     /// [`TILE_COLUMNS`] of them, fewer at the right edge. Called once for each run, on the calling thread.
     fn store(&mut self, row: usize, column: usize, values: &mut [f32]);
+
+    /// Announces [`store`](Self::store), some microseconds before: a chance to fetch what it will read.
+    #[inline(always)]
+    fn prepare(&mut self, row: usize, column: usize) {
+        let _ = (row, column);
+    }
 }
 
 /// `epilogue(left · right)` for a chunk of rows, on the calling thread.
@@ -64,6 +70,24 @@ pub(super) fn product_rows_on<E: Element>(
     unsafe { multiply_on(path, E::PRECISION, left, panels, sink) }
 }
 
+/// `epilogue(left · right)` for rows of `words` words each, `stride` words apart.
+pub(super) fn product_of_words(
+    path: Path,
+    left: &[u32],
+    stride: usize,
+    words: usize,
+    rows: usize,
+    right: &Packed,
+    epilogue: &mut impl Epilogue,
+) {
+    assert_eq!(words, right.precision().words(right.inner()), "inner dimensions of the product differ");
+    assert!(rows == 0 || (rows - 1) * stride + words <= left.len(), "the left operand is too short");
+    let left = LeftRows { first: left.as_ptr().cast(), stride: 4 * stride, count: rows, words, half: false };
+    let panels = Panels { words: right.words(), columns: right.columns() };
+    // SAFETY: the rows were checked, and `right` has as many words as its inner dimension needs.
+    unsafe { multiply_on(path, right.precision(), left, panels, &mut Direct(epilogue)) }
+}
+
 /// [`multiply`] with the tiles of an instruction set and a precision.
 ///
 /// # Safety
@@ -101,7 +125,11 @@ unsafe fn multiply_on<S: Sink<f32>>(
 macro_rules! multiply_compiled {
     ($name:ident, $features:literal) => {
         #[target_feature(enable = $features)]
-        unsafe fn $name<K: Kernel, S: Sink<K::Scalar>>(left: LeftRows, panels: Panels, sink: &mut S) {
+        pub(super) unsafe fn $name<K: Kernel, S: Sink<K::Scalar>>(
+            left: LeftRows,
+            panels: Panels,
+            sink: &mut S,
+        ) {
             // SAFETY: the caller's promise.
             unsafe { multiply::<K, S>(left, panels, sink) }
         }
@@ -110,6 +138,8 @@ macro_rules! multiply_compiled {
 
 #[cfg(target_arch = "x86_64")]
 multiply_compiled!(on_avx512_bf16, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16");
+#[cfg(target_arch = "x86_64")]
+multiply_compiled!(on_avx512_vnni, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni");
 #[cfg(target_arch = "x86_64")]
 multiply_compiled!(on_avx512, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl");
 #[cfg(target_arch = "x86_64")]
@@ -125,6 +155,7 @@ pub(super) struct Panels<'a> {
 /// Takes the sums of a row of a tile, in whatever kind of number they are.
 pub(super) trait Sink<T> {
     fn take(&mut self, row: usize, column: usize, sums: &mut [T]);
+    fn prepare(&mut self, row: usize, column: usize);
 }
 
 /// Sums that are the output as they are.
@@ -134,6 +165,10 @@ impl<P: Epilogue> Sink<f32> for Direct<'_, P> {
     #[inline(always)]
     fn take(&mut self, row: usize, column: usize, sums: &mut [f32]) {
         self.0.store(row, column, sums);
+    }
+    #[inline(always)]
+    fn prepare(&mut self, row: usize, column: usize) {
+        self.0.prepare(row, column);
     }
 }
 
@@ -154,12 +189,17 @@ pub(super) unsafe fn multiply<K: Kernel, S: Sink<K::Scalar>>(left: LeftRows, pan
         for panel in 0..count {
             let column = panel * TILE_COLUMNS;
             let width = TILE_COLUMNS.min(panels.columns - column);
-            for row in (first..end).step_by(K::ROWS) {
+            let next = (panel + 1) % count * depth * TILE_COLUMNS;
+            for (index, row) in (first..end).step_by(K::ROWS).enumerate() {
                 let rows = K::ROWS.min(end - row);
+                for row in row..row + rows {
+                    sink.prepare(row, column);
+                }
                 // SAFETY: the rows and the panel are parts of those the caller promised.
                 unsafe {
-                    let words = panels.words.as_ptr().add(column * depth);
-                    K::tile(left.part(row, rows), words, words, &mut sums);
+                    let words = panels.words.as_ptr();
+                    let ahead = words.wrapping_add(next + index % AHEAD_TILES * fetched_words(depth));
+                    K::tile(left.part(row, rows), words.add(column * depth), ahead, &mut sums);
                 }
                 for (offset, sums) in sums.0[..rows].iter_mut().enumerate() {
                     if width == TILE_COLUMNS {

@@ -13,13 +13,33 @@ pub enum Precision {
 }
 
 /// A number that can be an operand of a product.
-pub trait Element: Copy + Default + Send + Sync + 'static {
+pub trait Element: Upper + Copy + Default + Send + Sync + 'static {
     /// The precision it stands for.
     const PRECISION: Precision;
     /// The number itself: every element is an f32.
     fn to_f32(self) -> f32;
     /// The nearest element, ties to even; NaN stays NaN.
     fn from_f32(value: f32) -> Self;
+}
+
+/// The private half of [`Element`]; nobody else can implement it.
+pub trait Upper {
+    /// The bits of the nearest bf16, above 16 zeros.
+    fn upper(self) -> u32;
+}
+
+impl Upper for f32 {
+    #[inline(always)]
+    fn upper(self) -> u32 {
+        rounded(self) & 0xFFFF_0000
+    }
+}
+
+impl Upper for bf16 {
+    #[inline(always)]
+    fn upper(self) -> u32 {
+        u32::from(self.to_bits()) << 16
+    }
 }
 
 impl Element for f32 {
@@ -49,7 +69,7 @@ impl Element for bf16 {
 /// The bits of `value`, whose upper half is the nearest bf16, ties to even. Without branches, so that loops over it
 /// vectorise.
 #[inline(always)]
-pub(super) fn rounded(value: f32) -> u32 {
+fn rounded(value: f32) -> u32 {
     let bits = value.to_bits();
     let up = bits.wrapping_add(0x7FFF + ((bits >> 16) & 1));
     // A NaN keeps its sign and becomes quiet; rounding could carry it into infinity or zero.

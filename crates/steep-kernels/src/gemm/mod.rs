@@ -10,6 +10,7 @@
 
 mod driver;
 mod element;
+mod int8;
 mod packed;
 mod packing;
 mod step;
@@ -23,8 +24,11 @@ mod tests;
 
 pub use driver::{Epilogue, product_rows};
 pub use element::{Element, Precision, convert_rows};
+pub use int8::{QuantizedRows, QuantizedWeight, product_rows_int8, quantize_rows};
 pub use packed::Packed;
+pub(crate) use packed::with_scratch;
 pub use transposed::transposed_product;
+pub(crate) use transposed::{rows, transposed_product_on};
 
 /// Columns in a panel, and in every run of sums that an [`Epilogue`] receives but the last one of a row.
 pub const TILE_COLUMNS: usize = 64;

@@ -2,10 +2,12 @@
 
 use super::packing::{interleave, transpose};
 use super::{Element, Precision, TILE_COLUMNS};
+use crate::dispatch::Path;
 use rayon::prelude::*;
+use std::cell::Cell;
 
 /// Numbers in a cache line.
-const LINE: usize = 16;
+pub(super) const LINE: usize = 16;
 
 /// A cache line of words, so that a buffer begins at one.
 #[derive(Clone, Copy, Default)]
@@ -28,6 +30,11 @@ impl Words {
     pub(super) fn as_slice(&self) -> &[u32] {
         // SAFETY: a `Line` is 16 words without padding.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.lines.len() * LINE) }
+    }
+
+    pub(super) fn as_mut_bytes(&mut self) -> &mut [u8] {
+        // SAFETY: as above, a word being 4 bytes.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), 4 * self.lines.len() * LINE) }
     }
 
     pub(super) fn as_mut_slice(&mut self) -> &mut [u32] {
@@ -101,7 +108,7 @@ impl Packed {
         precision: Precision,
     ) {
         let rows = stacked_rows(sources, columns_each, inner);
-        self.pack_columns(&rows, inner, precision);
+        self.pack_columns(Path::best(), &rows, inner, precision);
     }
 
     /// [`pack`](Self::pack) of several weights, whose inner dimensions follow each other.
@@ -116,28 +123,34 @@ impl Packed {
         precision: Precision,
     ) {
         let rows = stacked_rows(sources, inner_each, columns);
-        self.pack_rows(&rows, columns, precision);
+        self.pack_rows(Path::best(), &rows, columns, precision);
     }
 
     /// Packs the operand whose columns are `rows`, each of `inner` numbers.
-    fn pack_columns(&mut self, rows: &[&[f32]], inner: usize, precision: Precision) {
+    pub(super) fn pack_columns(&mut self, path: Path, rows: &[&[f32]], inner: usize, precision: Precision) {
         let depth = self.reshape(inner, rows.len(), precision);
         self.words.as_mut_slice().par_chunks_mut((depth * TILE_COLUMNS).max(1)).enumerate().for_each(
             |(panel, words)| {
                 let first = panel * TILE_COLUMNS;
                 let rows = &rows[first..rows.len().min(first + TILE_COLUMNS)];
-                transpose(rows, precision, words);
+                transpose(path, rows, precision, words);
             },
         );
     }
 
     /// Packs the operand whose rows are `rows`, each of at least `columns` numbers.
-    pub(super) fn pack_rows<E: Element>(&mut self, rows: &[&[E]], columns: usize, precision: Precision) {
+    pub(super) fn pack_rows<E: Element>(
+        &mut self,
+        path: Path,
+        rows: &[&[E]],
+        columns: usize,
+        precision: Precision,
+    ) {
         let depth = self.reshape(rows.len(), columns, precision);
         self.words.as_mut_slice().par_chunks_mut((depth * TILE_COLUMNS).max(1)).enumerate().for_each(
             |(panel, words)| {
                 let first = panel * TILE_COLUMNS;
-                interleave(rows, first..columns.min(first + TILE_COLUMNS), precision, words);
+                interleave(path, rows, first..columns.min(first + TILE_COLUMNS), precision, words);
             },
         );
     }
@@ -160,4 +173,22 @@ fn stacked_rows<'a>(sources: &[&'a [f32]], rows_each: &[usize], length: usize) -
         all.extend((0..*rows).map(|row| &source[row * length..][..length]));
     }
     all
+}
+
+/// The most memory that a thread keeps for its next operand.
+const KEPT_BYTES: usize = 32 << 20;
+
+/// Runs `work` with an operand to pack, whose memory the thread keeps: pages that are fresh at every call cost several
+/// per cent of a product.
+pub(crate) fn with_scratch<R>(work: impl FnOnce(&mut Packed) -> R) -> R {
+    thread_local! {
+        static SCRATCH: Cell<Packed> = Cell::default();
+    }
+    // Taken, not borrowed: while `work` waits for other threads, this one may begin another product.
+    let mut packed = SCRATCH.take();
+    let result = work(&mut packed);
+    if packed.bytes() <= KEPT_BYTES {
+        SCRATCH.set(packed);
+    }
+    result
 }

@@ -109,3 +109,40 @@ impl Step for PlainBf16 {
         unsafe { target.cast::<[f32; LANES]>().write(sums) }
     }
 }
+
+/// The baseline's bytes: unsigned on the left, signed on the right.
+pub(super) struct PlainInt8;
+
+impl Step for PlainInt8 {
+    const LANES: usize = LANES;
+    type Words = [u32; LANES];
+    type Sums = [i32; LANES];
+    type Scalar = i32;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self::Sums {
+        [0; LANES]
+    }
+    #[inline(always)]
+    unsafe fn splat(word: u32) -> Self::Words {
+        [word; LANES]
+    }
+    #[inline(always)]
+    unsafe fn load(words: *const u32) -> Self::Words {
+        // SAFETY: the trait's contract.
+        unsafe { words.cast::<[u32; LANES]>().read() }
+    }
+    #[inline(always)]
+    unsafe fn multiply_add(left: Self::Words, right: Self::Words, sums: Self::Sums) -> Self::Sums {
+        std::array::from_fn(|lane| {
+            let (left, right) = (left[lane].to_le_bytes(), right[lane].to_le_bytes());
+            let product = |at: usize| i32::from(left[at]) * i32::from(right[at].cast_signed());
+            sums[lane] + product(0) + product(1) + product(2) + product(3)
+        })
+    }
+    #[inline(always)]
+    unsafe fn store(sums: Self::Sums, target: *mut i32) {
+        // SAFETY: the trait's contract.
+        unsafe { target.cast::<[i32; LANES]>().write(sums) }
+    }
+}

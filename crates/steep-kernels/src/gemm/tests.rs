@@ -170,6 +170,25 @@ fn check_transposed<E: Element>(tokens: usize, m: usize, n: usize, gap: usize, a
 }
 
 #[test]
+fn packing_gives_the_same_words_on_every_path() {
+    for (inner, columns) in [(1, 1), (33, 65), (64, 64), (95, 130), (128, 192)] {
+        let source = numbers(inner * columns, 10);
+        let by_column: Vec<&[f32]> = source.chunks(inner).collect();
+        let by_row: Vec<&[f32]> = source.chunks(columns).collect();
+        for precision in [Precision::F32, Precision::Bf16] {
+            let pack = |path| {
+                let (mut transposed, mut straight) = (Packed::default(), Packed::default());
+                transposed.pack_columns(path, &by_column, inner, precision);
+                straight.pack_rows(path, &by_row, columns, precision);
+                (transposed.words().to_vec(), straight.words().to_vec())
+            };
+            let words: Vec<_> = Path::available().into_iter().map(pack).collect();
+            assert!(words.iter().all(|other| *other == words[0]));
+        }
+    }
+}
+
+#[test]
 fn long_inner_dimensions_match_the_reference() {
     check_product::<f32>(13, 3073, 65, 1);
     check_product::<bf16>(13, 3073, 65, 1);

@@ -4,10 +4,42 @@
 //! multiply-adds in the order of the inner dimension, and its bits do not depend on how many rows a tile has.
 
 use super::TILE_COLUMNS;
-use super::step::{PlainBf16, PlainF32, Step};
+use super::packed::LINE;
+use super::step::{PlainBf16, PlainF32, PlainInt8, Step};
 
 /// Rows in the tallest tile of any instruction set.
 pub(super) const MAX_ROWS: usize = 6;
+
+/// Words along the inner dimension after which a cache line of the next panel is fetched.
+const FETCH_EVERY: usize = 4;
+
+/// Tiles that fetch a whole panel between them.
+pub(super) const AHEAD_TILES: usize = FETCH_EVERY * TILE_COLUMNS / LINE;
+
+/// How much memory a tile of `depth` words along the inner dimension fetches ahead.
+pub(super) fn fetched_words(depth: usize) -> usize {
+    depth / FETCH_EVERY * LINE
+}
+
+/// Brings a cache line into the second-level cache. Any address is allowed.
+#[inline(always)]
+fn fetch(line: *const u32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the instruction is part of the baseline and never faults.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(line.cast());
+    }
+    let _ = line;
+}
+
+/// Brings numbers that will be read and written soon into the caches.
+#[inline(always)]
+pub(super) fn fetch_row(values: &[f32]) {
+    for line in values.chunks(LINE) {
+        fetch(line.as_ptr().cast());
+    }
+}
 
 /// Some rows of the left operand, where they lie in memory.
 #[derive(Clone, Copy)]
@@ -100,7 +132,7 @@ unsafe fn step<S: Step, const R: usize, const C: usize>(
 pub(super) unsafe fn tile<S: Step, const R: usize, const C: usize>(
     left: LeftRows,
     panel: *const u32,
-    _ahead: *const u32,
+    ahead: *const u32,
     sums: &mut Sums<S::Scalar>,
 ) {
     // SAFETY: the caller's promise.
@@ -112,8 +144,20 @@ pub(super) unsafe fn tile<S: Step, const R: usize, const C: usize>(
         for column in (0..TILE_COLUMNS).step_by(C * S::LANES) {
             let panel = panel.add(column);
             let mut totals = [[S::zero(); C]; R];
-            for word in 0..left.words {
+            let mut ahead = ahead;
+            let mut word = 0;
+            while word + FETCH_EVERY <= left.words {
+                fetch(ahead);
+                ahead = ahead.wrapping_add(LINE);
                 step::<S, R, C>(&rows, 4 * word, panel.add(word * TILE_COLUMNS), &mut totals);
+                step::<S, R, C>(&rows, 4 * word + 4, panel.add((word + 1) * TILE_COLUMNS), &mut totals);
+                step::<S, R, C>(&rows, 4 * word + 8, panel.add((word + 2) * TILE_COLUMNS), &mut totals);
+                step::<S, R, C>(&rows, 4 * word + 12, panel.add((word + 3) * TILE_COLUMNS), &mut totals);
+                word += FETCH_EVERY;
+            }
+            while word < left.words {
+                step::<S, R, C>(&rows, 4 * word, panel.add(word * TILE_COLUMNS), &mut totals);
+                word += 1;
             }
             if left.half {
                 let halves =
@@ -157,3 +201,4 @@ macro_rules! plain_kernel {
 
 plain_kernel!(PlainF32);
 plain_kernel!(PlainBf16);
+plain_kernel!(PlainInt8);

@@ -1,9 +1,14 @@
 //! How are two matrices multiplied along their rows: the gradient of a weight?
 
-use super::driver::product_rows_on;
-use super::{Element, Epilogue, Packed, Precision};
+use super::driver::product_of_words;
+use super::packed::{LINE, Words, with_scratch};
+use super::packing::columns_to_rows;
+use super::tile::fetch_row;
+use super::{Element, Epilogue, Packed, Precision, TILE_COLUMNS};
 use crate::dispatch::Path;
 use rayon::prelude::*;
+use std::cell::Cell;
+use std::ops::Range;
 
 /// Tokens whose products are added up in one chain; the sums of the chains are added in order. Fixed, so that the bits
 /// do not depend on the number of threads, and short enough for a panel of the right operand to stay in the cache.
@@ -34,12 +39,14 @@ pub fn transposed_product<E: Element>(
     transposed_product_on(Path::best(), &a, m, &b, n, E::PRECISION, out, add);
 }
 
-fn rows<E>(values: &[E], stride: usize, length: usize, count: usize) -> Vec<&[E]> {
+/// The first `length` numbers of each of `count` rows.
+pub(crate) fn rows<E>(values: &[E], stride: usize, length: usize, count: usize) -> Vec<&[E]> {
     assert!(stride >= length || count <= 1, "the rows of an operand overlap");
     (0..count).map(|row| &values[row * stride..][..length]).collect()
 }
 
-pub(super) fn transposed_product_on<E: Element>(
+/// [`transposed_product`] at a precision other than that of the operands, which are given row by row.
+pub(crate) fn transposed_product_on<E: Element>(
     path: Path,
     a: &[&[E]],
     m: usize,
@@ -56,16 +63,40 @@ pub(super) fn transposed_product_on<E: Element>(
     if out.is_empty() {
         return;
     }
-    let mut packed = Packed::default();
-    for (a, b) in a.chunks(TOKENS).zip(b.chunks(TOKENS)) {
-        packed.pack_rows(b, n, precision);
-        out.par_chunks_mut(ROWS * n).enumerate().for_each(|(block, out)| {
-            let (first, count) = (block * ROWS, out.len() / n);
-            let left: Vec<E> =
-                (first..first + count).flat_map(|column| a.iter().map(move |row| row[column])).collect();
-            product_rows_on(path, &left, a.len(), count, &packed, &mut AddRows { out, stride: n });
-        });
-    }
+    with_scratch(|packed| {
+        for (a, b) in a.chunks(TOKENS).zip(b.chunks(TOKENS)) {
+            packed.pack_rows(path, b, n, precision);
+            out.par_chunks_mut(ROWS * n).enumerate().for_each(|(block, out)| {
+                let first = block * ROWS;
+                let columns = first..first + out.len() / n;
+                add_rows(path, a, columns, precision, packed, AddRows { out, stride: n });
+            });
+        }
+    });
+}
+
+thread_local! {
+    /// Memory of a block of left rows, kept from block to block.
+    static LEFT: Cell<Words> = Cell::default();
+}
+
+/// Adds the products of some columns of `a` with `packed`.
+fn add_rows<E: Element>(
+    path: Path,
+    a: &[&[E]],
+    columns: Range<usize>,
+    precision: Precision,
+    packed: &Packed,
+    mut sums: AddRows,
+) {
+    let mut left = LEFT.take();
+    let words = precision.words(a.len());
+    let stride = words.next_multiple_of(LINE) + LINE;
+    let count = columns.len();
+    left.resize(count * stride);
+    columns_to_rows(path, a, columns, precision, left.as_mut_slice(), stride);
+    product_of_words(path, left.as_slice(), stride, words, count, packed, &mut sums);
+    LEFT.set(left);
 }
 
 /// Adds the sums to an output.
@@ -81,5 +112,10 @@ impl Epilogue for AddRows<'_> {
         for (out, value) in out.iter_mut().zip(values) {
             *out += *value;
         }
+    }
+    #[inline(always)]
+    fn prepare(&mut self, row: usize, column: usize) {
+        let first = row * self.stride + column;
+        fetch_row(&self.out[first..self.out.len().min(first + TILE_COLUMNS)]);
     }
 }

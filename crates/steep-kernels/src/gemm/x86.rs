@@ -1,13 +1,17 @@
 //! The steps and tiles of x86-64.
 
+use super::packing::Block;
 use super::step::Step;
 use super::tile::{Kernel, LeftRows, Sums, tile_of_rows};
 use std::arch::x86_64::{
-    __m256, __m512, __m512bh, __m512i, _mm256_and_si256, _mm256_castps_si256, _mm256_castsi256_ps,
-    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps,
-    _mm256_slli_epi32, _mm256_storeu_ps, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps,
-    _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_set1_epi32,
-    _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi32, _mm512_storeu_ps,
+    __m256, __m256i, __m512, __m512bh, __m512i, _mm256_add_epi32, _mm256_and_si256, _mm256_castps_si256,
+    _mm256_castsi256_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_slli_epi16,
+    _mm256_slli_epi32, _mm256_srai_epi16, _mm256_storeu_ps, _mm256_storeu_si256, _mm512_and_si512,
+    _mm512_castps_si512, _mm512_castsi512_ps, _mm512_dpbf16_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps,
+    _mm512_loadu_ps, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
+    _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_storeu_si512,
+    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 use std::mem::transmute;
 
@@ -25,16 +29,21 @@ pub(super) struct WidenedOn512;
 /// bf16 on registers of 256 bits, widened to f32.
 pub(super) struct WidenedOn256;
 
-/// Implements [`Step`] with f32 sums in registers of one kind.
+/// Bytes on registers of 512 bits, by the instruction that adds four products to a sum.
+pub(super) struct Int8On512;
+/// Bytes on registers of 256 bits, widened to 16 bits.
+pub(super) struct Int8On256;
+
+/// Implements [`Step`] with sums in registers of one kind.
 macro_rules! step {
-    ($name:ty, $lanes:literal, $words:ty, $sums:ty, $zero:ident, $store:ident,
+    ($name:ty, $scalar:ty, $lanes:literal, $words:ty, $sums:ty, $zero:ident, $store:ident,
         splat($word:ident) $splat:expr, load($source:ident) $load:expr,
         multiply_add($left:ident, $right:ident, $total:ident) $multiply_add:expr) => {
         impl Step for $name {
             const LANES: usize = $lanes;
             type Words = $words;
             type Sums = $sums;
-            type Scalar = f32;
+            type Scalar = $scalar;
 
             #[inline(always)]
             unsafe fn zero() -> Self::Sums {
@@ -61,30 +70,30 @@ macro_rules! step {
                 unsafe { $multiply_add }
             }
             #[inline(always)]
-            unsafe fn store(sums: Self::Sums, target: *mut f32) {
+            unsafe fn store(sums: Self::Sums, target: *mut $scalar) {
                 // SAFETY: the trait's contract.
-                unsafe { $store(target, sums) }
+                unsafe { $store(target.cast(), sums) }
             }
         }
     };
 }
 
-step!(F32On512, 16, __m512, __m512, _mm512_setzero_ps, _mm512_storeu_ps,
+step!(F32On512, f32, 16, __m512, __m512, _mm512_setzero_ps, _mm512_storeu_ps,
     splat(word) _mm512_set1_ps(f32::from_bits(word)),
     load(words) _mm512_loadu_ps(words.cast()),
     multiply_add(left, right, sums) _mm512_fmadd_ps(left, right, sums));
 
-step!(F32On256, 8, __m256, __m256, _mm256_setzero_ps, _mm256_storeu_ps,
+step!(F32On256, f32, 8, __m256, __m256, _mm256_setzero_ps, _mm256_storeu_ps,
     splat(word) _mm256_set1_ps(f32::from_bits(word)),
     load(words) _mm256_loadu_ps(words.cast()),
     multiply_add(left, right, sums) _mm256_fmadd_ps(left, right, sums));
 
-step!(Bf16On512, 16, __m512bh, __m512, _mm512_setzero_ps, _mm512_storeu_ps,
+step!(Bf16On512, f32, 16, __m512bh, __m512, _mm512_setzero_ps, _mm512_storeu_ps,
     splat(word) transmute::<__m512i, __m512bh>(_mm512_set1_epi32(word.cast_signed())),
     load(words) transmute::<__m512i, __m512bh>(_mm512_loadu_si512(words.cast())),
     multiply_add(left, right, sums) _mm512_dpbf16_ps(sums, left, right));
 
-step!(WidenedOn512, 16, [__m512; 2], __m512, _mm512_setzero_ps, _mm512_storeu_ps,
+step!(WidenedOn512, f32, 16, [__m512; 2], __m512, _mm512_setzero_ps, _mm512_storeu_ps,
     splat(word) [_mm512_set1_ps(f32::from_bits(word << 16)), _mm512_set1_ps(f32::from_bits(word & HIGH as u32))],
     load(words) {
         let words = _mm512_castps_si512(_mm512_loadu_ps(words.cast()));
@@ -96,7 +105,7 @@ step!(WidenedOn512, 16, [__m512; 2], __m512, _mm512_setzero_ps, _mm512_storeu_ps
     multiply_add(left, right, sums)
         _mm512_fmadd_ps(left[1], right[1], _mm512_fmadd_ps(left[0], right[0], sums)));
 
-step!(WidenedOn256, 8, [__m256; 2], __m256, _mm256_setzero_ps, _mm256_storeu_ps,
+step!(WidenedOn256, f32, 8, [__m256; 2], __m256, _mm256_setzero_ps, _mm256_storeu_ps,
     splat(word) [_mm256_set1_ps(f32::from_bits(word << 16)), _mm256_set1_ps(f32::from_bits(word & HIGH as u32))],
     load(words) {
         let words = _mm256_castps_si256(_mm256_loadu_ps(words.cast()));
@@ -107,6 +116,26 @@ step!(WidenedOn256, 8, [__m256; 2], __m256, _mm256_setzero_ps, _mm256_storeu_ps,
     },
     multiply_add(left, right, sums)
         _mm256_fmadd_ps(left[1], right[1], _mm256_fmadd_ps(left[0], right[0], sums)));
+
+step!(Int8On512, i32, 16, __m512i, __m512i, _mm512_setzero_si512, _mm512_storeu_si512,
+    splat(word) _mm512_set1_epi32(word.cast_signed()),
+    load(words) _mm512_loadu_si512(words.cast()),
+    multiply_add(left, right, sums) _mm512_dpbusd_epi32(sums, left, right));
+
+// Words are split into the bytes at even and at odd positions.
+step!(Int8On256, i32, 8, [__m256i; 2], __m256i, _mm256_setzero_si256, _mm256_storeu_si256,
+splat(word) [
+    _mm256_set1_epi32((word & 0x00FF_00FF).cast_signed()),
+    _mm256_set1_epi32((word >> 8 & 0x00FF_00FF).cast_signed()),
+],
+load(words) {
+    let words = _mm256_loadu_si256(words.cast());
+    [_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(words)), _mm256_srai_epi16::<8>(words)]
+},
+multiply_add(left, right, sums) {
+    let even = _mm256_madd_epi16(left[0], right[0]);
+    _mm256_add_epi32(sums, _mm256_add_epi32(even, _mm256_madd_epi16(left[1], right[1])))
+});
 
 /// Implements [`Kernel`] for a step: how many registers of columns and how many rows fill the registers.
 macro_rules! kernel {
@@ -141,5 +170,43 @@ macro_rules! kernel {
 kernel!(F32On512, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl", 4, 6, [1 2 3 4 5 6]);
 kernel!(Bf16On512, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16", 4, 6, [1 2 3 4 5 6]);
 kernel!(WidenedOn512, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl", 4, 5, [1 2 3 4 5]);
+kernel!(Int8On512, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni", 4, 6, [1 2 3 4 5 6]);
+kernel!(Int8On256, "avx2,fma", 2, 4, [1 2 3 4]);
 kernel!(F32On256, "avx2,fma", 2, 6, [1 2 3 4 5 6]);
 kernel!(WidenedOn256, "avx2,fma", 2, 4, [1 2 3 4]);
+
+/// Exchanges rows and columns of a block: pairs of words, pairs of pairs, then quarters of registers.
+#[target_feature(enable = "avx512f")]
+pub(super) fn exchange(block: &mut Block) {
+    // SAFETY: a block is 16 rows of 16 words.
+    let rows = block.0.each_ref().map(|row| unsafe { _mm512_loadu_si512(row.as_ptr().cast()) });
+    let mut pairs = rows;
+    for i in (0..16).step_by(2) {
+        pairs[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+        pairs[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+    }
+    // quads[4 i + j]: of the rows 4 i .. 4 i + 4 the columns j, 4 + j, 8 + j and 12 + j.
+    let mut quads = pairs;
+    for i in (0..16).step_by(4) {
+        quads[i] = _mm512_unpacklo_epi64(pairs[i], pairs[i + 2]);
+        quads[i + 1] = _mm512_unpackhi_epi64(pairs[i], pairs[i + 2]);
+        quads[i + 2] = _mm512_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
+        quads[i + 3] = _mm512_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
+    }
+    for j in 0..4 {
+        let low = _mm512_shuffle_i32x4::<0b10_00_10_00>(quads[j], quads[4 + j]);
+        let low_odd = _mm512_shuffle_i32x4::<0b11_01_11_01>(quads[j], quads[4 + j]);
+        let high = _mm512_shuffle_i32x4::<0b10_00_10_00>(quads[8 + j], quads[12 + j]);
+        let high_odd = _mm512_shuffle_i32x4::<0b11_01_11_01>(quads[8 + j], quads[12 + j]);
+        let columns = [
+            _mm512_shuffle_i32x4::<0b10_00_10_00>(low, high),
+            _mm512_shuffle_i32x4::<0b10_00_10_00>(low_odd, high_odd),
+            _mm512_shuffle_i32x4::<0b11_01_11_01>(low, high),
+            _mm512_shuffle_i32x4::<0b11_01_11_01>(low_odd, high_odd),
+        ];
+        for (quarter, column) in columns.into_iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { _mm512_storeu_si512(block.0[4 * quarter + j].as_mut_ptr().cast(), column) };
+        }
+    }
+}
