@@ -92,7 +92,7 @@ fn has_avx512() -> bool {
 macro_rules! per_path {
     (fn $name:ident $(<$generic:ident: $bound:path>)? ($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)?
         = $body:expr) => {
-        per_path!(fn $name $(<$generic: $bound>)? ($($argument: $kind),*) $(-> $result)? = $body, $body, $body);
+        $crate::dispatch::per_path!(fn $name $(<$generic: $bound>)? ($($argument: $kind),*) $(-> $result)? = $body, $body, $body);
     };
     (fn $name:ident $(<$generic:ident: $bound:path>)? ($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)?
         = $avx512:expr, $avx2:expr, $baseline:expr) => {

@@ -41,6 +41,5 @@ mod disjoint;
 mod dispatch;
 mod math;
 mod parallel;
-mod product;
 #[cfg(test)]
 mod testing;

@@ -1,15 +1,19 @@
 //! `context = softmax(scale · Q · Kᵀ + bias) · V` per head and sequence.
 
-use super::rows::{Normalisers, Scoring, softmax};
-use super::{
-    AttentionElement, AttentionShape, HeadBias, LANES, PositionBias, QUERY_BLOCK, Task, View, ViewMut, pack,
-    transpose, unpack,
-};
+use super::kernel::Kernel;
+use super::pack::{Layout, Rows, across, along, transposed};
+use super::product::{HeadRows, Left, ROW_GROUP, Right, ScaledRows, Size, ToScratch, product};
+use super::route::{Route, per_route};
+use super::scratch::Scratch;
+use super::shape::Task;
+use super::softmax::{Block, Scoring, Sums, bias_size, forward};
+use super::vector::Vector;
+use super::{AttentionElement, AttentionShape, PositionBias, View, ViewMut};
 use crate::disjoint::Disjoint;
-use crate::dispatch::Path;
 use crate::dropout::Dropout;
-use crate::product::{Left, Out, Right, Size, product};
+use crate::math::ln;
 use rayon::prelude::*;
+use std::f32::consts::LN_2;
 use std::ops::Range;
 
 /// Packed attention; dropout acts on the probabilities (see the module for its indices).
@@ -30,10 +34,19 @@ pub fn attention_forward<E: AttentionElement>(
 ) {
     let sequences = shape.sequences();
     let inputs = Inputs { query, key, value, position_bias, scale, dropout, shape, sequences };
-    let call = Forward::new(inputs, context, log_sum_exp);
-    shape.groups(&call.inputs.sequences).into_par_iter().for_each_init(Scratch::default, |scratch, group| {
-        call.run(group, scratch);
-    });
+    in_parallel(inputs, context, log_sum_exp, Route::best());
+}
+
+/// [`attention_forward`] on a given instruction set.
+pub(super) fn in_parallel<E: AttentionElement>(
+    inputs: Inputs<E>,
+    context: ViewMut<E>,
+    log_sum_exp: &mut [f32],
+    route: Route,
+) {
+    let call = Forward::new(inputs, context, log_sum_exp, route);
+    let groups = call.inputs.shape.groups(&call.inputs.sequences);
+    groups.into_par_iter().for_each_init(Scratch::default, |scratch, group| call.run(group, scratch));
 }
 
 /// [`attention_forward`] for some sequences of the batch, on the calling thread. All matrices begin with the first
@@ -52,7 +65,7 @@ pub fn attention_forward_sequences<E: AttentionElement>(
 ) {
     let tasks = 0..sequences.len() * shape.num_heads;
     let inputs = Inputs { query, key, value, position_bias, scale, dropout, shape, sequences };
-    Forward::new(inputs, context, log_sum_exp).run(tasks, &mut Scratch::default());
+    Forward::new(inputs, context, log_sum_exp, Route::best()).run(tasks, &mut Scratch::default());
 }
 
 /// What forward and backward pass are given.
@@ -81,103 +94,218 @@ impl<E: AttentionElement> Inputs<'_, E> {
         self.shape.query_tokens(&self.sequences)
     }
 
-    pub(super) fn scoring(&self, task: Task) -> Scoring<'_> {
-        Scoring {
-            length: task.keys,
-            stride: task.keys.next_multiple_of(LANES),
-            scale: self.scale,
-            bias: self.position_bias.map(|bias| HeadBias::new(bias, task)),
-            mask: self.shape.mask(self.dropout, task),
-            visibility: self.shape.visibility,
-        }
+    /// One head of the rows of a task.
+    pub(super) fn rows(&self, task: Task) -> [Rows<'_, E>; 3] {
+        let column = task.head * self.shape.head_dim;
+        [
+            Rows::new(self.query, task.query, task.queries, column),
+            Rows::new(self.key, task.key, task.keys, column),
+            Rows::new(self.value, task.key, task.keys, column),
+        ]
+    }
+
+    /// `bias` is room for the task's biases.
+    ///
+    /// # Safety
+    /// It is, for [`bias_size`] words.
+    pub(super) unsafe fn scoring(&self, task: Task, bias: *mut f32, size: usize) -> Scoring {
+        let position_bias = self.position_bias.map(|position_bias| {
+            // SAFETY: the caller's promise.
+            (position_bias, unsafe { std::slice::from_raw_parts_mut(bias, size) })
+        });
+        Scoring::new(self.shape, task, self.scale, self.dropout, position_bias)
     }
 }
 
-#[derive(Default)]
-struct Scratch {
-    query: Vec<f32>,
-    /// `[length, head_dim]`: keys until they are transposed, then values.
-    packed: Vec<f32>,
-    /// Keys, `[head_dim, padded length]`.
-    key: Vec<f32>,
-    /// `[QUERY_BLOCK, padded length]`.
-    scores: Vec<f32>,
-    /// `[QUERY_BLOCK, head_dim]`.
-    context: Vec<f32>,
+/// The widest block of queries: two registers.
+pub(super) const WIDEST: usize = 32;
+
+/// Queries of the block that begins with `first`: two registers, or one if that holds the rest.
+#[inline(always)]
+pub(super) fn width<K: Kernel>(queries: usize, first: usize) -> usize {
+    if queries - first > K::Vector::LANES { 2 * K::Vector::LANES } else { K::Vector::LANES }
+}
+
+/// The keys that a block of queries sees, and their neighbours in the groups of rows that products work in.
+pub(super) fn visible(shape: &AttentionShape, task: Task, queries: Range<usize>) -> Range<usize> {
+    let keys = shape.visibility.keys(&queries, task.keys);
+    keys.start / ROW_GROUP * ROW_GROUP..keys.end.next_multiple_of(ROW_GROUP).min(task.keys)
+}
+
+/// Raw scores `[keys, width]`: the products of rows of keys with a transposed block of queries.
+///
+/// # Safety
+/// The operands and the scores are as large as the layout, the keys and the width say, keys rounded up to
+/// [`ROW_GROUP`]; the processor has the instructions of `K`.
+#[inline(always)]
+pub(super) unsafe fn raw_scores<K: Kernel>(
+    keys: *const f32,
+    count: usize,
+    queries: *const f32,
+    width: usize,
+    layout: Layout,
+    scores: *mut f32,
+) {
+    let size = Size { rows: count, steps: layout.steps, columns: width };
+    let right = Right { start: queries, stride: width };
+    let sink = ToScratch { start: scores, stride: width };
+    let left = |row_stride| Left { start: keys, row_stride, inner_stride: 1 };
+    // SAFETY: the caller's promise.
+    unsafe {
+        // Known distances become part of the instructions.
+        match layout.along {
+            16 => product::<K, _>(left(16), right, size, &sink),
+            32 => product::<K, _>(left(32), right, size, &sink),
+            along => product::<K, _>(left(along), right, size, &sink),
+        }
+    }
 }
 
 struct Forward<'a, E> {
     inputs: Inputs<'a, E>,
     context: ViewMut<'a, E>,
     log_sum_exp: Disjoint<'a>,
-    path: Path,
+    route: Route,
+}
+
+per_route!(fn run_on(call: &Forward<'_, E>, tasks: Range<usize>, scratch: &mut Scratch) = run);
+
+/// # Safety
+/// Each task is run by one thread at a time, and the processor has the instructions of `K`.
+#[inline(always)]
+unsafe fn run<K: Kernel>(call: &Forward<K::Element>, tasks: Range<usize>, scratch: &mut Scratch) {
+    for index in tasks {
+        let task = call.inputs.shape.task(&call.inputs.sequences, index);
+        // SAFETY: the caller's promise.
+        unsafe { call.task::<K>(task, scratch) };
+    }
+}
+
+/// Where the operands of a task are.
+struct Memory {
+    keys: *mut f32,
+    values: *mut f32,
+    queries: *mut f32,
+    scores: *mut f32,
+    words: *mut f32,
 }
 
 impl<'a, E: AttentionElement> Forward<'a, E> {
-    fn new(inputs: Inputs<'a, E>, context: ViewMut<'a, E>, log_sum_exp: &'a mut [f32]) -> Self {
+    fn new(inputs: Inputs<'a, E>, context: ViewMut<'a, E>, log_sum_exp: &'a mut [f32], route: Route) -> Self {
         inputs.check();
         context.check("context", inputs.queries(), inputs.shape.features());
         let heads = inputs.queries() * inputs.shape.num_heads;
         assert_eq!(log_sum_exp.len(), heads, "log_sum_exp must be [tokens, num_heads]");
-        Self { inputs, context, log_sum_exp: Disjoint::new(log_sum_exp), path: Path::best() }
+        Self { inputs, context, log_sum_exp: Disjoint::new(log_sum_exp), route }
     }
 
     fn run(&self, tasks: Range<usize>, scratch: &mut Scratch) {
-        for index in tasks {
-            self.task(self.inputs.shape.task(&self.inputs.sequences, index), scratch);
-        }
+        // SAFETY: the callers hand out each task once, to one thread.
+        unsafe { run_on(self.route, self, tasks, scratch) }
     }
 
-    fn task(&self, task: Task, scratch: &mut Scratch) {
-        let head_dim = self.inputs.shape.head_dim;
-        let column = task.head * head_dim;
-        let scoring = self.inputs.scoring(task);
-        pack(&self.inputs.query, task.query, task.queries, column, head_dim, &mut scratch.query);
-        pack(&self.inputs.key, task.key, task.keys, column, head_dim, &mut scratch.packed);
-        transpose(&scratch.packed, head_dim, &mut scratch.key);
-        pack(&self.inputs.value, task.key, task.keys, column, head_dim, &mut scratch.packed);
-        scratch.scores.resize(QUERY_BLOCK * scoring.stride, 0.0);
-        scratch.context.resize(QUERY_BLOCK * head_dim, 0.0);
-        for first in (0..task.queries).step_by(QUERY_BLOCK) {
-            let rows = QUERY_BLOCK.min(task.queries - first);
-            self.block(task, scoring, first, rows, scratch);
-        }
-    }
-
-    /// The queries `first..first + rows` of a task.
-    fn block(&self, task: Task, scoring: Scoring, first: usize, rows: usize, scratch: &mut Scratch) {
-        let head_dim = self.inputs.shape.head_dim;
-        let padded = scoring.stride;
-        let scores = &mut scratch.scores[..rows * padded];
-        product(
-            self.path,
-            Out { values: scores, stride: padded, add: false },
-            Left { values: &scratch.query[first * head_dim..], row_stride: head_dim, inner_stride: 1 },
-            Right { values: &scratch.key, stride: padded },
-            Size { rows, inner: head_dim, columns: padded },
-        );
-        let (mut log_sum_exp, mut inverse_sum) = ([f32::NEG_INFINITY; QUERY_BLOCK], [0.0; QUERY_BLOCK]);
-        if padded > 0 {
-            let normalisers =
-                Normalisers { log_sum_exp: &mut log_sum_exp[..rows], inverse_sum: &mut inverse_sum[..rows] };
-            softmax(self.path, scoring, first, scores, normalisers);
-        }
-        product(
-            self.path,
-            Out { values: &mut scratch.context, stride: head_dim, add: false },
-            Left { values: scores, row_stride: padded, inner_stride: 1 },
-            Right { values: &scratch.packed, stride: head_dim },
-            Size { rows, inner: task.keys, columns: head_dim },
-        );
-        for (row, values) in scratch.context.chunks_exact_mut(head_dim).take(rows).enumerate() {
-            values.iter_mut().for_each(|value| *value *= inverse_sum[row]);
-            let query = task.query + first + row;
-            let position = query * self.inputs.shape.num_heads + task.head;
-            // SAFETY: each (token, head) belongs to one task, which writes its row here only.
-            unsafe {
-                unpack(values, &self.context, query, task.head * head_dim, head_dim);
-                self.log_sum_exp.range(position..position + 1)[0] = log_sum_exp[row];
+    /// # Safety
+    /// As [`run`].
+    #[inline(always)]
+    unsafe fn task<K: Kernel<Element = E>>(&self, task: Task, scratch: &mut Scratch) {
+        let layout = Layout::new::<K>(self.inputs.shape.head_dim);
+        let [query, key, value] = self.inputs.rows(task);
+        let keys = task.keys.next_multiple_of(ROW_GROUP);
+        let bias = bias_size(task.queries + WIDEST, task.keys);
+        let [keys_area, values, queries, scores, words, bias_area] = scratch.areas([
+            keys * layout.along,
+            keys * layout.across,
+            layout.along * WIDEST,
+            keys * WIDEST,
+            keys * WIDEST,
+            if self.inputs.position_bias.is_some() { bias } else { 0 },
+        ]);
+        let memory = Memory { keys: keys_area, values, queries, scores, words };
+        // SAFETY: the views were checked, the areas are as large as their users want, the rest is the caller's promise.
+        unsafe {
+            let scoring = self.inputs.scoring(task, bias_area, bias);
+            along::<K>(&key, layout, memory.keys);
+            across::<K>(&value, layout, memory.values);
+            let mut first = 0;
+            while first < task.queries {
+                let block = Block { first, width: width::<K>(task.queries, first) };
+                self.block::<K>(task, block, &scoring, &query, layout, &memory);
+                first += block.width;
             }
+        }
+    }
+
+    /// # Safety
+    /// As [`run`], and the memory is that of the task.
+    #[inline(always)]
+    unsafe fn block<K: Kernel<Element = E>>(
+        &self,
+        task: Task,
+        block: Block,
+        scoring: &Scoring,
+        query: &Rows<E>,
+        layout: Layout,
+        memory: &Memory,
+    ) {
+        let Block { first, width } = block;
+        let rows = width.min(task.queries - first);
+        let keys = visible(&self.inputs.shape, task, first..first + rows);
+        let (mut largest, mut sums) = ([0.0; WIDEST], [0.0; WIDEST]);
+        // SAFETY: the caller's promise.
+        unsafe {
+            transposed::<K>(&query.part(first, width), layout, width, memory.queries);
+            let visible_keys = memory.keys.add(keys.start * layout.along);
+            raw_scores::<K>(visible_keys, keys.len(), memory.queries, width, layout, memory.scores);
+            let out = Sums { largest: largest.as_mut_ptr(), sums: sums.as_mut_ptr() };
+            forward::<K>(scoring, block, keys.clone(), memory.scores, memory.words, out);
+            self.normalise(task, first, rows, &largest, &mut sums);
+            let sink = ScaledRows {
+                rows: HeadRows {
+                    view: &self.context,
+                    first: task.query + first,
+                    rows,
+                    column: task.head * layout.head_dim,
+                    head_dim: layout.head_dim,
+                },
+                factors: &sums,
+            };
+            product::<K, _>(
+                Left { start: memory.words, row_stride: 1, inner_stride: width },
+                Right {
+                    start: memory.values.add(keys.start / K::STEP * layout.across),
+                    stride: layout.across,
+                },
+                Size { rows, steps: keys.len().div_ceil(K::STEP), columns: layout.head_dim },
+                &sink,
+            );
+        }
+    }
+
+    /// Writes the log-sum-exp of a block and turns its sums into their inverses.
+    ///
+    /// # Safety
+    /// As [`run`].
+    #[inline(always)]
+    unsafe fn normalise(
+        &self,
+        task: Task,
+        first: usize,
+        rows: usize,
+        largest: &[f32; WIDEST],
+        sums: &mut [f32; WIDEST],
+    ) {
+        let num_heads = self.inputs.shape.num_heads;
+        let mut log_sum_exp = [0.0; WIDEST];
+        for lane in 0..WIDEST {
+            let is_seen = sums[lane] != 0.0;
+            let total = largest[lane] * LN_2 + ln(sums[lane]);
+            log_sum_exp[lane] = if is_seen { total } else { f32::NEG_INFINITY };
+            sums[lane] = if is_seen { 1.0 / sums[lane] } else { 0.0 };
+        }
+        for (row, value) in log_sum_exp[..rows].iter().enumerate() {
+            let position = (task.query + first + row) * num_heads + task.head;
+            // SAFETY: each (token, head) belongs to one task.
+            unsafe { self.log_sum_exp.range(position..position + 1)[0] = *value };
         }
     }
 }

@@ -1,239 +1,13 @@
-use super::reference::{Inputs, Reference, Results};
+use super::case::{Case, EXACT, ROUNDED, close, elements, kinds, offsets};
+use super::route::Route;
+use super::vector::{Four, HIDDEN, Vector};
 use super::*;
+use crate::dispatch::{Level, Path};
 use crate::dropout::Dropout;
-use crate::testing::{dot, finite_differences, numbers, wide};
+use crate::testing::{bits, dot, finite_differences, same_for_any_thread_count, wide};
 use half::bf16;
-
-/// Inputs of an attention; everything but sizes is derived from fixed seeds.
-#[derive(Clone)]
-struct Case {
-    offsets: Vec<u32>,
-    key_offsets: Option<Vec<u32>>,
-    num_heads: usize,
-    head_dim: usize,
-    visibility: Visibility,
-    max_distance: Option<usize>,
-    dropout: Dropout,
-}
-
-/// The largest differences, relative to 1 + |expected|, that are allowed in the context and in the gradients.
-struct Tolerance {
-    context: f64,
-    gradients: f64,
-}
-
-/// f32 sums in f32.
-const EXACT: Tolerance = Tolerance { context: 3e-6, gradients: 2e-5 };
-
-/// bf16 has 8 bits: an operand or result is off by up to 2^-9 of itself.
-const ROUNDED: Tolerance = Tolerance { context: 8e-3, gradients: 3e-2 };
-
-struct Outcome<E> {
-    context: Vec<E>,
-    log_sum_exp: Vec<f32>,
-    /// Of query, key and value.
-    gradients: [Vec<E>; 3],
-    dbias: Vec<f32>,
-}
-
-impl<E: AttentionElement> Outcome<E> {
-    fn bits(&self) -> Vec<u32> {
-        let [dquery, dkey, dvalue] = &self.gradients;
-        let elements =
-            [&self.context, dquery, dkey, dvalue].into_iter().flatten().map(|value| value.to_f32());
-        elements.chain(self.log_sum_exp.iter().chain(&self.dbias).copied()).map(f32::to_bits).collect()
-    }
-}
-
-fn offsets(lengths: &[u32]) -> Vec<u32> {
-    let mut offsets = vec![0];
-    offsets.extend(lengths.iter().scan(0, |end, length| {
-        *end += length;
-        Some(*end)
-    }));
-    offsets
-}
-
-fn elements<E: AttentionElement>(values: &[f32]) -> Vec<E> {
-    values.iter().map(|value| E::from_f32(*value)).collect()
-}
-
-impl Case {
-    fn new(lengths: &[u32], num_heads: usize, head_dim: usize) -> Self {
-        Self {
-            offsets: offsets(lengths),
-            key_offsets: None,
-            num_heads,
-            head_dim,
-            visibility: Visibility::Bidirectional,
-            max_distance: None,
-            dropout: Dropout::NONE,
-        }
-    }
-
-    fn shape(&self) -> AttentionShape<'_> {
-        AttentionShape {
-            offsets: &self.offsets,
-            key_offsets: self.key_offsets.as_deref(),
-            num_heads: self.num_heads,
-            head_dim: self.head_dim,
-            visibility: self.visibility,
-        }
-    }
-
-    fn hidden(&self) -> usize {
-        self.num_heads * self.head_dim
-    }
-
-    /// Elements of query and key matrices.
-    fn sizes(&self) -> [usize; 2] {
-        let all = self.shape().sequences();
-        [self.shape().query_tokens(&all), self.shape().key_tokens(&all)].map(|tokens| tokens * self.hidden())
-    }
-
-    fn scale(&self) -> f32 {
-        0.7 / (self.head_dim as f32).sqrt()
-    }
-
-    /// Inputs that E holds exactly.
-    fn inputs<E: AttentionElement>(&self) -> Inputs<f32> {
-        let columns = self.max_distance.map_or(0, |distance| 2 * distance + 1);
-        let [queries, keys] = self.sizes();
-        let round = |value: f32| E::from_f32(2.0 * value).to_f32();
-        let random = |length, seed| numbers(length, seed).into_iter().map(round).collect();
-        [random(queries, 1), random(keys, 2), random(keys, 3), numbers(self.num_heads * columns, 4)]
-    }
-
-    fn dcontext<E: AttentionElement>(&self) -> Vec<f32> {
-        numbers(self.sizes()[0], 5).into_iter().map(|value| E::from_f32(value).to_f32()).collect()
-    }
-
-    /// Query, key and value, and their gradients, share one buffer each, as in a model, unless queries and keys differ.
-    fn run<E: AttentionElement>(&self) -> Outcome<E> {
-        let [query, key, value, bias] = self.inputs::<E>();
-        let [query, key, value] = [query, key, value].map(|values| elements::<E>(&values));
-        let hidden = self.hidden();
-        let nan = E::from_f32(f32::NAN);
-        if self.key_offsets.is_some() {
-            let inputs = [&query, &key, &value].map(|values| View { values: &values[..], stride: hidden });
-            let mut gradients = [query.clone(), key.clone(), value.clone()];
-            gradients.iter_mut().for_each(|gradient| gradient.fill(nan));
-            let targets = gradients.each_mut().map(|gradient| ViewMut::new(gradient, hidden));
-            let (context, log_sum_exp, dbias) = self.run_on(inputs, &bias, targets);
-            return Outcome { context, log_sum_exp, gradients, dbias };
-        }
-        let rows = query.chunks(hidden).zip(key.chunks(hidden)).zip(value.chunks(hidden));
-        let packed: Vec<E> = rows.flat_map(|((query, key), value)| [query, key, value].concat()).collect();
-        let mut gradients = vec![nan; packed.len()];
-        let (context, log_sum_exp, dbias) = self.run_on(
-            View::split(&packed, [hidden; 3]),
-            &bias,
-            ViewMut::split(&mut gradients, [hidden; 3]),
-        );
-        let part = |which: usize| {
-            gradients.chunks(3 * hidden).flat_map(|row| row[which * hidden..][..hidden].to_vec()).collect()
-        };
-        Outcome { context, log_sum_exp, gradients: [part(0), part(1), part(2)], dbias }
-    }
-
-    /// Context, log-sum-exp and gradient of the bias.
-    fn run_on<E: AttentionElement>(
-        &self,
-        [query, key, value]: [View<E>; 3],
-        bias: &[f32],
-        [dquery, dkey, dvalue]: [ViewMut<E>; 3],
-    ) -> (Vec<E>, Vec<f32>, Vec<f32>) {
-        let position_bias = self.max_distance.map(|max_distance| PositionBias { values: bias, max_distance });
-        let (scale, dropout, shape) = (self.scale(), self.dropout, self.shape());
-        let hidden = self.hidden();
-        let size = self.sizes()[0];
-        let mut context = vec![E::from_f32(f32::NAN); size];
-        let mut log_sum_exp = vec![f32::NAN; size / self.head_dim];
-        let mut dbias = vec![f32::NAN; bias.len()];
-        let target = ViewMut::new(&mut context, hidden);
-        attention_forward(query, key, value, position_bias, scale, dropout, target, &mut log_sum_exp, shape);
-        attention_backward(
-            query,
-            key,
-            value,
-            position_bias,
-            scale,
-            dropout,
-            View { values: &context, stride: hidden },
-            &log_sum_exp,
-            View { values: &elements(&self.dcontext::<E>()), stride: hidden },
-            dquery,
-            dkey,
-            dvalue,
-            position_bias.is_some().then_some(&mut dbias[..]),
-            shape,
-        );
-        (context, log_sum_exp, dbias)
-    }
-
-    fn reference(&self, inputs: &Inputs<f64>, dcontext: &[f64]) -> Results {
-        let reference = Reference {
-            shape: self.shape(),
-            scale: f64::from(self.scale()),
-            dropout: self.dropout,
-            max_distance: self.max_distance,
-        };
-        reference.results(inputs, dcontext)
-    }
-
-    fn expected<E: AttentionElement>(&self) -> Results {
-        self.reference(&self.inputs::<E>().map(|values| wide(&values)), &wide(&self.dcontext::<E>()))
-    }
-
-    fn check<E: AttentionElement>(&self, tolerance: &Tolerance) {
-        let (outcome, expected) = (self.run::<E>(), self.expected::<E>());
-        close("context", &outcome.context, &expected.context, tolerance.context);
-        close("log_sum_exp", &outcome.log_sum_exp, &expected.log_sum_exp, 3e-6);
-        let names = ["dquery", "dkey", "dvalue"];
-        for (which, gradient) in outcome.gradients.iter().enumerate() {
-            close(names[which], gradient, &expected.gradients[which], tolerance.gradients);
-        }
-        close("dbias", &outcome.dbias, &expected.gradients[3], tolerance.gradients);
-    }
-}
-
-fn close<E: AttentionElement>(name: &str, values: &[E], expected: &[f64], tolerance: f64) {
-    assert_eq!(values.len(), expected.len());
-    for (index, (value, expected)) in values.iter().zip(expected).enumerate() {
-        let value = f64::from(value.to_f32());
-        let fits = value == *expected || (value - expected).abs() <= tolerance * (1.0 + expected.abs());
-        assert!(fits, "{name} {index}: {value} instead of {expected}");
-    }
-}
-
-/// Each kind of attention, with sequences that are empty, of one token and longer.
-fn kinds(num_heads: usize, head_dim: usize) -> Vec<Case> {
-    let plain = Case::new(&[3, 0, 1, 7], num_heads, head_dim);
-    let cross = |queries: &[u32], keys: &[u32]| Case {
-        key_offsets: Some(offsets(keys)),
-        ..Case::new(queries, num_heads, head_dim)
-    };
-    vec![
-        plain.clone(),
-        Case { dropout: Dropout { probability: 0.3, seed: 9 }, ..plain.clone() },
-        Case { visibility: Visibility::Causal, ..plain.clone() },
-        Case { visibility: Visibility::SlidingWindow { reach: 2 }, ..plain.clone() },
-        Case { visibility: Visibility::SlidingWindow { reach: 0 }, ..plain.clone() },
-        Case {
-            max_distance: Some(9),
-            dropout: Dropout { probability: 0.2, seed: 1 },
-            ..Case::new(&[0, 5, 1, 0, 7, 0], num_heads, head_dim)
-        },
-        cross(&[3, 2, 0, 5], &[4, 0, 6, 1]),
-        Case { visibility: Visibility::Causal, ..cross(&[4, 2], &[2, 6]) },
-        Case {
-            visibility: Visibility::SlidingWindow { reach: 1 },
-            max_distance: Some(6),
-            dropout: Dropout { probability: 0.2, seed: 4 },
-            ..cross(&[7, 1, 3], &[2, 5, 3])
-        },
-    ]
-}
+use proptest::prelude::*;
+use std::ops::Range;
 
 #[test]
 fn the_reference_gradients_are_those_of_the_reference() {
@@ -257,8 +31,195 @@ fn the_reference_gradients_are_those_of_the_reference() {
 fn every_kind_matches_the_definition() {
     for (num_heads, head_dim) in [(1, 1), (2, 5), (3, 8)] {
         for case in kinds(num_heads, head_dim) {
+            for route in Route::available() {
+                let case = Case { route, ..case.clone() };
+                case.check::<f32>(&EXACT);
+                case.check::<bf16>(&ROUNDED);
+            }
+        }
+    }
+}
+
+/// Sequences longer than every block and group, and heads as wide as those of models.
+#[test]
+fn long_sequences_match_the_definition() {
+    for (lengths, num_heads, head_dim) in
+        [(&[33, 65, 1, 100, 129][..], 2, 32), (&[16, 47, 15, 17], 1, 64), (&[70], 1, 80), (&[31, 66], 1, 128)]
+    {
+        for visibility in [
+            Visibility::Bidirectional,
+            Visibility::Causal,
+            Visibility::SlidingWindow { reach: 5 },
+            Visibility::SlidingWindow { reach: 40 },
+        ] {
+            for route in Route::available() {
+                let case = Case { route, visibility, ..Case::new(lengths, num_heads, head_dim) };
+                case.check::<f32>(&EXACT);
+                case.check::<bf16>(&ROUNDED);
+                Case { max_distance: Some(130), ..case }.check::<f32>(&EXACT);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn every_route_matches_the_definition(
+        lengths in prop::collection::vec((0u32..40, 0u32..40), 0..4),
+        is_cross in any::<bool>(),
+        (num_heads, head_dim) in (1usize..3, 1usize..70),
+        (window, has_bias, probability) in (0usize..20, any::<bool>(), prop::sample::select(vec![0.0f32, 0.25])),
+    ) {
+        let visibility = match window {
+            0..8 => Visibility::Bidirectional,
+            8..14 => Visibility::Causal,
+            reach => Visibility::SlidingWindow { reach: reach - 14 },
+        };
+        let (queries, keys): (Vec<u32>, Vec<u32>) = lengths.into_iter().unzip();
+        for route in Route::available() {
+            let case = Case {
+                key_offsets: is_cross.then(|| offsets(&keys)),
+                visibility,
+                max_distance: has_bias.then_some(41),
+                dropout: Dropout { probability, seed: 6 },
+                route,
+                ..Case::new(&queries, num_heads, head_dim)
+            };
             case.check::<f32>(&EXACT);
             case.check::<bf16>(&ROUNDED);
+        }
+    }
+}
+
+/// Every sequence alone, on the calling thread, must give the bits it gives in the batch.
+fn check_ranges<E: AttentionElement>(case: &Case) {
+    let whole = case.run::<E>();
+    let [query, key, value, bias] = case.inputs::<E>();
+    let [query, key, value] = [query, key, value].map(|values| elements::<E>(&values));
+    let dcontext = elements::<E>(&case.dcontext::<E>());
+    let position_bias = case.max_distance.map(|max_distance| PositionBias { values: &bias, max_distance });
+    let (shape, hidden) = (case.shape(), case.hidden());
+    let ranges = (0..case.offsets.len() - 1).map(|first| first..(first + 2).min(case.offsets.len() - 1));
+    for sequences in ranges {
+        let tokens = |offsets: &[u32]| offsets[sequences.start] as usize..offsets[sequences.end] as usize;
+        let (queries, keys) =
+            (tokens(&case.offsets), tokens(case.key_offsets.as_ref().unwrap_or(&case.offsets)));
+        let part = |tokens: &Range<usize>| tokens.start * hidden..tokens.end * hidden;
+        let heads = queries.start * case.num_heads..queries.end * case.num_heads;
+        let view = |values| View { values, stride: hidden };
+        let (query, key, value) = (&query[part(&queries)], &key[part(&keys)], &value[part(&keys)]);
+        let (mut context, mut log_sum_exp) = (query.to_vec(), vec![0.0; heads.len()]);
+        attention_forward_sequences(
+            sequences.clone(),
+            view(query),
+            view(key),
+            view(value),
+            position_bias,
+            case.scale(),
+            case.dropout,
+            ViewMut::new(&mut context, hidden),
+            &mut log_sum_exp,
+            shape,
+        );
+        let mut gradients = [query.to_vec(), key.to_vec(), value.to_vec()];
+        let mut dbias = vec![0.0; bias.len()];
+        let [dquery, dkey, dvalue] = gradients.each_mut().map(|gradient| ViewMut::new(gradient, hidden));
+        attention_backward_sequences(
+            sequences.clone(),
+            view(query),
+            view(key),
+            view(value),
+            position_bias,
+            case.scale(),
+            case.dropout,
+            view(&context),
+            &log_sum_exp,
+            view(&dcontext[part(&queries)]),
+            dquery,
+            dkey,
+            dvalue,
+            position_bias.is_some().then_some(&mut dbias[..]),
+            shape,
+        );
+        let same = |a: &[E], b: &[E]| {
+            assert!(a.iter().zip(b).all(|(a, b)| a.to_f32().to_bits() == b.to_f32().to_bits()));
+        };
+        same(&context, &whole.context[part(&queries)]);
+        same(&gradients[0], &whole.gradients[0][part(&queries)]);
+        same(&gradients[1], &whole.gradients[1][part(&keys)]);
+        same(&gradients[2], &whole.gradients[2][part(&keys)]);
+        assert_eq!(bits(&log_sum_exp), bits(&whole.log_sum_exp[heads]));
+        assert_eq!(
+            dbias.iter().all(|value| *value == 0.0),
+            bias.is_empty() || queries.len() + keys.len() < 3
+        );
+    }
+}
+
+#[test]
+fn a_sequence_does_not_know_its_neighbours() {
+    let plain = Case::new(&[9, 50, 17, 2, 70], 2, 16);
+    for case in [
+        Case { dropout: Dropout { probability: 0.1, seed: 2 }, ..plain.clone() },
+        Case { max_distance: Some(80), ..plain.clone() },
+        Case { key_offsets: Some(offsets(&[5, 60, 1, 16, 30])), visibility: Visibility::Causal, ..plain },
+    ] {
+        check_ranges::<f32>(&case);
+        check_ranges::<bf16>(&case);
+    }
+}
+
+#[test]
+fn threads_do_not_change_the_bits() {
+    let case = Case {
+        max_distance: Some(130),
+        dropout: Dropout { probability: 0.1, seed: 2 },
+        ..Case::new(&[128, 3, 0, 77, 1, 16, 16, 130], 4, 32)
+    };
+    let as_floats = |bits: Vec<u32>| bits.into_iter().map(f32::from_bits).collect();
+    same_for_any_thread_count(|| as_floats(case.run::<f32>().bits()));
+    same_for_any_thread_count(|| as_floats(case.run::<bf16>().bits()));
+}
+
+/// A causal query gives the same bits however many tokens follow it.
+#[test]
+fn a_causal_query_does_not_know_what_follows() {
+    let case = |length| Case { visibility: Visibility::Causal, ..Case::new(&[length], 1, 32) };
+    let (long, short) = (case(90).run::<f32>(), case(41).run::<f32>());
+    assert_eq!(bits(&long.context[..41 * 32]), bits(&short.context));
+}
+
+#[test]
+fn exponentials_are_within_two_units_on_every_route() {
+    fn check<V: Vector>() {
+        for first in (0..40_000).step_by(V::LANES) {
+            let inputs: Vec<f32> = (0..V::LANES).map(|lane| -0.003 * (first + lane) as f32).collect();
+            let mut values = inputs.clone();
+            // SAFETY: the caller checked the route; the slices have as many elements as the register lanes.
+            unsafe { V::load(inputs.as_ptr()).exp2().store(values.as_mut_ptr()) };
+            for (input, value) in inputs.iter().zip(&values) {
+                let expected = f64::from(*input).exp2();
+                assert!((f64::from(*value) / expected - 1.0).abs() < 2.4e-7, "{input}: {value}");
+            }
+        }
+        let special = |x: f32| {
+            let mut values = [0.0; 16];
+            // SAFETY: as above.
+            unsafe { V::splat(x).exp2().store(values.as_mut_ptr()) };
+            values[0]
+        };
+        assert_eq!(special(0.0), 1.0);
+        assert_eq!((special(HIDDEN), special(f32::NEG_INFINITY)), (0.0, 0.0));
+        assert!(special(f32::NAN).is_nan());
+    }
+    check::<Four>();
+    #[cfg(target_arch = "x86_64")]
+    for path in Path::available() {
+        match path.level() {
+            Level::Avx512 => check::<std::arch::x86_64::__m512>(),
+            Level::Avx2 => check::<std::arch::x86_64::__m256>(),
+            Level::Baseline => {}
         }
     }
 }
@@ -273,4 +234,52 @@ fn a_batch_may_be_empty() {
 #[should_panic(expected = "max_distance")]
 fn too_short_a_bias_is_refused() {
     Case { max_distance: Some(1), ..Case::new(&[3], 1, 2) }.run::<f32>();
+}
+
+#[test]
+#[should_panic(expected = "needs a position bias")]
+fn a_gradient_of_no_bias_is_refused() {
+    let mut gradients = [0.0; 3];
+    let [dquery, dkey, dvalue] = ViewMut::split(&mut gradients, [1; 3]);
+    let view = View { values: &[1.0], stride: 1 };
+    let case = Case::new(&[1], 1, 1);
+    attention_backward(
+        view,
+        view,
+        view,
+        None,
+        1.0,
+        Dropout::NONE,
+        view,
+        &[0.0],
+        view,
+        dquery,
+        dkey,
+        dvalue,
+        Some(&mut [0.0]),
+        case.shape(),
+    );
+}
+
+#[test]
+#[should_panic(expected = "dkey has rows of 3 elements")]
+fn a_view_narrower_than_the_heads_is_refused() {
+    let mut buffer = [0.0; 12];
+    let [_, dkey, _] = ViewMut::split(&mut buffer, [4, 3, 5]);
+    dkey.check("dkey", 1, 4);
+}
+
+#[test]
+fn parts_of_a_buffer_are_written_side_by_side() {
+    let mut buffer = [0; 12];
+    let parts = ViewMut::split(&mut buffer, [1, 3, 2]);
+    for (which, part) in parts.iter().enumerate() {
+        for row in 0..2 {
+            // SAFETY: one at a time.
+            unsafe { part.row(row, 0, [1, 3, 2][which]) }.fill(10 * row + which);
+        }
+    }
+    assert_eq!(buffer, [0, 1, 1, 1, 2, 2, 10, 11, 11, 11, 12, 12]);
+    assert_eq!(View::split(&buffer, [1, 3, 2])[1].values[0], 1);
+    ViewMut::split(&mut [0.0; 0], [2, 2])[1].check("empty", 0, 2);
 }
