@@ -2,7 +2,7 @@
 
 use crate::arguments::Asked;
 use crate::corpus::{AdaptCorpus, general_text, sample};
-use crate::figures::{count, duration, rate};
+use crate::figures::{count, duration, per_cent, rate};
 use crate::session::Session;
 use steep::config::{
     AdaptRequest, AdaptSources, Facts, RESOLVED, TrainingAmount, estimate_training, write_resolved,
@@ -49,12 +49,13 @@ pub(crate) fn run(asked: Asked<AdaptRequest>, session: &Session) -> anyhow::Resu
 
 fn summary(report: &AdaptReport, sources: &AdaptSources) -> Vec<String> {
     let mut lines = vec![format!(
-        "adapted to {} texts: {} optimizer steps, {} tokens in {} ({} tokens a second)",
+        "adapted to {} texts: {} optimizer steps, {} tokens in {} ({} tokens a second, {} waiting for texts)",
         count(report.rows),
         count(report.steps),
         count(report.tokens),
         duration(report.seconds),
         rate(report.tokens, report.seconds),
+        per_cent(report.waiting_share),
     )];
     for (words, prefix) in [("your texts  ", "eval_"), ("general text", "eval_general_")] {
         let measured = |name: &str| report.before_and_after(&format!("{prefix}{name}"));

@@ -1,7 +1,7 @@
 //! `steep finetune`: training of encoder and head on labels.
 
 use crate::arguments::Asked;
-use crate::figures::{count, duration, metrics, rate};
+use crate::figures::{count, duration, metrics, per_cent, rate};
 use crate::labelled::LabelledRows;
 use crate::session::Session;
 use std::collections::BTreeMap;
@@ -114,11 +114,12 @@ fn summary(
 ) -> Vec<String> {
     let mut lines = vec![work.parts()];
     lines.push(format!(
-        "fine-tuned: {} optimizer steps, {} tokens in {} ({} tokens a second)",
+        "fine-tuned: {} optimizer steps, {} tokens in {} ({} tokens a second, {} waiting for texts)",
         count(report.steps),
         count(report.tokens),
         duration(report.seconds),
         rate(report.tokens, report.seconds),
+        per_cent(report.waiting_share),
     ));
     let objective = work.objective(&[], &[]);
     if let (Some(metric), Some(step)) = (report.best_metric, report.best_global_step) {

@@ -55,6 +55,9 @@ pub struct AdaptReport {
     pub steps: u64,
     /// Seconds of the run that finished the stage; what an interrupted run did before is not in it.
     pub seconds: f64,
+    /// Share of the steps' time in which the encoder waited for rows, in that run.
+    #[serde(default)]
+    pub waiting_share: f64,
     /// Parameters that had to be initialised because the folder lacks them.
     pub initialised: Vec<String>,
     /// The log: losses, held-out losses, perplexities.
@@ -99,6 +102,7 @@ pub fn adapt(
         tokens: outcome.state.num_input_tokens_seen,
         steps: outcome.state.global_step,
         seconds: started.elapsed().as_secs_f64(),
+        waiting_share: outcome.waiting_share,
         initialised: load_report.initialised,
         log_history: outcome.state.log_history,
     };

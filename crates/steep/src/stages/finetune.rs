@@ -54,6 +54,9 @@ pub struct FinetuneReport {
     pub steps: u64,
     /// Seconds of the run that finished the stage; what an interrupted run did before is not in it.
     pub seconds: f64,
+    /// Share of the steps' time in which the encoder waited for rows, in that run.
+    #[serde(default)]
+    pub waiting_share: f64,
     /// The best validation value.
     pub best_metric: Option<f64>,
     /// And its step.
@@ -91,6 +94,7 @@ pub fn finetune(
         tokens: outcome.state.num_input_tokens_seen,
         steps: outcome.state.global_step,
         seconds: started.elapsed().as_secs_f64(),
+        waiting_share: outcome.waiting_share,
         best_metric: outcome.state.best_metric,
         best_global_step: outcome.state.best_global_step,
         log_history: outcome.state.log_history,
