@@ -2,7 +2,7 @@
 
 use crate::arguments::Asked;
 use crate::corpus::sample;
-use crate::figures::{count, duration, rate};
+use crate::figures::{count, duration, per_cent, rate};
 use crate::session::Session;
 use steep::config::{ExtractRequest, ExtractSources, estimate_embedding};
 use steep::data::TextOptions;
@@ -30,18 +30,31 @@ pub(crate) fn run(asked: Asked<ExtractRequest>, session: &Session) -> anyhow::Re
 }
 
 fn summary(report: &ExtractReport, max_seq_length: usize) -> Vec<String> {
-    let mut lines = counted("extracted", &report.counts, Some(max_seq_length));
+    let mut lines = counted("extracted", &report.counts, report.waiting_share, Some(max_seq_length));
     lines.push(format!("{} dimensions", count(report.width as u64)));
     lines.extend(report.files.iter().map(|file| format!("file: {}", file.display())));
     lines
 }
 
 /// What was done with how many rows.
-pub(super) fn counted(verb: &str, counts: &RowCounts, max_seq_length: Option<usize>) -> Vec<String> {
+pub(super) fn counted(
+    verb: &str,
+    counts: &RowCounts,
+    waiting_share: f64,
+    max_seq_length: Option<usize>,
+) -> Vec<String> {
     let tokens = if counts.tokens > 0 { format!(", {} tokens", count(counts.tokens)) } else { String::new() };
     let (rows, speed) = (count(counts.rows), rate(counts.rows, counts.seconds));
-    let mut lines =
-        vec![format!("{verb} {rows} rows in {} ({speed} rows a second){tokens}", duration(counts.seconds))];
+    let (time, waiting) = (duration(counts.seconds), per_cent(waiting_share));
+    let mut lines = vec![format!(
+        "{verb} {rows} rows in {time} ({speed} rows a second, {waiting} waiting for files){tokens}"
+    )];
+    if counts.repeated_texts > 0 {
+        lines.push(format!(
+            "{} texts repeat another and were not computed again",
+            count(counts.repeated_texts)
+        ));
+    }
     if counts.truncated > 0 {
         let length =
             max_seq_length.map_or_else(|| "possible".to_owned(), |length| format!("{length} tokens"));

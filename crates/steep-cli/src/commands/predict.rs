@@ -30,7 +30,7 @@ pub(crate) fn run(asked: Asked<PredictRequest>, session: &Session) -> anyhow::Re
 }
 
 fn summary(report: &PredictReport, max_seq_length: Option<usize>) -> steep::Result<Vec<String>> {
-    let mut lines = counted("predicted", &report.counts, max_seq_length);
+    let mut lines = counted("predicted", &report.counts, report.waiting_share, max_seq_length);
     for file in &report.files {
         let counts = label_counts(file)?;
         lines.extend(counts.iter().map(|(label, rows)| format!("  {:>9}  {label}", count(*rows))));

@@ -1,9 +1,10 @@
 //! Texts to vectors: the encoder's states, pooled.
 
 use crate::error::{Error, Result};
+use crate::features::distinct::DistinctRows;
 use crate::features::matrix::DenseMatrix;
 use crate::progress::Context;
-use crate::training::{Sequences, micro_batches};
+use crate::training::Sequences;
 use burn::Tensor;
 use serde::{Deserialize, Serialize};
 use steep_encoder::pooling::{PoolingMode, normalize, pool};
@@ -97,7 +98,7 @@ impl<'a> Embedder<'a> {
     }
 
     /// Embeds rows, in their order: [rows, width]. `prompt_tokens` is how many leading tokens of
-    /// every row are a prompt's.
+    /// every row are a prompt's. Rows of the same tokens are computed once.
     pub fn embed(
         &self,
         sequences: &dyn Sequences,
@@ -105,23 +106,26 @@ impl<'a> Embedder<'a> {
         prompt_tokens: usize,
         ctx: &Context,
     ) -> Result<DenseMatrix> {
-        let width = self.width();
-        let mut values = vec![0.0; rows.len() * width];
-        let length = |row: u32| sequences.length(row as usize);
-        // Rows of like length keep the sizes of consecutive batches alike; longest first.
-        let mut order: Vec<u32> = (0..rows.len() as u32).collect();
-        order.sort_by_key(|&place| std::cmp::Reverse(length(rows[place as usize])));
-        for places in micro_batches(&order, self.settings.max_tokens, |place| length(rows[place as usize])) {
+        let plan = DistinctRows::new(sequences, rows, self.settings.max_tokens);
+        self.embed_planned(sequences, &plan, prompt_tokens, ctx)
+    }
+
+    /// The same for rows whose batches were planned before.
+    pub fn embed_planned(
+        &self,
+        sequences: &dyn Sequences,
+        plan: &DistinctRows,
+        prompt_tokens: usize,
+        ctx: &Context,
+    ) -> Result<DenseMatrix> {
+        let mut values = Vec::new();
+        for rows in plan.batches() {
             ctx.cancel.check()?;
-            let batch_rows: Vec<u32> = places.iter().map(|&place| rows[place as usize]).collect();
-            let vectors = self.vectors(&sequences.pack(&batch_rows), prompt_tokens);
-            for (vector, &place) in vectors.chunks_exact(width).zip(places) {
-                let start = place as usize * width;
-                values[start..start + width].copy_from_slice(vector);
-            }
-            ctx.progress.advance(places.len() as u64);
+            values.extend(self.vectors(&sequences.pack(rows), prompt_tokens));
+            ctx.progress.advance(rows.len() as u64);
         }
-        DenseMatrix::new(rows.len(), width, values)
+        ctx.progress.advance(plan.repeated() as u64);
+        plan.spread(&values, self.width())
     }
 
     /// States of every token of a batch, averaged over the chosen layers: [T, H].

@@ -2,6 +2,7 @@
 
 use crate::data::Task;
 use crate::error::{Error, Result};
+use crate::features::distinct::DistinctRows;
 use crate::features::embed::{EmbedSettings, Embedder};
 use crate::features::matrix::{DenseMatrix, Features};
 use crate::learners::linear_head::LinearHead;
@@ -11,7 +12,7 @@ use crate::stages::classify::{HEAD_FOLDER, RECIPE_FILE, StoredRecipe};
 use crate::stages::model_folder::ModelFolder;
 use crate::storage::{digest_file, read_json};
 use crate::text::{EncodeOptions, Tokenizer};
-use crate::training::{Sequences, micro_batches};
+use crate::training::Sequences;
 use std::path::Path;
 use steep_encoder::{Config, HeadKind, Model, Pass, ProblemType, Value};
 
@@ -169,20 +170,25 @@ impl Predictor {
         }
     }
 
-    /// Sets how many tokens are computed at once, which bounds the memory and changes no bit of the result.
-    pub fn set_max_tokens(&mut self, max_tokens: usize) {
-        self.max_tokens = max_tokens.max(1);
-    }
-
     /// Predicts for rows of sequences, in their order: probabilities `[rows, labels]`, or a regression's values
     /// `[rows, outputs]`. The sequences must have been made with [`Self::encode_options`].
     ///
     /// # Errors
     /// A stop on request.
     pub fn predict(&self, sequences: &dyn Sequences, rows: &[u32], ctx: &Context) -> Result<DenseMatrix> {
+        self.predict_planned(sequences, &DistinctRows::new(sequences, rows, self.max_tokens), ctx)
+    }
+
+    /// The same for rows whose batches were planned before.
+    pub(super) fn predict_planned(
+        &self,
+        sequences: &dyn Sequences,
+        plan: &DistinctRows,
+        ctx: &Context,
+    ) -> Result<DenseMatrix> {
         match &self.scorer {
-            Scorer::Network => self.network_outputs(sequences, rows, ctx),
-            Scorer::Linear(linear) => self.linear_outputs(linear, sequences, rows, ctx),
+            Scorer::Network => self.network_outputs(sequences, plan, ctx),
+            Scorer::Linear(linear) => self.linear_outputs(linear, sequences, plan, ctx),
         }
     }
 
@@ -190,39 +196,39 @@ impl Predictor {
         &self,
         linear: &LinearScorer,
         sequences: &dyn Sequences,
-        rows: &[u32],
+        plan: &DistinctRows,
         ctx: &Context,
     ) -> Result<DenseMatrix> {
-        let embed = EmbedSettings { max_tokens: self.max_tokens, ..linear.stored.recipe.embed.clone() };
-        let embedder = Embedder::new(&self.model, dense(&self.folder), embed)?;
-        let embeddings = Features::Dense(embedder.embed(sequences, rows, linear.prompt_tokens, ctx)?);
+        let embedder = Embedder::new(&self.model, dense(&self.folder), linear.stored.recipe.embed.clone())?;
+        let embeddings =
+            Features::Dense(embedder.embed_planned(sequences, plan, linear.prompt_tokens, ctx)?);
         match self.task {
             Task::Regression => linear.head.decision_function(&embeddings),
             Task::SingleLabel | Task::MultiLabel => linear.head.predict_proba(&embeddings),
         }
     }
 
-    fn network_outputs(&self, sequences: &dyn Sequences, rows: &[u32], ctx: &Context) -> Result<DenseMatrix> {
+    fn network_outputs(
+        &self,
+        sequences: &dyn Sequences,
+        plan: &DistinctRows,
+        ctx: &Context,
+    ) -> Result<DenseMatrix> {
         let width = self.labels.len();
         let pass = Pass::evaluate(&self.model.parameters);
-        let mut outputs = vec![0.0; rows.len() * width];
-        let length = |place: u32| sequences.length(rows[place as usize] as usize);
-        // Rows of like length keep the sizes of consecutive batches alike; longest first.
-        let mut order: Vec<u32> = (0..rows.len() as u32).collect();
-        order.sort_by_key(|&place| std::cmp::Reverse(length(place)));
-        for places in micro_batches(&order, self.max_tokens, length) {
+        let mut outputs = Vec::new();
+        for rows in plan.batches() {
             ctx.cancel.check()?;
-            let batch_rows: Vec<u32> = places.iter().map(|&place| rows[place as usize]).collect();
-            let batch = sequences.pack(&batch_rows);
+            let batch = sequences.pack(rows);
             let hidden = self.model.last_hidden_state(&pass, &batch);
             let logits = Value::Matrix(self.model.classification_logits(&pass, hidden, &batch)).to_vec();
-            for (logits, &place) in logits.chunks_exact(width).zip(places) {
-                let start = place as usize * width;
-                outputs[start..start + width].copy_from_slice(&linked(self.task, logits));
+            for logits in logits.chunks_exact(width) {
+                outputs.extend(linked(self.task, logits));
             }
-            ctx.progress.advance(places.len() as u64);
+            ctx.progress.advance(rows.len() as u64);
         }
-        DenseMatrix::new(rows.len(), width, outputs)
+        ctx.progress.advance(plan.repeated() as u64);
+        plan.spread(&outputs, width)
     }
 }
 

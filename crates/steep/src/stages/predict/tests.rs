@@ -154,6 +154,29 @@ fn a_fine_tuned_folder_predicts_texts_in_any_format() {
     assert_eq!(labels.value(7), rows[7]["label"]);
 }
 
+#[test]
+fn repeated_texts_get_the_same_prediction_as_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = model_folder(place.path(), "classification");
+    let source = place.path().join("repeated.csv");
+    fs::write(&source, "text\nhi\na cab\nHI\nhi\nqed\nhi\n").unwrap();
+    let output = place.path().join("a.jsonl");
+    let source = source.to_str().unwrap();
+    let report =
+        quietly(|ctx| predict(&input_of(&folder, source), &settings(OutputFormat::Jsonl), &output, ctx))
+            .unwrap();
+    assert_eq!((report.counts.rows, report.counts.repeated_texts), (6, 2));
+    let predictor = Predictor::open(&folder).unwrap();
+    for row in json_rows(&output) {
+        let text = row["text"].as_str().unwrap();
+        let encodings = predictor.tokenizer().encode(&[text], &predictor.encode_options()).unwrap();
+        let alone = quietly(|ctx| predictor.predict(&encodings, &[0], ctx)).unwrap();
+        for (label, expected) in predictor.labels().iter().zip(alone.row(0)) {
+            assert_eq!(row["probabilities"][label].as_f64().unwrap() as f32, *expected, "{text} {label}");
+        }
+    }
+}
+
 /// Changes `config.json`.
 fn reconfigured(folder: &Path, change: impl Fn(&mut Value)) {
     let path = folder.join("config.json");
