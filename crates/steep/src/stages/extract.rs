@@ -121,18 +121,11 @@ pub fn extract(
     if let Some(report) = finished_file(output, &key)? {
         return Ok(report);
     }
-    let (model, _) = Model::load(&input.model.path, HeadKind::None, 0)?;
     let dense = input.model.modules.as_ref().map_or(&[][..], |modules| &modules.dense);
-    let embedder = Embedder::new(&model, dense, settings.embed.clone())?;
-    let work = ExtractWork {
-        embedder: &embedder,
-        tokenizer: &input.model.tokenizer,
-        value: settings.output_value,
-        max_tokens: settings.embed.max_tokens,
-        hidden_size: model.config.hidden_size,
-        ctx,
+    let width = match settings.output_value {
+        OutputValue::SentenceEmbedding => settings.embed.width(&input.model.config, dense)?,
+        OutputValue::TokenEmbeddings => input.model.config.hidden_size,
     };
-    let width = work.width();
     let preparation = TextPreparation {
         tokenizer: &input.model.tokenizer,
         columns: &texts,
@@ -152,8 +145,17 @@ pub fn extract(
         width,
     };
     ctx.progress.start("extract", known_rows(input.source, input.limit), "rows");
-    let Written { counts, waiting_share } =
-        write_sharded(&job, |rows| preparation.prepare(rows), |texts, emit| work.compute(&texts, emit), ctx)?;
+    let Written { counts, waiting_share } = write_sharded(
+        &job,
+        |rows| preparation.prepare(rows),
+        || Ok(Model::load(&input.model.path, HeadKind::None, 0)?.0),
+        |model, texts, emit| {
+            let embedder = Embedder::new(model, dense, settings.embed.clone())?;
+            let tokenizer = &input.model.tokenizer;
+            ExtractWork { embedder: &embedder, tokenizer, settings, width, ctx }.compute(&texts, emit)
+        },
+        ctx,
+    )?;
     ctx.progress.finish();
     let report = ExtractReport { counts, waiting_share, width, files: vec![output.to_path_buf()] };
     let settings = serde_json::to_value(settings).expect("resolved settings are plain data");
@@ -219,30 +221,22 @@ fn token_field() -> Arc<Field> {
 struct ExtractWork<'a> {
     embedder: &'a Embedder<'a>,
     tokenizer: &'a Tokenizer,
-    value: OutputValue,
-    max_tokens: usize,
-    hidden_size: usize,
+    settings: &'a ExtractSettings,
+    width: usize,
     ctx: &'a Context<'a>,
 }
 
 impl ExtractWork<'_> {
-    fn width(&self) -> usize {
-        match self.value {
-            OutputValue::SentenceEmbedding => self.embedder.width(),
-            OutputValue::TokenEmbeddings => self.hidden_size,
-        }
-    }
-
     /// The states of tokens, some rows at a time: those of a whole buffer would fill the memory.
     fn token_embeddings(&self, encodings: &Encodings, emit: &mut Emit<'_>) -> Result<()> {
         let rows: Vec<u32> = (0..encodings.len() as u32).collect();
         let length = |row: u32| encodings.length(row as usize);
-        for batch_rows in micro_batches(&rows, self.max_tokens, length) {
+        for batch_rows in micro_batches(&rows, self.settings.embed.max_tokens, length) {
             self.ctx.cancel.check()?;
             let batch = encodings.pack(batch_rows);
-            let states = vectors(self.embedder.token_states(&batch), self.hidden_size)?;
+            let states = vectors(self.embedder.token_states(&batch), self.width)?;
             let offsets = OffsetBuffer::from_lengths(batch_rows.iter().map(|&row| length(row)));
-            let lists = ListArray::try_new(state_field(self.hidden_size), offsets, states, None)
+            let lists = ListArray::try_new(state_field(self.width), offsets, states, None)
                 .map_err(|error| Error::config("max_tokens", error.to_string(), "choose a smaller number"))?;
             let first = batch_rows[0] as usize;
             let columns: [ArrayRef; 2] = [self.tokens(encodings, batch_rows), Arc::new(lists)];
@@ -267,11 +261,11 @@ impl ExtractWork<'_> {
     fn compute(&self, texts: &PreparedTexts, emit: &mut Emit<'_>) -> Result<RowCounts> {
         let encodings = &texts.encodings;
         let mut counts = texts.counts();
-        match self.value {
+        match self.settings.output_value {
             OutputValue::SentenceEmbedding => {
                 let prompt_tokens = encodings.prompt_tokens as usize;
                 let matrix = self.embedder.embed_planned(encodings, &texts.plan, prompt_tokens, self.ctx)?;
-                emit(0..encodings.len(), &[vectors(matrix.into_values(), self.width())?])?;
+                emit(0..encodings.len(), &[vectors(matrix.into_values(), self.width)?])?;
                 counts.repeated_texts = texts.plan.repeated() as u64;
             }
             OutputValue::TokenEmbeddings => self.token_embeddings(encodings, emit)?,

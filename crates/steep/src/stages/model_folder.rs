@@ -26,8 +26,9 @@ pub struct ModelFolder {
 impl ModelFolder {
     /// Opens a local folder and checks that its parts fit together.
     pub fn open(path: &Path) -> Result<Self> {
-        let config = Config::load(path)?;
-        let tokenizer = Tokenizer::load(path)?;
+        // The weights are the most to hash; the tokenizer, the most to parse.
+        let (digest, tokenizer) = rayon::join(|| content_digest(path), || Tokenizer::load(path));
+        let (config, tokenizer) = (Config::load(path)?, tokenizer?);
         if tokenizer.largest_id() as usize >= config.vocab_size {
             return Err(Error::model(
                 path.display().to_string(),
@@ -40,8 +41,7 @@ impl ModelFolder {
             ));
         }
         let modules = SentenceModules::load(path)?;
-        let digest = content_digest(path)?;
-        Ok(Self { path: path.to_path_buf(), config, tokenizer, modules, digest })
+        Ok(Self { path: path.to_path_buf(), config, tokenizer, modules, digest: digest? })
     }
 
     /// The sequence length to work with: what was asked, if the model can, or what the folder says.

@@ -113,7 +113,7 @@ pub fn predict(
         options,
         max_tokens: settings.max_tokens,
     };
-    let compute = |texts: PreparedTexts, emit: &mut Emit<'_>| {
+    let compute = |(): &(), texts: PreparedTexts, emit: &mut Emit<'_>| {
         let values = predictor.predict_planned(&texts.encodings, &texts.plan, ctx)?;
         emit(0..texts.encodings.len(), &columns.arrays(&values)?)?;
         Ok(RowCounts { repeated_texts: texts.plan.repeated() as u64, ..texts.counts() })
@@ -147,7 +147,7 @@ fn predict_features(
         hasher.update(digest_file(&input.model.join(file))?.as_bytes());
     }
     let digest = hasher.finalize().to_hex().to_string();
-    let compute = |features: DenseMatrix, emit: &mut Emit<'_>| {
+    let compute = |(): &(), features: DenseMatrix, emit: &mut Emit<'_>| {
         ctx.cancel.check()?;
         let (rows, features) = (features.rows(), Features::Dense(features));
         let predicted = match head.description().link {
@@ -197,7 +197,7 @@ impl Job<'_> {
         &self,
         columns_key: &str,
         prepare: impl Fn(&RowBuffer) -> Result<P> + Send,
-        compute: impl FnMut(P, &mut Emit<'_>) -> Result<RowCounts>,
+        compute: impl FnMut(&(), P, &mut Emit<'_>) -> Result<RowCounts>,
         output: &Path,
         ctx: &Context,
     ) -> Result<PredictReport> {
@@ -227,7 +227,7 @@ impl Job<'_> {
             width: 0,
         };
         ctx.progress.start("predict", known_rows(source, self.input.limit), "rows");
-        let Written { counts, waiting_share } = write_sharded(&job, prepare, compute, ctx)?;
+        let Written { counts, waiting_share } = write_sharded(&job, prepare, || Ok(()), compute, ctx)?;
         ctx.progress.finish();
         let labels = self.columns.labels.clone();
         let report = PredictReport { counts, waiting_share, labels, files: vec![output.to_path_buf()] };

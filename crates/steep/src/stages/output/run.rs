@@ -60,15 +60,17 @@ pub(in crate::stages) struct ShardedOutput<'a> {
 
 /// Writes the output; shards that an earlier run finished are not computed again.
 ///
-/// Three threads work at once: one reads rows and calls `prepare`, the caller's calls `compute`, which hands the layout's
-/// columns out in order, and one writes. Its counts need no rows and no seconds. A few buffers are held at a time.
+/// Three threads work at once: one reads rows and calls `prepare`; the caller's calls `load` once, and then `compute`, which
+/// hands the layout's columns out in order; one writes. The counts need no rows and no seconds. A few buffers are held at a
+/// time.
 ///
 /// # Errors
 /// What reading and computing give; a stop on request, after which the finished shards stay.
-pub(in crate::stages) fn write_sharded<P: Send>(
+pub(in crate::stages) fn write_sharded<P: Send, M>(
     job: &ShardedOutput<'_>,
     prepare: impl Fn(&RowBuffer) -> Result<P> + Send,
-    compute: impl FnMut(P, &mut Emit<'_>) -> Result<RowCounts>,
+    load: impl FnOnce() -> Result<M>,
+    mut compute: impl FnMut(&M, P, &mut Emit<'_>) -> Result<RowCounts>,
     ctx: &Context,
 ) -> Result<Written> {
     if job.shard_rows == 0 {
@@ -87,7 +89,10 @@ pub(in crate::stages) fn write_sharded<P: Send>(
         behind(
             PIECES_BEHIND,
             |messages| write_parts(job, &parts, messages),
-            |writer| compute_all(pieces, compute, writer, ctx),
+            |writer| {
+                let model = load()?;
+                compute_all(pieces, |prepared, emit| compute(&model, prepared, emit), writer, ctx)
+            },
         )
     })?;
     let waiting_share = computed.waited.as_secs_f64() / started.elapsed().as_secs_f64().max(1e-9);
