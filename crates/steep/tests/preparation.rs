@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use steep::config::Dtype;
 use steep::encoder::{AdamW, AdamWSettings, Gradients, HeadKind, Model, Pass};
 use steep::error::{Error, Result};
 use steep::objectives::{HeldOut, MaskedBatch, MaskedLm, MaskingSettings, TokenRange};
@@ -102,6 +103,7 @@ fn settings() -> TrainingSettings {
         logging_steps: 2,
         evaluations_per_epoch: 1,
         save_steps: 100,
+        dtype: Dtype::F32,
         save_total_limit: 2,
         load_best_model_at_end: false,
     }

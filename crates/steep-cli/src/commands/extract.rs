@@ -4,7 +4,7 @@ use crate::arguments::Asked;
 use crate::corpus::sample;
 use crate::figures::{count, duration, per_cent, rate};
 use crate::session::Session;
-use steep::config::{ExtractRequest, ExtractSources, estimate_embedding};
+use steep::config::{ExtractRequest, ExtractSources, apply_dtype, estimate_embedding};
 use steep::data::TextOptions;
 use steep::encoder::{HeadKind, Model};
 use steep::features::embed::Embedder;
@@ -26,12 +26,12 @@ pub(crate) fn run(asked: Asked<ExtractRequest>, session: &Session) -> anyhow::Re
         limit: sources.limit,
     };
     let report = extract(&input, &settings, &sources.output_file, &session.context())?;
-    session.say(&summary(&report, settings.max_seq_length))
+    session.say(&summary(&report, &settings))
 }
 
-fn summary(report: &ExtractReport, max_seq_length: usize) -> Vec<String> {
-    let mut lines = counted("extracted", &report.counts, report.waiting_share, Some(max_seq_length));
-    lines.push(format!("{} dimensions", count(report.width as u64)));
+fn summary(report: &ExtractReport, settings: &ExtractSettings) -> Vec<String> {
+    let mut lines = counted("extracted", &report.counts, report.waiting_share, Some(settings.max_seq_length));
+    lines.push(format!("{} dimensions, computed in {}", count(report.width as u64), settings.embed.dtype));
     lines.extend(report.files.iter().map(|file| format!("file: {}", file.display())));
     lines
 }
@@ -76,9 +76,18 @@ fn plan(
     let column = sources.text_column_names.first().cloned();
     let texts = TextOptions { column, limit: sources.limit, ..TextOptions::default() };
     let (sequences, rows) = sample(&sources.input_file, &texts, model, &settings.encode_options(), session)?;
-    let (weights, _) = Model::load(&model.path, HeadKind::None, 0)?;
+    let (mut weights, _) = Model::load(&model.path, HeadKind::None, 0)?;
+    apply_dtype(settings.embed.dtype, &mut weights)?;
     let dense = model.modules.as_ref().map_or(&[][..], |modules| &modules.dense);
     let embedder = Embedder::new(&weights, dense, settings.embed.clone())?;
     let estimate = estimate_embedding(&embedder, &sequences, rows, &session.cancel)?;
-    Ok(vec![format!("{} texts, {} dimensions", count(rows), embedder.width()), estimate.to_string()])
+    Ok(vec![
+        format!(
+            "{} texts, {} dimensions, computed in {}",
+            count(rows),
+            embedder.width(),
+            settings.embed.dtype
+        ),
+        estimate.to_string(),
+    ])
 }

@@ -1,5 +1,6 @@
 //! Texts to vectors: the encoder's states, pooled.
 
+use crate::config::Dtype;
 use crate::error::{Error, Result};
 use crate::features::distinct::DistinctRows;
 use crate::features::matrix::DenseMatrix;
@@ -25,6 +26,9 @@ pub struct EmbedSettings {
     pub truncate_dim: Option<usize>,
     /// Whether a prompt's tokens are pooled too.
     pub include_prompt: bool,
+    /// Numbers in which the encoder computes.
+    #[serde(default = "Dtype::before_there_was_a_choice")]
+    pub dtype: Dtype,
     /// Tokens computed at once; bounds the memory, changes no bit of the result.
     pub max_tokens: usize,
 }

@@ -2,6 +2,7 @@
 
 use super::key::{StageAbout, finished, stage_key};
 use super::model_folder::ModelFolder;
+use crate::config::apply_dtype;
 use crate::error::{Error, Result};
 use crate::objectives::{HeldOut, MaskedLm, MaskingSettings, TokenRange};
 use crate::progress::Context;
@@ -91,7 +92,7 @@ pub fn adapt(
         return Err(Error::config("train_file", "has no texts to adapt to", "give at least one text"));
     }
     let started = Instant::now();
-    let (mut model, load_report) = load(input, settings.training.seed)?;
+    let (mut model, load_report) = load(input, &settings.training)?;
     let objective = objective(input, settings)?;
     let work = work_folder(output);
     let limit = settings.training.save_total_limit;
@@ -135,7 +136,8 @@ pub(super) fn rows_digest(lists: &[&[u32]]) -> String {
 }
 
 /// The model with its masked-LM head.
-pub(crate) fn load(input: &AdaptInput, seed: u64) -> Result<(Model, LoadReport)> {
+pub(crate) fn load(input: &AdaptInput, settings: &TrainingSettings) -> Result<(Model, LoadReport)> {
+    let seed = settings.seed;
     let (mut model, mut report) = Model::load(&input.model.path, HeadKind::MaskedLm, seed)?;
     if let Some(source) = input.head_source
         && !report.initialised.is_empty()
@@ -151,6 +153,7 @@ pub(crate) fn load(input: &AdaptInput, seed: u64) -> Result<(Model, LoadReport)>
         }
         report.initialised = donor_report.initialised;
     }
+    apply_dtype(settings.dtype, &mut model)?;
     Ok((model, report))
 }
 

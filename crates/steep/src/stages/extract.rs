@@ -6,6 +6,7 @@ use super::output::{
     Emit, Layout, OutputFormat, PreparedTexts, RowCounts, ShardedOutput, Spread, TextColumns,
     TextPreparation, Written, finished_file, known_rows, record_file, vector_field, vectors, write_sharded,
 };
+use crate::config::apply_dtype;
 use crate::data::{ReadOptions, fingerprint, open};
 use crate::error::{Error, Result};
 use crate::features::embed::{EmbedSettings, Embedder};
@@ -148,7 +149,11 @@ pub fn extract(
     let Written { counts, waiting_share } = write_sharded(
         &job,
         |rows| preparation.prepare(rows),
-        || Ok(Model::load(&input.model.path, HeadKind::None, 0)?.0),
+        || {
+            let (mut model, _) = Model::load(&input.model.path, HeadKind::None, 0)?;
+            apply_dtype(settings.embed.dtype, &mut model)?;
+            Ok(model)
+        },
         |model, texts, emit| {
             let embedder = Embedder::new(model, dense, settings.embed.clone())?;
             let tokenizer = &input.model.tokenizer;

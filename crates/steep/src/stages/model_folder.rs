@@ -1,5 +1,6 @@
 //! A model folder as the stages need it: configuration, tokenizer, and how it makes embeddings.
 
+use crate::config::Dtype;
 use crate::error::{Error, Result};
 use crate::features::embed::EmbedSettings;
 use crate::storage::{Artefact, digest_file};
@@ -65,7 +66,7 @@ impl ModelFolder {
     }
 
     /// How the folder says embeddings are made; mean pooling where it says nothing.
-    pub fn embed_settings(&self) -> EmbedSettings {
+    pub fn embed_settings(&self, dtype: Dtype) -> EmbedSettings {
         let modules = self.modules.as_ref();
         EmbedSettings {
             pooling: modules.map_or_else(|| vec![PoolingMode::Mean], |modules| modules.pooling.clone()),
@@ -73,6 +74,7 @@ impl ModelFolder {
             normalize: modules.is_some_and(|modules| modules.normalize),
             truncate_dim: None,
             include_prompt: modules.is_none_or(|modules| modules.include_prompt),
+            dtype,
             max_tokens: EmbedSettings::DEFAULT_MAX_TOKENS,
         }
     }

@@ -12,6 +12,7 @@ use super::output::{
     Emit, Layout, OutputFormat, PreparedTexts, RowBuffer, RowCounts, ShardedOutput, TextColumns,
     TextPreparation, Written, finished_file, known_rows, record_file, write_sharded,
 };
+use crate::config::Dtype;
 use crate::data::{ReadOptions, fingerprint, open};
 use crate::error::{Error, Result};
 use crate::features::matrix::{DenseMatrix, Features};
@@ -30,6 +31,9 @@ use std::path::{Path, PathBuf};
 pub struct PredictSettings {
     /// Texts are cut to so many tokens; absent, to as many as in training.
     pub max_seq_length: Option<usize>,
+    /// Numbers in which the encoder computes; absent, those in which a classifier's features were made, and else what is
+    /// quick on this machine.
+    pub dtype: Option<Dtype>,
     /// Tokens computed at once.
     pub max_tokens: usize,
     /// Whether the input's columns are written too.
@@ -69,6 +73,9 @@ pub struct PredictReport {
     /// Share of the time of the run that finished in which the model waited for reading or writing, from 0 to 1.
     #[serde(default)]
     pub waiting_share: f64,
+    /// Numbers in which the encoder computed; none without one.
+    #[serde(default)]
+    pub dtype: Option<Dtype>,
     /// The labels, or the outputs of a regression.
     pub labels: Vec<String>,
     /// The files that were written.
@@ -97,9 +104,11 @@ pub fn predict(
         return Err(Error::config("output", problem, "write a .parquet, .csv or .jsonl file"));
     }
     if is_head_only(input.model) {
-        return predict_features(input, settings, output, ctx);
+        return predict_features(input, &PredictSettings { dtype: None, ..settings.clone() }, output, ctx);
     }
-    let predictor = Predictor::open(input.model)?;
+    let predictor = Predictor::open(input.model, settings.dtype)?;
+    // The bits depend on what was chosen, so it is part of the result's name.
+    let settings = &PredictSettings { dtype: Some(predictor.dtype()), ..settings.clone() };
     let options = predictor.encode_options_of(settings.max_seq_length)?;
     let texts = TextColumns::resolve(input.source, &input.text_columns, &input.text_column_delimiter)?;
     let columns = PredictionColumns {
@@ -230,7 +239,13 @@ impl Job<'_> {
         let Written { counts, waiting_share } = write_sharded(&job, prepare, || Ok(()), compute, ctx)?;
         ctx.progress.finish();
         let labels = self.columns.labels.clone();
-        let report = PredictReport { counts, waiting_share, labels, files: vec![output.to_path_buf()] };
+        let report = PredictReport {
+            counts,
+            waiting_share,
+            dtype: settings.dtype,
+            labels,
+            files: vec![output.to_path_buf()],
+        };
         let settings = serde_json::to_value(settings).expect("resolved settings are plain data");
         let value = serde_json::to_value(&report).expect("a report is plain data");
         record_file(output, StageAbout { stage: "predict".into(), key, settings, report: value })?;

@@ -1,5 +1,6 @@
 //! An opened folder that turns texts' tokens into probabilities.
 
+use crate::config::{Dtype, apply_dtype, default_dtype};
 use crate::data::Task;
 use crate::error::{Error, Result};
 use crate::features::distinct::DistinctRows;
@@ -28,6 +29,7 @@ pub struct Predictor {
     task: Task,
     max_tokens: usize,
     digest: String,
+    dtype: Dtype,
 }
 
 /// What turns token states into outputs.
@@ -46,11 +48,12 @@ struct LinearScorer {
 }
 
 impl Predictor {
-    /// Opens a folder with a classifier in `head/`, or with a `…ForSequenceClassification` model.
+    /// Opens a folder with a classifier in `head/`, or with a `…ForSequenceClassification` model. Without a `dtype` it
+    /// computes as the classifier's features were made, and else as is quick on this machine.
     ///
     /// # Errors
     /// A folder that is not there, not whole, or holds an encoder without anything trained on top.
-    pub fn open(folder: &Path) -> Result<Self> {
+    pub fn open(folder: &Path, dtype: Option<Dtype>) -> Result<Self> {
         let fault =
             |problem: &str, hint: &str| Err(Error::model(folder.display().to_string(), problem, hint));
         if !folder.is_dir() {
@@ -62,22 +65,23 @@ impl Predictor {
         }
         let opened = ModelFolder::open(folder)?;
         if folder.join(HEAD_FOLDER).join("head.json").is_file() {
-            return Self::with_linear_head(opened);
+            return Self::with_linear_head(opened, dtype);
         }
         if is_classifier(&opened.config) {
-            return Self::with_network_head(opened);
+            return Self::with_network_head(opened, dtype.unwrap_or_else(default_dtype));
         }
         fault("holds an encoder without a classifier", "run finetune or classify first")
     }
 
-    fn with_network_head(folder: ModelFolder) -> Result<Self> {
+    fn with_network_head(folder: ModelFolder, dtype: Dtype) -> Result<Self> {
         // transformers leaves the labels out where they are its two default ones.
         let mut labels = folder.config.labels.clone();
         if labels.is_empty() {
             labels = ["LABEL_0", "LABEL_1"].map(str::to_owned).to_vec();
         }
         let head_kind = HeadKind::SequenceClassification { num_labels: labels.len() };
-        let (model, report) = Model::load(&folder.path, head_kind, 0)?;
+        let (mut model, report) = Model::load(&folder.path, head_kind, 0)?;
+        apply_dtype(dtype, &mut model)?;
         if let Some(name) = report.initialised.first() {
             return Err(Error::model(
                 folder.path.display().to_string(),
@@ -94,14 +98,16 @@ impl Predictor {
         };
         let digest = folder.digest.clone();
         let scorer = Scorer::Network;
-        Ok(Self { folder, model, scorer, labels, task, max_tokens: DEFAULT_MAX_TOKENS, digest })
+        Ok(Self { folder, model, scorer, labels, task, max_tokens: DEFAULT_MAX_TOKENS, digest, dtype })
     }
 
-    fn with_linear_head(folder: ModelFolder) -> Result<Self> {
+    fn with_linear_head(folder: ModelFolder, dtype: Option<Dtype>) -> Result<Self> {
         let head_folder = folder.path.join(HEAD_FOLDER);
         let head = LinearHead::load(&head_folder)?;
         let stored: StoredRecipe = read_json(&head_folder.join(RECIPE_FILE))?;
-        let (model, _) = Model::load(&folder.path, HeadKind::None, 0)?;
+        let (mut model, _) = Model::load(&folder.path, HeadKind::None, 0)?;
+        let dtype = dtype.unwrap_or(stored.recipe.embed.dtype);
+        apply_dtype(dtype, &mut model)?;
         let width = Embedder::new(&model, dense(&folder), stored.recipe.embed.clone())?.width();
         if width != head.description().feature_count {
             let columns = head.description().feature_count;
@@ -127,6 +133,7 @@ impl Predictor {
             scorer: Scorer::Linear(Box::new(LinearScorer { head, stored, prompt_tokens })),
             folder,
             model,
+            dtype,
         })
     }
 
@@ -143,6 +150,11 @@ impl Predictor {
     /// The folder's tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.folder.tokenizer
+    }
+
+    /// Numbers in which it computes.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
     }
 
     /// Names the folder's content.
