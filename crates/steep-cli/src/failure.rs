@@ -43,6 +43,9 @@ fn described(error: &anyhow::Error) -> (String, u8) {
         let message = "stopped; what is done is kept: the same command goes on where this one ended\n";
         return (message.to_owned(), STOPPED);
     }
+    if matches!(known, Some(Error::Internal { .. })) {
+        return (internal_error(), OUR_FAULT);
+    }
     let mut lines = vec![format!("error: {error}")];
     lines.extend(error.chain().skip(1).map(|cause| format!("  because: {cause}")));
     lines.extend(
@@ -87,6 +90,13 @@ mod tests {
             message,
             "error: cannot begin\n  because: cannot read a.toml\n  because: entity not found\nhint: check the path\n"
         );
+    }
+
+    #[test]
+    fn a_panic_beside_the_main_thread_is_our_fault() {
+        let (message, code) = described(&Error::Internal { problem: "odd".into() }.into());
+        assert_eq!(code, OUR_FAULT);
+        assert!(message.contains("please report it"), "{message}");
     }
 
     #[test]

@@ -32,6 +32,11 @@ pub(crate) fn rate(amount: u64, seconds: f64) -> String {
     count((amount as f64 / seconds.max(1e-9)) as u64)
 }
 
+/// A share from 0 to 1 as `0.3 %`.
+pub(crate) fn per_cent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
 /// Bytes as megabytes.
 pub(crate) fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)

@@ -60,6 +60,12 @@ pub enum Error {
     /// The work was stopped on request; what was finished is saved.
     #[error("stopped on request")]
     Cancelled,
+    /// steep itself has a fault: something panicked on a thread that works beside the caller's.
+    #[error("internal error: {problem}")]
+    Internal {
+        /// What the panic said.
+        problem: String,
+    },
 }
 
 fn at_row(row: Option<u64>) -> String {
@@ -98,6 +104,13 @@ impl Error {
         Self::Model { model: model.into(), problem: problem.into(), hint: hint.into() }
     }
 
+    /// What a panic carries, as an error.
+    pub(crate) fn of_panic(panic: &(dyn std::any::Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Self::Internal { problem: text.unwrap_or("a panic of unknown cause").to_owned() }
+    }
+
     /// What the user can do about it, where that is known.
     pub fn hint(&self) -> Option<&str> {
         match self {
@@ -105,7 +118,7 @@ impl Error {
                 Some(hint).filter(|hint| !hint.is_empty()).map(String::as_str)
             }
             Self::Encoder(error) => error.hint(),
-            Self::Io { .. } | Self::Cancelled => None,
+            Self::Io { .. } | Self::Cancelled | Self::Internal { .. } => None,
         }
     }
 }

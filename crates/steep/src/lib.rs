@@ -6,6 +6,7 @@
 //! artefact, and [`compare`] plans those steps for every route. Nothing here prints; progress,
 //! cancellation and randomness are arguments.
 
+mod ahead;
 pub mod compare;
 pub mod config;
 pub mod data;

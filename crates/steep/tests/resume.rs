@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use steep::config::Dtype;
 use steep::encoder::{AdamWSettings, HeadKind, Model};
 use steep::error::Error;
 use steep::objectives::{HeldOut, MaskedLm, MaskingSettings, TokenRange};
@@ -66,6 +67,7 @@ fn settings(batch: usize, save_steps: u64) -> TrainingSettings {
         logging_steps: 2,
         evaluations_per_epoch: 1,
         save_steps,
+        dtype: Dtype::F32,
         save_total_limit: 2,
         load_best_model_at_end: true,
     }

@@ -2,15 +2,16 @@
 
 use crate::arguments::Asked;
 use crate::corpus::{AdaptCorpus, general_text, sample};
-use crate::figures::{count, duration, rate};
+use crate::figures::{count, duration, per_cent, rate};
 use crate::session::Session;
 use steep::config::{
-    AdaptRequest, AdaptSources, Facts, RESOLVED, TrainingAmount, estimate_training, write_resolved,
+    AdaptRequest, AdaptSources, Facts, RESOLVED, TrainingAmount, apply_dtype, estimate_training,
+    write_resolved,
 };
 use steep::data::TextOptions;
 use steep::encoder::{HeadKind, Model};
 use steep::objectives::{MaskedLm, TokenRange};
-use steep::stages::{AdaptInput, AdaptReport, ModelFolder, adapt};
+use steep::stages::{AdaptInput, AdaptReport, AdaptSettings, ModelFolder, adapt};
 
 /// So many rows that no setting is refused for want of them.
 const ANY_ROWS: u64 = u32::MAX as u64;
@@ -44,17 +45,19 @@ pub(crate) fn run(asked: Asked<AdaptRequest>, session: &Session) -> anyhow::Resu
     };
     let report = adapt(&input, &settings, &sources.output_dir, &session.context())?;
     write_resolved(&request, &sources.output_dir.join(RESOLVED))?;
-    session.say(&summary(&report, &sources))
+    session.say(&summary(&report, &settings, &sources))
 }
 
-fn summary(report: &AdaptReport, sources: &AdaptSources) -> Vec<String> {
+fn summary(report: &AdaptReport, settings: &AdaptSettings, sources: &AdaptSources) -> Vec<String> {
     let mut lines = vec![format!(
-        "adapted to {} texts: {} optimizer steps, {} tokens in {} ({} tokens a second)",
+        "adapted to {} texts: {} optimizer steps in {}, {} tokens in {} ({} tokens a second, {} waiting for texts)",
         count(report.rows),
         count(report.steps),
+        settings.training.dtype,
         count(report.tokens),
         duration(report.seconds),
         rate(report.tokens, report.seconds),
+        per_cent(report.waiting_share),
     )];
     for (words, prefix) in [("your texts  ", "eval_"), ("general text", "eval_general_")] {
         let measured = |name: &str| report.before_and_after(&format!("{prefix}{name}"));
@@ -93,6 +96,7 @@ fn plan(
     let settings = request.resolve(&Facts::of(model, request.max_seq_length, train)?)?;
     let general = general_text(sources, model, &options)?.len() as u64;
     let (mut weights, _) = Model::load(&model.path, HeadKind::MaskedLm, settings.training.seed)?;
+    apply_dtype(settings.training.dtype, &mut weights);
     let objective = MaskedLm {
         sequences: &sequences,
         rows: (0..sequences.len() as u32).collect(),
@@ -104,7 +108,8 @@ fn plan(
     };
     let amount = TrainingAmount { rows: train, evaluation_rows: held_out + general };
     let estimate = estimate_training(&mut weights, &objective, &settings.training, amount, &session.cancel)?;
-    session.say_plan(&request, &[format!("{} texts to adapt to", count(train)), estimate.to_string()])
+    let texts = format!("{} texts to adapt to in {}", count(train), settings.training.dtype);
+    session.say_plan(&request, &[texts, estimate.to_string()])
 }
 
 /// For the probe; a tokenizer without a mask token is refused by the stage.

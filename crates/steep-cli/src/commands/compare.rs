@@ -4,7 +4,7 @@ use crate::arguments::Asked;
 use crate::figures::now;
 use crate::session::Session;
 use steep::compare::{CompareOutcome, LabelledSource, UnlabelledSource, compare, plan};
-use steep::config::{CompareFacts, CompareRequest, Facts, RESOLVED, write_resolved};
+use steep::config::{CompareFacts, CompareRequest, Dtype, Facts, RESOLVED, write_resolved};
 use steep::data::{ReadOptions, TextOptions, open, stream_texts};
 use steep::report;
 
@@ -20,18 +20,21 @@ pub(crate) fn run(asked: Asked<CompareRequest>, session: &Session) -> anyhow::Re
     };
     let settings = request.resolve(&facts)?;
     if session.is_dry_run() {
-        return session.say_plan(&request, &plan(&settings, &session.context())?);
+        let mut lines = plan(&settings, &session.context())?;
+        lines.push(format!("encoders compute in {}", settings.finetune.dtype));
+        return session.say_plan(&request, &lines);
     }
     // Beside the stages from the first moment, so that a run that is stopped says what it was.
     write_resolved(&request, &output.join(RESOLVED))?;
     let outcome = compare(&settings, &now(), &session.context())?;
-    session.say(&summary(&outcome))
+    session.say(&summary(&outcome, settings.finetune.dtype))
 }
 
-fn summary(outcome: &CompareOutcome) -> Vec<String> {
+fn summary(outcome: &CompareOutcome, dtype: Dtype) -> Vec<String> {
     let mut lines = vec![report::table(&outcome.results)];
     lines.extend(outcome.results.verdict.sentences.iter().cloned());
     lines.push(String::new());
+    lines.push(format!("encoders computed in {dtype}"));
     lines.extend(
         outcome.winner.iter().map(|folder| format!("winner: {} (for `steep predict`)", folder.display())),
     );

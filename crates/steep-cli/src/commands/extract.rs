@@ -2,9 +2,9 @@
 
 use crate::arguments::Asked;
 use crate::corpus::sample;
-use crate::figures::{count, duration, rate};
+use crate::figures::{count, duration, per_cent, rate};
 use crate::session::Session;
-use steep::config::{ExtractRequest, ExtractSources, estimate_embedding};
+use steep::config::{ExtractRequest, ExtractSources, apply_dtype, estimate_embedding};
 use steep::data::TextOptions;
 use steep::encoder::{HeadKind, Model};
 use steep::features::embed::Embedder;
@@ -26,22 +26,35 @@ pub(crate) fn run(asked: Asked<ExtractRequest>, session: &Session) -> anyhow::Re
         limit: sources.limit,
     };
     let report = extract(&input, &settings, &sources.output_file, &session.context())?;
-    session.say(&summary(&report, settings.max_seq_length))
+    session.say(&summary(&report, &settings))
 }
 
-fn summary(report: &ExtractReport, max_seq_length: usize) -> Vec<String> {
-    let mut lines = counted("extracted", &report.counts, Some(max_seq_length));
-    lines.push(format!("{} dimensions", count(report.width as u64)));
+fn summary(report: &ExtractReport, settings: &ExtractSettings) -> Vec<String> {
+    let mut lines = counted("extracted", &report.counts, report.waiting_share, Some(settings.max_seq_length));
+    lines.push(format!("{} dimensions, computed in {}", count(report.width as u64), settings.embed.dtype));
     lines.extend(report.files.iter().map(|file| format!("file: {}", file.display())));
     lines
 }
 
 /// What was done with how many rows.
-pub(super) fn counted(verb: &str, counts: &RowCounts, max_seq_length: Option<usize>) -> Vec<String> {
+pub(super) fn counted(
+    verb: &str,
+    counts: &RowCounts,
+    waiting_share: f64,
+    max_seq_length: Option<usize>,
+) -> Vec<String> {
     let tokens = if counts.tokens > 0 { format!(", {} tokens", count(counts.tokens)) } else { String::new() };
     let (rows, speed) = (count(counts.rows), rate(counts.rows, counts.seconds));
-    let mut lines =
-        vec![format!("{verb} {rows} rows in {} ({speed} rows a second){tokens}", duration(counts.seconds))];
+    let (time, waiting) = (duration(counts.seconds), per_cent(waiting_share));
+    let mut lines = vec![format!(
+        "{verb} {rows} rows in {time} ({speed} rows a second, {waiting} waiting for files){tokens}"
+    )];
+    if counts.repeated_texts > 0 {
+        lines.push(format!(
+            "{} texts repeat another and were not computed again",
+            count(counts.repeated_texts)
+        ));
+    }
     if counts.truncated > 0 {
         let length =
             max_seq_length.map_or_else(|| "possible".to_owned(), |length| format!("{length} tokens"));
@@ -63,9 +76,18 @@ fn plan(
     let column = sources.text_column_names.first().cloned();
     let texts = TextOptions { column, limit: sources.limit, ..TextOptions::default() };
     let (sequences, rows) = sample(&sources.input_file, &texts, model, &settings.encode_options(), session)?;
-    let (weights, _) = Model::load(&model.path, HeadKind::None, 0)?;
+    let (mut weights, _) = Model::load(&model.path, HeadKind::None, 0)?;
+    apply_dtype(settings.embed.dtype, &mut weights);
     let dense = model.modules.as_ref().map_or(&[][..], |modules| &modules.dense);
     let embedder = Embedder::new(&weights, dense, settings.embed.clone())?;
     let estimate = estimate_embedding(&embedder, &sequences, rows, &session.cancel)?;
-    Ok(vec![format!("{} texts, {} dimensions", count(rows), embedder.width()), estimate.to_string()])
+    Ok(vec![
+        format!(
+            "{} texts, {} dimensions, computed in {}",
+            count(rows),
+            embedder.width(),
+            settings.embed.dtype
+        ),
+        estimate.to_string(),
+    ])
 }

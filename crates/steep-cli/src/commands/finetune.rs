@@ -1,12 +1,13 @@
 //! `steep finetune`: training of encoder and head on labels.
 
 use crate::arguments::Asked;
-use crate::figures::{count, duration, metrics, rate};
+use crate::figures::{count, duration, metrics, per_cent, rate};
 use crate::labelled::LabelledRows;
 use crate::session::Session;
 use std::collections::BTreeMap;
 use steep::config::{
-    Facts, FinetuneRequest, FinetuneSources, RESOLVED, TrainingAmount, estimate_training, write_resolved,
+    Facts, FinetuneRequest, FinetuneSources, RESOLVED, TrainingAmount, apply_dtype, estimate_training,
+    write_resolved,
 };
 use steep::encoder::{HeadKind, Model};
 use steep::objectives::Classification;
@@ -78,7 +79,8 @@ impl Work<'_> {
         if test.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let (trained, _) = Model::load(&sources.output_dir, self.head(), 0)?;
+        let (mut trained, _) = Model::load(&sources.output_dir, self.head(), 0)?;
+        apply_dtype(self.settings.training.dtype, &mut trained);
         Ok(self.objective(&[], test).evaluate(&trained, &session.context())?)
     }
 
@@ -88,6 +90,7 @@ impl Work<'_> {
         config.set_labels(self.rows.names.clone(), self.rows.targets.problem_type());
         let training = &self.settings.training;
         let (mut weights, _) = Model::load_with(&self.model.path, config, self.head(), training.seed)?;
+        apply_dtype(training.dtype, &mut weights);
         let amount =
             TrainingAmount { rows: split.train.len() as u64, evaluation_rows: split.validation.len() as u64 };
         let objective = self.objective(&split.train, &[]);
@@ -100,8 +103,9 @@ impl Work<'_> {
         let [train, validation, test] =
             [&split.train, &split.validation, &split.test].map(|rows| count(rows.len() as u64));
         format!(
-            "{train} rows to train on, {validation} to validate on, {test} to test on; {} outputs",
-            self.rows.names.len()
+            "{train} rows to train on, {validation} to validate on, {test} to test on; {} outputs; computed in {}",
+            self.rows.names.len(),
+            self.settings.training.dtype
         )
     }
 }
@@ -114,11 +118,12 @@ fn summary(
 ) -> Vec<String> {
     let mut lines = vec![work.parts()];
     lines.push(format!(
-        "fine-tuned: {} optimizer steps, {} tokens in {} ({} tokens a second)",
+        "fine-tuned: {} optimizer steps, {} tokens in {} ({} tokens a second, {} waiting for texts)",
         count(report.steps),
         count(report.tokens),
         duration(report.seconds),
         rate(report.tokens, report.seconds),
+        per_cent(report.waiting_share),
     ));
     let objective = work.objective(&[], &[]);
     if let (Some(metric), Some(step)) = (report.best_metric, report.best_global_step) {

@@ -6,7 +6,7 @@ use crate::session::Session;
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::Path;
-use steep::config::InspectFormat;
+use steep::config::{InspectFormat, default_dtype};
 use steep::encoder::{HeadKind, LoadReport, Model};
 use steep::stages::ModelFolder;
 use steep::text::{LengthSource, TokenizerFacts};
@@ -63,7 +63,7 @@ impl<'a> Facts<'a> {
         let parameters = parts(&model);
         drop(model);
         let masked_lm = Model::load(&folder.path, HeadKind::MaskedLm, 0);
-        let embed = folder.embed_settings();
+        let embed = folder.embed_settings(default_dtype());
         let modules = folder.modules.as_ref();
         let max_seq_length = folder.max_seq_length(None)?;
         let stated = folder.tokenizer.max_seq_length();

@@ -6,7 +6,7 @@ use crate::figures::count;
 use crate::session::Session;
 use std::collections::BTreeMap;
 use std::path::Path;
-use steep::config::PredictRequest;
+use steep::config::{PredictRequest, default_dtype};
 use steep::data::{Chunk, ReadOptions, lists, open, text};
 use steep::stages::{PredictInput, PredictReport, predict};
 
@@ -16,7 +16,11 @@ pub(crate) fn run(asked: Asked<PredictRequest>, session: &Session) -> anyhow::Re
     let settings = request.resolve()?;
     let model = session.model_path(&sources.model_name_or_path, sources.model_revision.as_ref())?;
     if session.is_dry_run() {
-        return session.say_plan(&request, &[format!("the model is {}", model.display())]);
+        let dtype = match settings.dtype {
+            Some(dtype) => format!("computed in {dtype}"),
+            None => format!("computed as a classifier's features were made, else in {}", default_dtype()),
+        };
+        return session.say_plan(&request, &[format!("the model is {}", model.display()), dtype]);
     }
     let input = PredictInput {
         model: &model,
@@ -30,7 +34,8 @@ pub(crate) fn run(asked: Asked<PredictRequest>, session: &Session) -> anyhow::Re
 }
 
 fn summary(report: &PredictReport, max_seq_length: Option<usize>) -> steep::Result<Vec<String>> {
-    let mut lines = counted("predicted", &report.counts, max_seq_length);
+    let mut lines = counted("predicted", &report.counts, report.waiting_share, max_seq_length);
+    lines.extend(report.dtype.map(|dtype| format!("computed in {dtype}")));
     for file in &report.files {
         let counts = label_counts(file)?;
         lines.extend(counts.iter().map(|(label, rows)| format!("  {:>9}  {label}", count(*rows))));

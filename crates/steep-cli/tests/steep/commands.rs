@@ -40,7 +40,7 @@ fn adapt_tells_losses_and_writes_a_request_that_repeats_it() {
         "--epochs",
         "2",
     ]);
-    assert!(text.contains("adapted to 57 texts: 4 optimizer steps"), "{text}");
+    assert!(text.contains("adapted to 57 texts: 4 optimizer steps in f32"), "{text}");
     assert!(
         text.contains("your texts    held-out loss") && text.contains("general text  held-out loss"),
         "{text}"
@@ -153,7 +153,7 @@ fn extract_then_classify_then_predict() {
         "f.parquet",
         "--normalize",
     ]);
-    assert!(text.contains("extracted 80 rows") && text.contains("16 dimensions"), "{text}");
+    assert!(text.contains("extracted 80 rows") && text.contains("16 dimensions, computed in f32"), "{text}");
     let arguments =
         ["classify", "--features", "f.parquet", "--model", "model", "--output", "head", "--cv_folds", "3"];
     let text = place.succeed(&[&arguments[..], &["--c_grid", "0.1,1"][..]].concat());

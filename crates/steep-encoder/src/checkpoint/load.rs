@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::heads::HeadKind;
 use crate::model::Layout;
 use crate::parameters::{Parameter, ParameterSpec, Parameters, Value};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -24,26 +25,34 @@ pub(crate) fn load(
     let (layout, specs) = Layout::declare(config, head_kind, has_pooler);
     names.check(&specs, folder)?;
 
+    // Most of loading is the first touch of fresh memory, which threads share well.
+    let values: Vec<Value> = specs
+        .par_iter()
+        .map(|spec| value(&files, names.by_parameter.get(&spec.name), spec, seed))
+        .collect::<Result<_>>()?;
     let mut report = LoadReport { renamed: names.renamed(), ..LoadReport::default() };
     let mut parameters = Parameters::default();
-    for spec in specs {
-        let value = match names.by_parameter.get(&spec.name) {
-            Some(stored) => {
-                check_shape(&files, stored, &spec)?;
-                report.loaded.push(spec.name.clone());
-                Value::new(files.read(stored)?, &spec.shape)
-            }
-            None => {
-                report.initialised.push(spec.name.clone());
-                let count = spec.shape.iter().product();
-                Value::new(spec.initializer.values(count, seed, &spec.name), &spec.shape)
-            }
-        };
+    for (spec, value) in specs.into_iter().zip(values) {
+        let is_stored = names.by_parameter.contains_key(&spec.name);
+        let found = if is_stored { &mut report.loaded } else { &mut report.initialised };
+        found.push(spec.name.clone());
         parameters.list.push(Parameter::new(spec, value));
     }
     report.unexpected = names.unused(&parameters);
     report.tied = tied(config, &parameters);
     Ok((layout, parameters, report))
+}
+
+/// A parameter as the file has it, or as it begins where the file does not.
+fn value(files: &WeightFiles, stored: Option<&String>, spec: &ParameterSpec, seed: u64) -> Result<Value> {
+    let values = match stored {
+        Some(stored) => {
+            check_shape(files, stored, spec)?;
+            files.read(stored)?
+        }
+        None => spec.initializer.values(spec.shape.iter().product(), seed, &spec.name),
+    };
+    Ok(Value::new(values, &spec.shape))
 }
 
 /// The file's tensor names, and the parameter that each one is.

@@ -104,7 +104,8 @@ impl EncoderOps for Flex {
         let shape = linear_shape(&x, &weight);
         let output = [shape.tokens, shape.out_features];
         let mut y = vec![0.0; output[0] * output[1]];
-        linear::forward(&values(&x), &values(&weight), Some(&values(&bias)), &mut y, shape);
+        let bias = values(&bias);
+        linear::forward_with(precision.of_products(), &values(&x), &values(&weight), Some(&bias), &mut y, shape);
         tensor(y, output)
     }
 
@@ -113,7 +114,7 @@ impl EncoderOps for Flex {
         let in_features = rows_columns(&weight)[1];
         let mut dx = vec![0.0; tokens * in_features];
         let shape = LinearShape { tokens, in_features, out_features };
-        linear::backward_input(&values(&dy), &values(&weight), &mut dx, shape);
+        linear::backward_input_with(precision.of_products(), &values(&dy), &values(&weight), &mut dx, shape);
         tensor(dx, [tokens, in_features])
     }
 
@@ -122,7 +123,7 @@ impl EncoderOps for Flex {
         let in_features = rows_columns(&x)[1];
         let mut dweight = vec![0.0; out_features * in_features];
         let shape = LinearShape { tokens, in_features, out_features };
-        linear::backward_weight(&values(&dy), &values(&x), &mut dweight, shape);
+        linear::backward_weight_with(precision.of_products(), &values(&dy), &values(&x), &mut dweight, shape);
         tensor(dweight, [out_features, in_features])
     }
 

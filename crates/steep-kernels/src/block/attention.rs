@@ -11,8 +11,7 @@ use crate::attention::{
 };
 use crate::dispatch::Path;
 use crate::dropout::{Dropout, Mask};
-use super::QuantizedRows;
-use crate::gemm::{Packed, product_rows, transposed_product};
+use crate::gemm::{Packed, QuantizedRows, product_rows, transposed_product};
 use rayon::prelude::*;
 use std::ops::Range;
 

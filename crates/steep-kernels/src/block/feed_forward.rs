@@ -7,8 +7,7 @@ use super::{Operands, Prepared};
 use crate::activation::Activation;
 use crate::dispatch::Path;
 use crate::dropout::{Dropout, Mask};
-use super::QuantizedRows;
-use crate::gemm::{Packed, product_rows, transposed_product};
+use crate::gemm::{Packed, QuantizedRows, product_rows, transposed_product};
 use rayon::prelude::*;
 
 /// The parameters of the block; `I` is the intermediate size.

@@ -29,13 +29,16 @@ pub use feed_forward::{
 
 pub use residual_norm::Operand;
 
-use crate::gemm::{Element, Epilogue, Packed, Precision, product_rows};
+use crate::gemm::{
+    Element, Epilogue, Packed, Precision, QuantizedRows, QuantizedWeight, product_rows, product_rows_int8, quantize_rows,
+};
 
-#[derive(Default)] pub struct QuantizedRows;
 /// A weight in the order in which its product reads it.
 pub enum Prepared {
     /// For operands in f32 or bf16.
     Packed(Packed),
+    /// For operands quantised to 8 bits, a row at a time.
+    Quantized(QuantizedWeight),
 }
 
 /// The precision of the operands of a forward pass.
@@ -67,14 +70,21 @@ impl Prepared {
                 packed.pack_transposed_stacked(weights, &out_features, in_features, precision);
                 Self::Packed(packed)
             }
-            Operands::Int8 => unimplemented!(),
+            Operands::Int8 => {
+                let stacked = weights.concat();
+                Self::Quantized(QuantizedWeight::new(&stacked, out_features.iter().sum(), in_features))
+            }
         }
     }
 
     /// `epilogue(rows · Wᵀ)` on the calling thread.
-    fn rows<E: Element>(&self, input: &[E], rows: usize, _quantized: &mut QuantizedRows, epilogue: &mut impl Epilogue) {
+    fn rows<E: Element>(&self, input: &[E], rows: usize, quantized: &mut QuantizedRows, epilogue: &mut impl Epilogue) {
         match self {
             Self::Packed(packed) => product_rows(input, packed.inner(), rows, packed, epilogue),
+            Self::Quantized(weight) => {
+                quantize_rows(input, rows, weight.inner(), quantized);
+                product_rows_int8(quantized, 0..rows, weight, epilogue);
+            }
         }
     }
 }

@@ -172,3 +172,11 @@ fn bf16_is_near_f32() {
     assert_close(&attention::<bf16>(), &wide(&attention::<f32>()), 0.05);
     assert_close(&feed_forward::<bf16>(), &wide(&feed_forward::<f32>()), 0.05);
 }
+
+/// Seven bits of mantissa at the largest value of a row or channel.
+#[test]
+fn int8_is_near_f32() {
+    let f32 = Operands::Float(Precision::F32);
+    assert_close(&evaluated_attention(Operands::Int8), &wide(&evaluated_attention(f32)), 0.05);
+    assert_close(&evaluated_feed_forward(Operands::Int8), &wide(&evaluated_feed_forward(f32)), 0.05);
+}

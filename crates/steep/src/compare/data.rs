@@ -125,7 +125,7 @@ fn part(settings: &CompareSettings, rows: &Labelled) -> Result<(Split, String)> 
 
 fn unlabelled_chunks(
     settings: &CompareSettings,
-) -> Result<Box<dyn Iterator<Item = Result<data::TextChunk>>>> {
+) -> Result<Box<dyn Iterator<Item = Result<data::TextChunk>> + Send>> {
     let Some(source) = &settings.unlabelled else { return Ok(Box::new(std::iter::empty())) };
     let options =
         TextOptions { column: source.text_column.clone(), limit: source.limit, ..TextOptions::default() };

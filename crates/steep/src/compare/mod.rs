@@ -232,7 +232,7 @@ fn write_winner(settings: &CompareSettings, runner: &Runner, results: &Results) 
     let folder = settings.output_dir.join("winner");
     let model = ModelFolder::open(&encoder.folder)?;
     let recipe = EmbeddingRecipe {
-        embed: model.embed_settings(),
+        embed: model.embed_settings(settings.finetune.dtype),
         max_seq_length: runner.prepared.max_seq_length,
         prompt: None,
     };

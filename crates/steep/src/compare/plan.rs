@@ -4,7 +4,7 @@ use super::data::prepare;
 use super::general_text;
 use super::runner::Runner;
 use super::settings::{CompareSettings, Route};
-use crate::config::{Estimate, TrainingAmount, estimate_embedding, estimate_training};
+use crate::config::{Estimate, TrainingAmount, apply_dtype, estimate_embedding, estimate_training};
 use crate::error::Result;
 use crate::features::embed::Embedder;
 use crate::progress::Context;
@@ -67,7 +67,7 @@ fn embeddings(settings: &CompareSettings) -> usize {
 fn estimate_adapting(runner: &Runner, ctx: &Context) -> Result<Estimate> {
     let settings = runner.adapt_settings(runner.settings.seeds[0]);
     let input = runner.adapt_input(runner.model, None);
-    let (mut model, _) = adapt::load(&input, settings.training.seed)?;
+    let (mut model, _) = adapt::load(&input, &settings.training)?;
     let objective = adapt::objective(&input, &settings)?;
     let general = input.general.map_or(0, crate::text::Encodings::len);
     let amount = TrainingAmount {
@@ -90,9 +90,11 @@ fn estimate_fine_tuning(runner: &Runner, ctx: &Context) -> Result<Estimate> {
 }
 
 fn estimate_embeddings(runner: &Runner, ctx: &Context) -> Result<Estimate> {
-    let (weights, _) = Model::load(&runner.model.path, HeadKind::None, 0)?;
+    let (mut weights, _) = Model::load(&runner.model.path, HeadKind::None, 0)?;
+    let dtype = runner.settings.finetune.dtype;
+    apply_dtype(dtype, &mut weights);
     let dense = runner.model.modules.as_ref().map_or(&[][..], |modules| &modules.dense);
-    let embedder = Embedder::new(&weights, dense, runner.model.embed_settings())?;
+    let embedder = Embedder::new(&weights, dense, runner.model.embed_settings(dtype))?;
     let split = &runner.prepared.labelled.split;
     let rows = (split.train.len() + split.test.len()) as u64;
     estimate_embedding(&embedder, &runner.prepared.labelled.encodings, rows, ctx.cancel)

@@ -3,6 +3,7 @@
 use super::data::Prepared;
 use super::matrix_store::{MatrixReport, stored_or};
 use super::settings::{CompareSettings, Route};
+use crate::config::apply_dtype;
 use crate::data::{Task, k_folds};
 use crate::error::Result;
 use crate::features::embed::Embedder;
@@ -181,7 +182,7 @@ impl Runner<'_> {
         let folder = self.companion(encoder, "own-head");
         let (values, report) = stored_or(&folder, &key, || {
             let started = Instant::now();
-            let predictor = Predictor::open(&encoder.folder)?;
+            let predictor = Predictor::open(&encoder.folder, Some(self.settings.finetune.dtype))?;
             self.ctx.progress.start("predicting", Some(labelled.split.test.len() as u64), "texts");
             let values = predictor.predict(&labelled.encodings, &labelled.split.test, self.ctx)?;
             self.ctx.progress.finish();
@@ -206,12 +207,13 @@ impl Runner<'_> {
     fn embeddings(&self, encoder: &MadeEncoder) -> Result<(DenseMatrix, MatrixReport)> {
         let labelled = &self.prepared.labelled;
         let model = ModelFolder::open(&encoder.folder)?;
-        let settings = model.embed_settings();
+        let settings = model.embed_settings(self.settings.finetune.dtype);
         let rows: Vec<u32> = labelled.split.train.iter().chain(&labelled.split.test).copied().collect();
         let key = stage_key("embeddings", &[&model.digest, &labelled.key], &(&settings, &rows));
         stored_or(&self.companion(encoder, "embeddings"), &key, || {
             let started = Instant::now();
-            let (weights, _) = Model::load(&model.path, HeadKind::None, 0)?;
+            let (mut weights, _) = Model::load(&model.path, HeadKind::None, 0)?;
+            apply_dtype(settings.dtype, &mut weights);
             let dense = model.modules.as_ref().map_or(&[][..], |modules| &modules.dense);
             let embedder = Embedder::new(&weights, dense, settings.clone())?;
             self.ctx.progress.start("embedding", Some(rows.len() as u64), "texts");

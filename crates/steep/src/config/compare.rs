@@ -95,6 +95,10 @@ request! {
         label_smoothing_factor: f64;
         /// Tokens computed at once, 1 or more; bounds the memory and changes nothing but rounding; default 4096
         max_tokens_per_micro_batch: u64;
+        /// Numbers in which the encoder computes: f32, bf16, or auto for what is quick on this machine; default auto
+        dtype: String, old ["torch_dtype"];
+        /// The same as dtype = "bf16"
+        bf16: bool;
         /// Optimizer steps between checkpoints; default 500
         save_steps: u64;
         /// Candidates for the C of the classifier on embeddings, each above 0; default .01, .046, .22, 1, 4.6, 22, 100
@@ -173,6 +177,7 @@ impl CompareRequest {
         let labelled = self.labelled()?;
         let unlabelled = self.unlabelled();
         let (routes, seeds) = (self.routes(unlabelled.is_some())?, self.seeds()?);
+        super::dtype::resolve_for_training(&mut self.dtype, &mut self.bf16)?;
         let adapt = self.adapt(facts)?;
         let finetune = self.finetune(facts, &labelled)?;
         let folds = within("cv_folds", fill(&mut self.cv_folds, || 5), 2..=20)? as u32;
@@ -276,6 +281,7 @@ impl CompareRequest {
             mlm_probability: self.mlm_probability,
             max_tokens_per_micro_batch: self.max_tokens_per_micro_batch,
             save_steps: self.save_steps,
+            dtype: self.dtype.clone(),
             ..AdaptRequest::default()
         };
         let resolved = request
@@ -299,6 +305,7 @@ impl CompareRequest {
             label_smoothing_factor: self.label_smoothing_factor,
             max_tokens_per_micro_batch: self.max_tokens_per_micro_batch,
             save_steps: self.save_steps,
+            dtype: self.dtype.clone(),
             ..FinetuneRequest::default()
         };
         let rows = training_rows(facts.labelled.rows, labelled);

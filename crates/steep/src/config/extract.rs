@@ -55,6 +55,10 @@ request! {
         keep_columns: bool;
         /// Tokens computed at once, 1 or more; bounds the memory and changes no bit; default 4096
         max_tokens_per_micro_batch: u64, old ["max_batch_tokens"];
+        /// Numbers in which the encoder computes: f32, bf16, int8, or auto for what is quick on this machine; default auto
+        dtype: String, old ["torch_dtype"];
+        /// The same as dtype = "bf16"
+        bf16: bool;
         /// Rows of a shard, which is what a stop loses at most; default 16384
         shard_rows: u64;
     }
@@ -121,7 +125,8 @@ impl ExtractRequest {
     }
 
     fn embed(&mut self, model: &ModelFolder) -> Result<EmbedSettings> {
-        let folder = model.embed_settings();
+        let dtype = super::dtype::resolve(&mut self.dtype, &mut self.bf16)?;
+        let folder = model.embed_settings(dtype);
         let names = |modes: &[PoolingMode]| modes.iter().map(|mode| mode.name().to_owned()).collect();
         let pooling = fill(&mut self.pooling, || List(names(&folder.pooling))).0;
         let known = PoolingMode::ALL.map(|(mode, name, _)| (name, mode));
@@ -136,6 +141,7 @@ impl ExtractRequest {
             normalize: fill(&mut self.normalize_embeddings, || folder.normalize),
             truncate_dim: truncate_dim.map(|dim| dim as usize),
             include_prompt: fill(&mut self.include_prompt, || folder.include_prompt),
+            dtype,
             max_tokens: max_tokens(&mut self.max_tokens_per_micro_batch)?,
         })
     }

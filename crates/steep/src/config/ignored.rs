@@ -10,15 +10,14 @@ pub struct Ignored {
 }
 
 /// What transformers' scripts have and steep has no need of.
-pub(super) const IGNORED: [Ignored; 24] = [
-    Ignored { name: "bf16", reason: "weights are kept in f32" },
+pub(super) const IGNORED: [Ignored; 23] = [
     Ignored { name: "dataloader_num_workers", reason: "all cores are used; see --threads" },
     Ignored { name: "ddp_find_unused_parameters", reason: "there is one process" },
     Ignored { name: "disable_tqdm", reason: "use --quiet" },
     Ignored { name: "do_eval", reason: "held-out rows are always evaluated" },
     Ignored { name: "do_predict", reason: "test rows are always scored" },
     Ignored { name: "do_train", reason: "the command says what is done" },
-    Ignored { name: "fp16", reason: "weights are kept in f32" },
+    Ignored { name: "fp16", reason: "16-bit floats are bf16 here; see dtype" },
     Ignored { name: "full_determinism", reason: "every run is deterministic" },
     Ignored { name: "group_by_length", reason: "batches are packed without padding" },
     Ignored { name: "ignore_mismatched_sizes", reason: "a new head is made for the labels at hand" },

@@ -36,6 +36,11 @@ request! {
         max_seq_length: u64;
         /// Tokens computed at once, 1 or more; bounds the memory and changes no bit; default 4096
         max_tokens_per_micro_batch: u64, old ["max_batch_tokens"];
+        /// Numbers in which the encoder computes: f32, bf16, int8, or auto for those in which a classifier's features were
+        /// made, and else what is quick on this machine; default auto
+        dtype: String, old ["torch_dtype"];
+        /// The same as dtype = "bf16"
+        bf16: bool;
         /// Rows of a shard, which is what a stop loses at most; default 16384
         shard_rows: u64;
     }
@@ -83,6 +88,7 @@ impl PredictRequest {
         let format = output_format(&mut self.output_format, self.output_file.as_ref())?;
         Ok(PredictSettings {
             max_seq_length: self.max_seq_length.map(|length| length as usize),
+            dtype: super::dtype::asked(&mut self.dtype, &mut self.bf16)?,
             max_tokens: max_tokens(&mut self.max_tokens_per_micro_batch)?,
             keep_columns: fill(&mut self.keep_columns, || true),
             format,

@@ -62,9 +62,9 @@ pub struct TrainingAmount {
 /// Trains on a few micro-batches of the objective's rows without keeping anything, and extrapolates to `amount`.
 ///
 /// The objective's rows may be a sample of the whole. The model is changed.
-pub fn estimate_training(
+pub fn estimate_training<O: Objective>(
     model: &mut Model,
-    objective: &dyn Objective,
+    objective: &O,
     settings: &TrainingSettings,
     amount: TrainingAmount,
     cancel: &Cancel,
@@ -97,9 +97,9 @@ struct TrainingSpeed {
 }
 
 /// Repeats training's steps at a rate of zero: forward and backward pass by micro-batches, then the optimizer.
-fn training_speed(
+fn training_speed<O: Objective>(
     model: &mut Model,
-    objective: &dyn Objective,
+    objective: &O,
     settings: &TrainingSettings,
     cancel: &Cancel,
 ) -> Result<TrainingSpeed> {
@@ -119,7 +119,7 @@ fn training_speed(
         {
             cancel.check()?;
             let pass = Pass::train(&model.parameters, (index + at) as u64);
-            if let Some((loss, _)) = objective.loss(model, &pass, rows, 0) {
+            if let Some((loss, _)) = objective.loss(model, &pass, objective.prepare(rows, 0)) {
                 gradients.add(pass.gradients(loss));
             }
         }

@@ -59,6 +59,8 @@ pub(super) struct TrainingKeys<'a> {
     pub(super) save_steps: &'a mut Option<u64>,
     pub(super) save_total_limit: &'a mut Option<u64>,
     pub(super) load_best_model_at_end: &'a mut Option<bool>,
+    pub(super) dtype: &'a mut Option<String>,
+    pub(super) bf16: &'a mut Option<bool>,
 }
 
 /// What a request's training keys default to; see the recipes of [`adapt_defaults`] and [`finetune_defaults`].
@@ -143,6 +145,7 @@ impl TrainingKeys<'_> {
             seed: fill(self.seed, || 42),
             logging_steps: at_least_one("logging_steps", logging)?,
             evaluations_per_epoch: self.evaluations(defaults, steps_per_epoch)?,
+            dtype: super::dtype::resolve_for_training(self.dtype, self.bf16)?,
             save_steps: at_least_one("save_steps", fill(self.save_steps, || 500))?,
             save_total_limit: at_least_one("save_total_limit", fill(self.save_total_limit, || 2))? as usize,
             load_best_model_at_end: fill(self.load_best_model_at_end, || defaults.load_best_model_at_end),
@@ -266,6 +269,10 @@ macro_rules! request_with_training {
                 /// Optimizer steps between evaluations where eval_strategy is steps, rounded so that an epoch has a whole
                 /// number of them; default 500
                 eval_steps: u64;
+                /// Numbers in which the encoder computes: f32, bf16, or auto for what is quick on this machine; default auto
+                dtype: String, old ["torch_dtype"];
+                /// The same as dtype = "bf16"
+                bf16: bool;
                 /// Optimizer steps between checkpoints; default 500
                 save_steps: u64;
                 /// Checkpoints kept while training, at least 2; default 2
@@ -300,6 +307,8 @@ macro_rules! request_with_training {
                     save_steps: &mut self.save_steps,
                     save_total_limit: &mut self.save_total_limit,
                     load_best_model_at_end: &mut self.load_best_model_at_end,
+                    dtype: &mut self.dtype,
+                    bf16: &mut self.bf16,
                 }
             }
         }

@@ -1,14 +1,17 @@
 //! Texts to vectors: the encoder's states, pooled.
 
+use crate::config::Dtype;
 use crate::error::{Error, Result};
+use crate::features::distinct::DistinctRows;
 use crate::features::matrix::DenseMatrix;
 use crate::progress::Context;
-use crate::training::{Sequences, micro_batches};
+use crate::training::Sequences;
 use burn::Tensor;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use steep_encoder::pooling::{PoolingMode, normalize, pool};
 use steep_encoder::sentence_transformer::Dense;
-use steep_encoder::{Model, PackedBatch, Pass, Value};
+use steep_encoder::{Config, Model, PackedBatch, Pass, Value};
 
 /// How embeddings are made, with nothing left open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +26,9 @@ pub struct EmbedSettings {
     pub truncate_dim: Option<usize>,
     /// Whether a prompt's tokens are pooled too.
     pub include_prompt: bool,
+    /// Numbers in which the encoder computes.
+    #[serde(default = "Dtype::before_there_was_a_choice")]
+    pub dtype: Dtype,
     /// Tokens computed at once; bounds the memory, changes no bit of the result.
     pub max_tokens: usize,
 }
@@ -32,21 +38,26 @@ impl EmbedSettings {
     pub const DEFAULT_MAX_TOKENS: usize = 4096;
 }
 
-/// A model with its way of making embeddings.
-pub struct Embedder<'a> {
-    model: &'a Model,
-    pass: Pass,
-    dense: &'a [Dense],
-    settings: EmbedSettings,
+/// What the settings mean for a model of this shape.
+struct Shape {
+    /// Layers whose states are averaged, counted from the embeddings.
     layers: Vec<usize>,
+    /// Dimensions before the dense layers.
+    pooled: usize,
+    /// Dimensions of an embedding.
+    width: usize,
 }
 
-impl<'a> Embedder<'a> {
-    /// Checks the settings against the model.
-    pub fn new(model: &'a Model, dense: &'a [Dense], mut settings: EmbedSettings) -> Result<Self> {
-        let count = model.config.num_hidden_layers as i64 + 1;
+impl EmbedSettings {
+    /// Dimensions of an embedding of a model with this configuration; an error where the settings do not fit it.
+    pub fn width(&self, config: &Config, dense: &[Dense]) -> Result<usize> {
+        Ok(self.shape(config, dense)?.width)
+    }
+
+    fn shape(&self, config: &Config, dense: &[Dense]) -> Result<Shape> {
+        let count = config.num_hidden_layers as i64 + 1;
         let mut layers = Vec::new();
-        for &layer in &settings.layers {
+        for &layer in &self.layers {
             let index = if layer < 0 { count + layer } else { layer };
             if !(0..count).contains(&index) {
                 let range = format!("choose from {} to {}", -count, count - 1);
@@ -54,19 +65,17 @@ impl<'a> Embedder<'a> {
             }
             layers.push(index as usize);
         }
-        settings.pooling.sort();
-        settings.pooling.dedup();
-        if layers.is_empty() || settings.pooling.is_empty() {
+        let modes: BTreeSet<PoolingMode> = self.pooling.iter().copied().collect();
+        if layers.is_empty() || modes.is_empty() {
             return Err(Error::config("pooling", "nothing is chosen", "choose a layer and a pooling mode"));
         }
-        let embedder = Self { model, pass: Pass::evaluate(&model.parameters), dense, settings, layers };
-        embedder.check_widths()?;
-        Ok(embedder)
+        let pooled = config.hidden_size * modes.len();
+        Ok(Shape { layers, pooled, width: self.checked_width(pooled, dense)? })
     }
 
-    fn check_widths(&self) -> Result<()> {
-        let mut width = self.pooled_width();
-        for dense in self.dense {
+    fn checked_width(&self, pooled: usize, dense: &[Dense]) -> Result<usize> {
+        let mut width = pooled;
+        for dense in dense {
             if dense.in_features != width {
                 return Err(Error::config(
                     "pooling",
@@ -76,28 +85,43 @@ impl<'a> Embedder<'a> {
             }
             width = dense.out_features;
         }
-        match self.settings.truncate_dim {
+        match self.truncate_dim {
             Some(dim) if dim == 0 || dim > width => Err(Error::config(
                 "truncate_dim",
                 format!("{dim} is not possible"),
                 format!("choose from 1 to {width}"),
             )),
-            _ => Ok(()),
+            Some(dim) => Ok(dim),
+            None => Ok(width),
         }
     }
+}
 
-    fn pooled_width(&self) -> usize {
-        self.model.config.hidden_size * self.settings.pooling.len()
+/// A model with its way of making embeddings.
+pub struct Embedder<'a> {
+    model: &'a Model,
+    pass: Pass,
+    dense: &'a [Dense],
+    settings: EmbedSettings,
+    shape: Shape,
+}
+
+impl<'a> Embedder<'a> {
+    /// Checks the settings against the model.
+    pub fn new(model: &'a Model, dense: &'a [Dense], mut settings: EmbedSettings) -> Result<Self> {
+        let shape = settings.shape(&model.config, dense)?;
+        settings.pooling.sort();
+        settings.pooling.dedup();
+        Ok(Self { model, pass: Pass::evaluate(&model.parameters), dense, settings, shape })
     }
 
     /// Dimensions of an embedding.
     pub fn width(&self) -> usize {
-        let full = self.dense.last().map_or_else(|| self.pooled_width(), |dense| dense.out_features);
-        self.settings.truncate_dim.unwrap_or(full)
+        self.shape.width
     }
 
     /// Embeds rows, in their order: [rows, width]. `prompt_tokens` is how many leading tokens of
-    /// every row are a prompt's.
+    /// every row are a prompt's. Rows of the same tokens are computed once.
     pub fn embed(
         &self,
         sequences: &dyn Sequences,
@@ -105,35 +129,38 @@ impl<'a> Embedder<'a> {
         prompt_tokens: usize,
         ctx: &Context,
     ) -> Result<DenseMatrix> {
-        let width = self.width();
-        let mut values = vec![0.0; rows.len() * width];
-        let length = |row: u32| sequences.length(row as usize);
-        // Rows of like length keep the sizes of consecutive batches alike; longest first.
-        let mut order: Vec<u32> = (0..rows.len() as u32).collect();
-        order.sort_by_key(|&place| std::cmp::Reverse(length(rows[place as usize])));
-        for places in micro_batches(&order, self.settings.max_tokens, |place| length(rows[place as usize])) {
+        let plan = DistinctRows::new(sequences, rows, self.settings.max_tokens);
+        self.embed_planned(sequences, &plan, prompt_tokens, ctx)
+    }
+
+    /// The same for rows whose batches were planned before.
+    pub fn embed_planned(
+        &self,
+        sequences: &dyn Sequences,
+        plan: &DistinctRows,
+        prompt_tokens: usize,
+        ctx: &Context,
+    ) -> Result<DenseMatrix> {
+        let mut values = Vec::new();
+        for rows in plan.batches() {
             ctx.cancel.check()?;
-            let batch_rows: Vec<u32> = places.iter().map(|&place| rows[place as usize]).collect();
-            let vectors = self.vectors(&sequences.pack(&batch_rows), prompt_tokens);
-            for (vector, &place) in vectors.chunks_exact(width).zip(places) {
-                let start = place as usize * width;
-                values[start..start + width].copy_from_slice(vector);
-            }
-            ctx.progress.advance(places.len() as u64);
+            values.extend(self.vectors(&sequences.pack(rows), prompt_tokens));
+            ctx.progress.advance(rows.len() as u64);
         }
-        DenseMatrix::new(rows.len(), width, values)
+        ctx.progress.advance(plan.repeated() as u64);
+        plan.spread(&values, self.width())
     }
 
     /// States of every token of a batch, averaged over the chosen layers: [T, H].
     pub fn token_states(&self, batch: &PackedBatch) -> Vec<f32> {
         let last = self.model.config.num_hidden_layers;
-        let state = if self.layers == [last] {
+        let state = if self.shape.layers == [last] {
             self.model.last_hidden_state(&self.pass, batch)
         } else {
             let states = self.model.hidden_states(&self.pass, batch);
-            let mut chosen = self.layers.iter().map(|&layer| states[layer].clone());
+            let mut chosen = self.shape.layers.iter().map(|&layer| states[layer].clone());
             let first = chosen.next().expect("at least one layer is chosen");
-            chosen.fold(first, |sum, state| sum + state) / self.layers.len() as f32
+            chosen.fold(first, |sum, state| sum + state) / self.shape.layers.len() as f32
         };
         Value::Matrix(state).to_vec()
     }
@@ -143,8 +170,8 @@ impl<'a> Embedder<'a> {
         let hidden = self.model.config.hidden_size;
         let states = self.token_states(batch);
         let skip = if self.settings.include_prompt { 0 } else { prompt_tokens };
-        let mut pooled = vec![0.0; batch.len() * self.pooled_width()];
-        let parts = pooled.chunks_exact_mut(self.pooled_width());
+        let mut pooled = vec![0.0; batch.len() * self.shape.pooled];
+        let parts = pooled.chunks_exact_mut(self.shape.pooled);
         for (span, out) in batch.offsets.windows(2).zip(parts) {
             let states = &states[span[0] as usize * hidden..span[1] as usize * hidden];
             for (&mode, out) in self.settings.pooling.iter().zip(out.chunks_exact_mut(hidden)) {
@@ -156,7 +183,7 @@ impl<'a> Embedder<'a> {
 
     /// Dense layers, truncation and unit length.
     fn finish(&self, pooled: Vec<f32>, rows: usize) -> Vec<f32> {
-        let (mut values, mut width) = (pooled, self.pooled_width());
+        let (mut values, mut width) = (pooled, self.shape.pooled);
         for dense in self.dense {
             values = apply_dense(dense, values, rows);
             width = dense.out_features;

@@ -46,6 +46,11 @@ impl DenseMatrix {
         &self.values
     }
 
+    /// All values, row-major, without a copy.
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+
     /// All values, row-major, to be changed in place.
     pub fn values_mut(&mut self) -> &mut [f32] {
         &mut self.values

@@ -1,5 +1,6 @@
 //! How do texts become columns of numbers that any learner takes?
 
+pub mod distinct;
 pub mod embed;
 pub mod matrix;
 pub mod scaling;

@@ -1,5 +1,6 @@
 //! Fine-tuning on labels: one class, several classes, or numbers.
 
+use crate::ahead::ahead;
 use crate::error::Result;
 use crate::evaluation::metrics::Metric;
 use crate::features::matrix::DenseMatrix;
@@ -9,7 +10,7 @@ use burn::Tensor;
 use burn::tensor::{Device, TensorData, activation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use steep_encoder::{Model, Pass, ProblemType};
+use steep_encoder::{Model, PackedBatch, Pass, ProblemType};
 
 /// What the rows should come out as.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +61,22 @@ pub struct Classification<'a> {
     pub max_tokens: usize,
 }
 
+/// Rows as the encoder takes them, and which ones they are.
+pub struct LabelledBatch {
+    batch: PackedBatch,
+    rows: Vec<u32>,
+}
+
+impl LabelledBatch {
+    fn logits(&self, model: &Model, pass: &Pass) -> Tensor<2> {
+        let hidden = model.last_hidden_state(pass, &self.batch);
+        model.classification_logits(pass, hidden, &self.batch)
+    }
+}
+
+/// Validation batches that are gathered while one is computed.
+const BATCHES_AHEAD: usize = 2;
+
 impl Classification<'_> {
     /// Summed loss of logits [n, labels] and the weight that makes it torch's mean.
     fn loss_of(&self, logits: Tensor<2>, rows: &[u32]) -> (Tensor<1>, f64) {
@@ -100,12 +117,6 @@ impl Classification<'_> {
         let span = |row: u32| row as usize * width..(row as usize + 1) * width;
         let picked = rows.iter().flat_map(|&row| values[span(row)].iter().copied()).collect();
         matrix(picked, rows.len(), like)
-    }
-
-    fn logits(&self, model: &Model, pass: &Pass, rows: &[u32]) -> Tensor<2> {
-        let batch = self.sequences.pack(rows);
-        let hidden = model.last_hidden_state(pass, &batch);
-        model.classification_logits(pass, hidden, &batch)
     }
 
     /// The metrics of all validation logits, [rows, labels] row-major.
@@ -161,6 +172,8 @@ fn matrix(values: Vec<f32>, rows: usize, like: &Tensor<2>) -> Tensor<2> {
 }
 
 impl Objective for Classification<'_> {
+    type Prepared = LabelledBatch;
+
     fn sequences(&self) -> &dyn Sequences {
         self.sequences
     }
@@ -169,9 +182,12 @@ impl Objective for Classification<'_> {
         &self.rows
     }
 
-    fn loss(&self, model: &Model, pass: &Pass, rows: &[u32], _: u64) -> Option<(Tensor<1>, f64)> {
-        let logits = self.logits(model, pass, rows);
-        Some(self.loss_of(logits, rows))
+    fn prepare(&self, rows: &[u32], _: u64) -> LabelledBatch {
+        LabelledBatch { batch: self.sequences.pack(rows), rows: rows.to_vec() }
+    }
+
+    fn loss(&self, model: &Model, pass: &Pass, prepared: LabelledBatch) -> Option<(Tensor<1>, f64)> {
+        Some(self.loss_of(prepared.logits(model, pass), &prepared.rows))
     }
 
     fn evaluate(&self, model: &Model, ctx: &Context) -> Result<BTreeMap<String, f64>> {
@@ -181,14 +197,19 @@ impl Objective for Classification<'_> {
         let pass = Pass::evaluate(&model.parameters);
         let (mut loss_sum, mut weight_sum, mut all) = (0.0, 0.0, Vec::new());
         let length = |row: u32| self.sequences.length(row as usize);
-        for rows in micro_batches(&self.validation_rows, self.max_tokens, length) {
-            ctx.cancel.check()?;
-            let logits = self.logits(model, &pass, rows);
-            let (loss, weight) = self.loss_of(logits.clone(), rows);
-            loss_sum += f64::from(loss.into_scalar::<f32>());
-            weight_sum += weight;
-            all.extend(logits.into_data().iter::<f32>());
-        }
+        let batches = micro_batches(&self.validation_rows, self.max_tokens, length).into_iter();
+        ahead(BATCHES_AHEAD, batches.map(|rows| Ok(self.prepare(rows, 0))), |batches| {
+            for batch in batches {
+                ctx.cancel.check()?;
+                let batch = batch?;
+                let logits = batch.logits(model, &pass);
+                let (loss, weight) = self.loss_of(logits.clone(), &batch.rows);
+                loss_sum += f64::from(loss.into_scalar::<f32>());
+                weight_sum += weight;
+                all.extend(logits.into_data().iter::<f32>());
+            }
+            Ok(())
+        })?;
         let mut measures = self.measures(all)?;
         measures.insert("loss".into(), loss_sum / weight_sum);
         Ok(measures)

@@ -5,6 +5,7 @@
 //! of (seed, epoch, row, position): dynamic over epochs, equal in every run, whatever the batch.
 //! Logits are computed at the chosen tokens only.
 
+use crate::ahead::ahead;
 use crate::error::Result;
 use crate::progress::Context;
 use crate::random::hash;
@@ -77,6 +78,9 @@ struct Masked {
     labels: Vec<u32>,
 }
 
+/// Held-out batches that are masked while one is computed.
+const BATCHES_AHEAD: usize = 2;
+
 /// Random stream of the held-out masks, apart from those of training.
 const EVALUATION_EPOCH: u64 = u64::MAX;
 
@@ -116,48 +120,58 @@ impl TokenRange {
     }
 }
 
+/// A masked batch as the encoder takes it.
+pub struct MaskedBatch {
+    /// What the model sees.
+    batch: PackedBatch,
+    /// Where it must answer.
+    rows: Arc<[u32]>,
+    /// The answers.
+    labels: Arc<[u32]>,
+}
+
 impl MaskedLm<'_> {
-    /// Summed loss at the masked tokens, and their number.
-    fn loss_of(
+    fn masked(
         &self,
-        model: &Model,
-        pass: &Pass,
         sequences: &dyn Sequences,
         rows: &[u32],
         masking: &MaskingSettings,
         epoch: u64,
-    ) -> Option<(Tensor<1>, f64)> {
+    ) -> MaskedBatch {
         let batch = sequences.pack(rows);
         let masked = self.tokens.mask(masking, self.seed, epoch, &batch, rows);
-        if masked.rows.is_empty() {
-            return None;
+        MaskedBatch {
+            batch: PackedBatch { input_ids: masked.input_ids.into(), ..batch },
+            rows: masked.rows.into(),
+            labels: masked.labels.into(),
         }
-        let batch = PackedBatch { input_ids: masked.input_ids.into(), ..batch };
-        let hidden = model.last_hidden_state(pass, &batch);
-        let count = masked.labels.len() as f64;
-        let losses = model.masked_lm_losses(pass, hidden, masked.rows.into(), masked.labels.into());
-        Some((losses.sum(), count))
     }
 
     /// Mean held-out loss at 15 % masking, the same masks each time.
     fn held_out_loss(&self, model: &Model, held_out: &HeldOut, ctx: &Context) -> Result<Option<f64>> {
         let pass = Pass::evaluate(&model.parameters);
         let (mut sum, mut count) = (0.0, 0.0);
-        let length = |row: u32| held_out.sequences.length(row as usize);
-        for rows in micro_batches(&held_out.rows, self.max_tokens, length) {
-            ctx.cancel.check()?;
-            let masking = MaskingSettings::EVALUATION;
-            let loss = self.loss_of(model, &pass, held_out.sequences, rows, &masking, EVALUATION_EPOCH);
-            if let Some((loss, masked)) = loss {
-                sum += f64::from(loss.into_scalar::<f32>());
-                count += masked;
+        let sequences = held_out.sequences;
+        let masked = micro_batches(&held_out.rows, self.max_tokens, |row| sequences.length(row as usize))
+            .into_iter()
+            .map(|rows| Ok(self.masked(sequences, rows, &MaskingSettings::EVALUATION, EVALUATION_EPOCH)));
+        ahead(BATCHES_AHEAD, masked, |batches| {
+            for batch in batches {
+                ctx.cancel.check()?;
+                if let Some((loss, masked)) = self.loss(model, &pass, batch?) {
+                    sum += f64::from(loss.into_scalar::<f32>());
+                    count += masked;
+                }
             }
-        }
+            Ok(())
+        })?;
         Ok((count > 0.0).then(|| sum / count))
     }
 }
 
 impl Objective for MaskedLm<'_> {
+    type Prepared = MaskedBatch;
+
     fn sequences(&self) -> &dyn Sequences {
         self.sequences
     }
@@ -166,8 +180,19 @@ impl Objective for MaskedLm<'_> {
         &self.rows
     }
 
-    fn loss(&self, model: &Model, pass: &Pass, rows: &[u32], epoch: u64) -> Option<(Tensor<1>, f64)> {
-        self.loss_of(model, pass, self.sequences, rows, &self.masking, epoch)
+    fn prepare(&self, rows: &[u32], epoch: u64) -> MaskedBatch {
+        self.masked(self.sequences, rows, &self.masking, epoch)
+    }
+
+    /// Summed loss at the masked tokens, and their number.
+    fn loss(&self, model: &Model, pass: &Pass, prepared: MaskedBatch) -> Option<(Tensor<1>, f64)> {
+        let MaskedBatch { batch, rows, labels } = prepared;
+        if rows.is_empty() {
+            return None;
+        }
+        let hidden = model.last_hidden_state(pass, &batch);
+        let count = labels.len() as f64;
+        Some((model.masked_lm_losses(pass, hidden, rows, labels).sum(), count))
     }
 
     fn evaluate(&self, model: &Model, ctx: &Context) -> Result<BTreeMap<String, f64>> {

@@ -3,5 +3,5 @@
 mod classification;
 mod masked_lm;
 
-pub use classification::{Classification, ClassificationSettings, Targets};
-pub use masked_lm::{HeldOut, MaskedLm, MaskingSettings, TokenRange};
+pub use classification::{Classification, ClassificationSettings, LabelledBatch, Targets};
+pub use masked_lm::{HeldOut, MaskedBatch, MaskedLm, MaskingSettings, TokenRange};

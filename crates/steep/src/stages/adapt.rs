@@ -2,6 +2,7 @@
 
 use super::key::{StageAbout, finished, stage_key};
 use super::model_folder::ModelFolder;
+use crate::config::apply_dtype;
 use crate::error::{Error, Result};
 use crate::objectives::{HeldOut, MaskedLm, MaskingSettings, TokenRange};
 use crate::progress::Context;
@@ -55,6 +56,9 @@ pub struct AdaptReport {
     pub steps: u64,
     /// Seconds of the run that finished the stage; what an interrupted run did before is not in it.
     pub seconds: f64,
+    /// Share of the steps' time in which the encoder waited for rows, in that run.
+    #[serde(default)]
+    pub waiting_share: f64,
     /// Parameters that had to be initialised because the folder lacks them.
     pub initialised: Vec<String>,
     /// The log: losses, held-out losses, perplexities.
@@ -88,7 +92,7 @@ pub fn adapt(
         return Err(Error::config("train_file", "has no texts to adapt to", "give at least one text"));
     }
     let started = Instant::now();
-    let (mut model, load_report) = load(input, settings.training.seed)?;
+    let (mut model, load_report) = load(input, &settings.training)?;
     let objective = objective(input, settings)?;
     let work = work_folder(output);
     let limit = settings.training.save_total_limit;
@@ -99,6 +103,7 @@ pub fn adapt(
         tokens: outcome.state.num_input_tokens_seen,
         steps: outcome.state.global_step,
         seconds: started.elapsed().as_secs_f64(),
+        waiting_share: outcome.waiting_share,
         initialised: load_report.initialised,
         log_history: outcome.state.log_history,
     };
@@ -131,7 +136,8 @@ pub(super) fn rows_digest(lists: &[&[u32]]) -> String {
 }
 
 /// The model with its masked-LM head.
-pub(crate) fn load(input: &AdaptInput, seed: u64) -> Result<(Model, LoadReport)> {
+pub(crate) fn load(input: &AdaptInput, settings: &TrainingSettings) -> Result<(Model, LoadReport)> {
+    let seed = settings.seed;
     let (mut model, mut report) = Model::load(&input.model.path, HeadKind::MaskedLm, seed)?;
     if let Some(source) = input.head_source
         && !report.initialised.is_empty()
@@ -147,6 +153,7 @@ pub(crate) fn load(input: &AdaptInput, seed: u64) -> Result<(Model, LoadReport)>
         }
         report.initialised = donor_report.initialised;
     }
+    apply_dtype(settings.dtype, &mut model);
     Ok((model, report))
 }
 

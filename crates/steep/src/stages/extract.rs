@@ -3,9 +3,10 @@
 use super::key::{StageAbout, stage_key};
 use super::model_folder::ModelFolder;
 use super::output::{
-    Emit, Layout, OutputFormat, RowBuffer, RowCounts, RowWork, ShardedOutput, Spread, TextColumns, encode,
-    finished_file, known_rows, record_file, vector_column, vector_field, vectors, write_sharded,
+    Emit, Layout, OutputFormat, PreparedTexts, RowCounts, ShardedOutput, Spread, TextColumns,
+    TextPreparation, Written, finished_file, known_rows, record_file, vector_field, vectors, write_sharded,
 };
+use crate::config::apply_dtype;
 use crate::data::{ReadOptions, fingerprint, open};
 use crate::error::{Error, Result};
 use crate::features::embed::{EmbedSettings, Embedder};
@@ -91,6 +92,9 @@ pub struct ExtractInput<'a> {
 pub struct ExtractReport {
     /// Rows, tokens, what was cut off, seconds of all runs together.
     pub counts: RowCounts,
+    /// Share of the time of the run that finished in which the encoder waited for reading or writing, from 0 to 1.
+    #[serde(default)]
+    pub waiting_share: f64,
     /// Dimensions of a vector.
     pub width: usize,
     /// The files that were written.
@@ -118,20 +122,17 @@ pub fn extract(
     if let Some(report) = finished_file(output, &key)? {
         return Ok(report);
     }
-    let (model, _) = Model::load(&input.model.path, HeadKind::None, 0)?;
     let dense = input.model.modules.as_ref().map_or(&[][..], |modules| &modules.dense);
-    let embedder = Embedder::new(&model, dense, settings.embed.clone())?;
-    let work = ExtractWork {
-        embedder: &embedder,
-        tokenizer: &input.model.tokenizer,
-        texts: &texts,
-        options: settings.encode_options(),
-        value: settings.output_value,
-        max_tokens: settings.embed.max_tokens,
-        hidden_size: model.config.hidden_size,
-        ctx,
+    let width = match settings.output_value {
+        OutputValue::SentenceEmbedding => settings.embed.width(&input.model.config, dense)?,
+        OutputValue::TokenEmbeddings => input.model.config.hidden_size,
     };
-    let width = work.width();
+    let preparation = TextPreparation {
+        tokenizer: &input.model.tokenizer,
+        columns: &texts,
+        options: settings.encode_options(),
+        max_tokens: settings.embed.max_tokens,
+    };
     let (read, kept) = columns_read(input, settings, &texts)?;
     let layout = layout(&kept, width, input.model, settings)?;
     let job = ShardedOutput {
@@ -145,9 +146,23 @@ pub fn extract(
         width,
     };
     ctx.progress.start("extract", known_rows(input.source, input.limit), "rows");
-    let counts = write_sharded(&job, &work, ctx)?;
+    let Written { counts, waiting_share } = write_sharded(
+        &job,
+        |rows| preparation.prepare(rows),
+        || {
+            let (mut model, _) = Model::load(&input.model.path, HeadKind::None, 0)?;
+            apply_dtype(settings.embed.dtype, &mut model);
+            Ok(model)
+        },
+        |model, texts, emit| {
+            let embedder = Embedder::new(model, dense, settings.embed.clone())?;
+            let tokenizer = &input.model.tokenizer;
+            ExtractWork { embedder: &embedder, tokenizer, settings, width, ctx }.compute(&texts, emit)
+        },
+        ctx,
+    )?;
     ctx.progress.finish();
-    let report = ExtractReport { counts, width, files: vec![output.to_path_buf()] };
+    let report = ExtractReport { counts, waiting_share, width, files: vec![output.to_path_buf()] };
     let settings = serde_json::to_value(settings).expect("resolved settings are plain data");
     let value = serde_json::to_value(&report).expect("a report is plain data");
     record_file(output, StageAbout { stage: "extract".into(), key, settings, report: value })?;
@@ -211,32 +226,22 @@ fn token_field() -> Arc<Field> {
 struct ExtractWork<'a> {
     embedder: &'a Embedder<'a>,
     tokenizer: &'a Tokenizer,
-    texts: &'a TextColumns,
-    options: EncodeOptions,
-    value: OutputValue,
-    max_tokens: usize,
-    hidden_size: usize,
+    settings: &'a ExtractSettings,
+    width: usize,
     ctx: &'a Context<'a>,
 }
 
 impl ExtractWork<'_> {
-    fn width(&self) -> usize {
-        match self.value {
-            OutputValue::SentenceEmbedding => self.embedder.width(),
-            OutputValue::TokenEmbeddings => self.hidden_size,
-        }
-    }
-
     /// The states of tokens, some rows at a time: those of a whole buffer would fill the memory.
     fn token_embeddings(&self, encodings: &Encodings, emit: &mut Emit<'_>) -> Result<()> {
         let rows: Vec<u32> = (0..encodings.len() as u32).collect();
         let length = |row: u32| encodings.length(row as usize);
-        for batch_rows in micro_batches(&rows, self.max_tokens, length) {
+        for batch_rows in micro_batches(&rows, self.settings.embed.max_tokens, length) {
             self.ctx.cancel.check()?;
             let batch = encodings.pack(batch_rows);
-            let states = vectors(self.embedder.token_states(&batch), self.hidden_size)?;
+            let states = vectors(self.embedder.token_states(&batch), self.width)?;
             let offsets = OffsetBuffer::from_lengths(batch_rows.iter().map(|&row| length(row)));
-            let lists = ListArray::try_new(state_field(self.hidden_size), offsets, states, None)
+            let lists = ListArray::try_new(state_field(self.width), offsets, states, None)
                 .map_err(|error| Error::config("max_tokens", error.to_string(), "choose a smaller number"))?;
             let first = batch_rows[0] as usize;
             let columns: [ArrayRef; 2] = [self.tokens(encodings, batch_rows), Arc::new(lists)];
@@ -257,33 +262,20 @@ impl ExtractWork<'_> {
         }
         Arc::new(lists.finish())
     }
-}
 
-impl RowWork for ExtractWork<'_> {
-    fn compute(&self, rows: &RowBuffer, emit: &mut Emit<'_>) -> Result<RowCounts> {
-        let (texts, empty_texts) = self.texts.of(rows)?;
-        let encodings = encode(self.tokenizer, &texts, &self.options, rows)?;
-        match self.value {
+    fn compute(&self, texts: &PreparedTexts, emit: &mut Emit<'_>) -> Result<RowCounts> {
+        let encodings = &texts.encodings;
+        let mut counts = texts.counts();
+        match self.settings.output_value {
             OutputValue::SentenceEmbedding => {
-                let all: Vec<u32> = (0..encodings.len() as u32).collect();
                 let prompt_tokens = encodings.prompt_tokens as usize;
-                let matrix = self.embedder.embed(&encodings, &all, prompt_tokens, self.ctx)?;
-                emit(0..rows.rows, &[vector_column(&matrix)?])?;
+                let matrix = self.embedder.embed_planned(encodings, &texts.plan, prompt_tokens, self.ctx)?;
+                emit(0..encodings.len(), &[vectors(matrix.into_values(), self.width)?])?;
+                counts.repeated_texts = texts.plan.repeated() as u64;
             }
-            OutputValue::TokenEmbeddings => self.token_embeddings(&encodings, emit)?,
+            OutputValue::TokenEmbeddings => self.token_embeddings(encodings, emit)?,
         }
-        Ok(text_counts(&encodings, empty_texts))
-    }
-}
-
-/// What tokenising says of some rows.
-pub(super) fn text_counts(encodings: &Encodings, empty_texts: u64) -> RowCounts {
-    RowCounts {
-        tokens: encodings.input_ids.len() as u64,
-        truncated: encodings.truncated,
-        dropped_tokens: encodings.dropped_tokens,
-        empty_texts,
-        ..RowCounts::default()
+        Ok(counts)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::adapt::{remove_work, rows_digest, work_folder};
 use super::key::{StageAbout, finished, stage_key};
 use super::model_folder::ModelFolder;
+use crate::config::apply_dtype;
 use crate::error::{Error, Result};
 use crate::objectives::{Classification, ClassificationSettings, Targets};
 use crate::progress::Context;
@@ -54,6 +55,9 @@ pub struct FinetuneReport {
     pub steps: u64,
     /// Seconds of the run that finished the stage; what an interrupted run did before is not in it.
     pub seconds: f64,
+    /// Share of the steps' time in which the encoder waited for rows, in that run.
+    #[serde(default)]
+    pub waiting_share: f64,
     /// The best validation value.
     pub best_metric: Option<f64>,
     /// And its step.
@@ -91,6 +95,7 @@ pub fn finetune(
         tokens: outcome.state.num_input_tokens_seen,
         steps: outcome.state.global_step,
         seconds: started.elapsed().as_secs_f64(),
+        waiting_share: outcome.waiting_share,
         best_metric: outcome.state.best_metric,
         best_global_step: outcome.state.best_global_step,
         log_history: outcome.state.log_history,
@@ -123,6 +128,7 @@ pub(crate) fn load(input: &FinetuneInput, settings: &FinetuneSettings) -> Result
     let mut config = input.model.config.clone();
     config.set_labels(input.labels.clone(), input.targets.problem_type());
     let head = HeadKind::SequenceClassification { num_labels: input.labels.len() };
-    let (model, _) = Model::load_with(&input.model.path, config, head, settings.training.seed)?;
+    let (mut model, _) = Model::load_with(&input.model.path, config, head, settings.training.seed)?;
+    apply_dtype(settings.training.dtype, &mut model);
     Ok(model)
 }

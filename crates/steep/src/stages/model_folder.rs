@@ -1,5 +1,6 @@
 //! A model folder as the stages need it: configuration, tokenizer, and how it makes embeddings.
 
+use crate::config::Dtype;
 use crate::error::{Error, Result};
 use crate::features::embed::EmbedSettings;
 use crate::storage::{Artefact, digest_file};
@@ -26,8 +27,9 @@ pub struct ModelFolder {
 impl ModelFolder {
     /// Opens a local folder and checks that its parts fit together.
     pub fn open(path: &Path) -> Result<Self> {
-        let config = Config::load(path)?;
-        let tokenizer = Tokenizer::load(path)?;
+        // The weights are the most to hash; the tokenizer, the most to parse.
+        let (digest, tokenizer) = rayon::join(|| content_digest(path), || Tokenizer::load(path));
+        let (config, tokenizer) = (Config::load(path)?, tokenizer?);
         if tokenizer.largest_id() as usize >= config.vocab_size {
             return Err(Error::model(
                 path.display().to_string(),
@@ -40,8 +42,7 @@ impl ModelFolder {
             ));
         }
         let modules = SentenceModules::load(path)?;
-        let digest = content_digest(path)?;
-        Ok(Self { path: path.to_path_buf(), config, tokenizer, modules, digest })
+        Ok(Self { path: path.to_path_buf(), config, tokenizer, modules, digest: digest? })
     }
 
     /// The sequence length to work with: what was asked, if the model can, or what the folder says.
@@ -65,7 +66,7 @@ impl ModelFolder {
     }
 
     /// How the folder says embeddings are made; mean pooling where it says nothing.
-    pub fn embed_settings(&self) -> EmbedSettings {
+    pub fn embed_settings(&self, dtype: Dtype) -> EmbedSettings {
         let modules = self.modules.as_ref();
         EmbedSettings {
             pooling: modules.map_or_else(|| vec![PoolingMode::Mean], |modules| modules.pooling.clone()),
@@ -73,6 +74,7 @@ impl ModelFolder {
             normalize: modules.is_some_and(|modules| modules.normalize),
             truncate_dim: None,
             include_prompt: modules.is_none_or(|modules| modules.include_prompt),
+            dtype,
             max_tokens: EmbedSettings::DEFAULT_MAX_TOKENS,
         }
     }

@@ -6,12 +6,13 @@ mod predictor;
 pub use predictor::Predictor;
 
 use super::classify::{CLASSIFY_FILE, FeatureColumns};
-use super::extract::{ExtractSettings, text_counts};
+use super::extract::ExtractSettings;
 use super::key::{StageAbout, stage_key};
 use super::output::{
-    Emit, Layout, OutputFormat, RowBuffer, RowCounts, RowWork, ShardedOutput, TextColumns, encode,
-    finished_file, known_rows, record_file, write_sharded,
+    Emit, Layout, OutputFormat, PreparedTexts, RowBuffer, RowCounts, ShardedOutput, TextColumns,
+    TextPreparation, Written, finished_file, known_rows, record_file, write_sharded,
 };
+use crate::config::Dtype;
 use crate::data::{ReadOptions, fingerprint, open};
 use crate::error::{Error, Result};
 use crate::features::matrix::{DenseMatrix, Features};
@@ -19,7 +20,6 @@ use crate::learners::linear_head::LinearHead;
 use crate::learners::linear_model::Link;
 use crate::progress::Context;
 use crate::storage::{digest_file, read_json};
-use crate::text::EncodeOptions;
 use arrow::datatypes::Schema;
 use columns::PredictionColumns;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,9 @@ use std::path::{Path, PathBuf};
 pub struct PredictSettings {
     /// Texts are cut to so many tokens; absent, to as many as in training.
     pub max_seq_length: Option<usize>,
+    /// Numbers in which the encoder computes; absent, those in which a classifier's features were made, and else what is
+    /// quick on this machine.
+    pub dtype: Option<Dtype>,
     /// Tokens computed at once.
     pub max_tokens: usize,
     /// Whether the input's columns are written too.
@@ -67,6 +70,12 @@ pub struct PredictInput<'a> {
 pub struct PredictReport {
     /// Rows, tokens, what was cut off, seconds of all runs together.
     pub counts: RowCounts,
+    /// Share of the time of the run that finished in which the model waited for reading or writing, from 0 to 1.
+    #[serde(default)]
+    pub waiting_share: f64,
+    /// Numbers in which the encoder computed; none without one.
+    #[serde(default)]
+    pub dtype: Option<Dtype>,
     /// The labels, or the outputs of a regression.
     pub labels: Vec<String>,
     /// The files that were written.
@@ -95,10 +104,11 @@ pub fn predict(
         return Err(Error::config("output", problem, "write a .parquet, .csv or .jsonl file"));
     }
     if is_head_only(input.model) {
-        return predict_features(input, settings, output, ctx);
+        return predict_features(input, &PredictSettings { dtype: None, ..settings.clone() }, output, ctx);
     }
-    let mut predictor = Predictor::open(input.model)?;
-    predictor.set_max_tokens(settings.max_tokens);
+    let predictor = Predictor::open(input.model, settings.dtype)?;
+    // The bits depend on what was chosen, so it is part of the result's name.
+    let settings = &PredictSettings { dtype: Some(predictor.dtype()), ..settings.clone() };
     let options = predictor.encode_options_of(settings.max_seq_length)?;
     let texts = TextColumns::resolve(input.source, &input.text_columns, &input.text_column_delimiter)?;
     let columns = PredictionColumns {
@@ -106,9 +116,19 @@ pub fn predict(
         labels: predictor.labels().to_vec(),
         all_probabilities: settings.all_probabilities,
     };
-    let work = TextWork { predictor: &predictor, texts: &texts, options, columns: &columns, ctx };
+    let preparation = TextPreparation {
+        tokenizer: predictor.tokenizer(),
+        columns: &texts,
+        options,
+        max_tokens: settings.max_tokens,
+    };
+    let compute = |(): &(), texts: PreparedTexts, emit: &mut Emit<'_>| {
+        let values = predictor.predict_planned(&texts.encodings, &texts.plan, ctx)?;
+        emit(0..texts.encodings.len(), &columns.arrays(&values)?)?;
+        Ok(RowCounts { repeated_texts: texts.plan.repeated() as u64, ..texts.counts() })
+    };
     let job = Job { input, settings, digest: predictor.digest(), columns: &columns, read: texts.names() };
-    job.run(&texts.key(), &work, output, ctx)
+    job.run(&texts.key(), |rows| preparation.prepare(rows), compute, output, ctx)
 }
 
 /// Whether a folder holds a classifier of features and no encoder.
@@ -136,9 +156,28 @@ fn predict_features(
         hasher.update(digest_file(&input.model.join(file))?.as_bytes());
     }
     let digest = hasher.finalize().to_hex().to_string();
-    let work = FeatureWork { head: &head, features: &features, columns: &columns, ctx };
+    let compute = |(): &(), features: DenseMatrix, emit: &mut Emit<'_>| {
+        ctx.cancel.check()?;
+        let (rows, features) = (features.rows(), Features::Dense(features));
+        let predicted = match head.description().link {
+            Link::Identity => head.decision_function(&features)?,
+            _ => head.predict_proba(&features)?,
+        };
+        emit(0..rows, &columns.arrays(&predicted)?)?;
+        ctx.progress.advance(rows as u64);
+        Ok(RowCounts::default())
+    };
     let job = Job { input, settings, digest: &digest, columns: &columns, read: &features.source_columns() };
-    job.run(&asked.join("\u{1f}"), &work, output, ctx)
+    job.run(&asked.join("\u{1f}"), |rows| feature_matrix(&features, rows), compute, output, ctx)
+}
+
+/// The features of a buffer's rows.
+fn feature_matrix(columns: &FeatureColumns, rows: &RowBuffer) -> Result<DenseMatrix> {
+    let (mut columns, mut values) = (columns.clone(), Vec::new());
+    for chunk in &rows.chunks {
+        columns.append(chunk, &mut values)?;
+    }
+    DenseMatrix::new(rows.rows, values.len() / rows.rows.max(1), values)
 }
 
 /// The feature columns that a classifier was trained on; none where its folder does not say.
@@ -163,10 +202,11 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn run(
+    fn run<P: Send>(
         &self,
         columns_key: &str,
-        work: &dyn RowWork,
+        prepare: impl Fn(&RowBuffer) -> Result<P> + Send,
+        compute: impl FnMut(&(), P, &mut Emit<'_>) -> Result<RowCounts>,
         output: &Path,
         ctx: &Context,
     ) -> Result<PredictReport> {
@@ -196,10 +236,16 @@ impl Job<'_> {
             width: 0,
         };
         ctx.progress.start("predict", known_rows(source, self.input.limit), "rows");
-        let counts = write_sharded(&job, work, ctx)?;
+        let Written { counts, waiting_share } = write_sharded(&job, prepare, || Ok(()), compute, ctx)?;
         ctx.progress.finish();
         let labels = self.columns.labels.clone();
-        let report = PredictReport { counts, labels, files: vec![output.to_path_buf()] };
+        let report = PredictReport {
+            counts,
+            waiting_share,
+            dtype: settings.dtype,
+            labels,
+            files: vec![output.to_path_buf()],
+        };
         let settings = serde_json::to_value(settings).expect("resolved settings are plain data");
         let value = serde_json::to_value(&report).expect("a report is plain data");
         record_file(output, StageAbout { stage: "predict".into(), key, settings, report: value })?;
@@ -215,54 +261,6 @@ impl Job<'_> {
         ];
         let (fields, spreads) = self.columns.fields(kept);
         Layout::new(kept, fields, spreads, metadata)
-    }
-}
-
-/// Predicts for the texts of a buffer.
-struct TextWork<'a> {
-    predictor: &'a Predictor,
-    texts: &'a TextColumns,
-    options: EncodeOptions,
-    columns: &'a PredictionColumns,
-    ctx: &'a Context<'a>,
-}
-
-impl RowWork for TextWork<'_> {
-    fn compute(&self, rows: &RowBuffer, emit: &mut Emit<'_>) -> Result<RowCounts> {
-        let (texts, empty_texts) = self.texts.of(rows)?;
-        let encodings = encode(self.predictor.tokenizer(), &texts, &self.options, rows)?;
-        let all: Vec<u32> = (0..encodings.len() as u32).collect();
-        let values = self.predictor.predict(&encodings, &all, self.ctx)?;
-        emit(0..rows.rows, &self.columns.arrays(&values)?)?;
-        Ok(text_counts(&encodings, empty_texts))
-    }
-}
-
-/// Predicts for the features of a buffer.
-struct FeatureWork<'a> {
-    head: &'a LinearHead,
-    features: &'a FeatureColumns,
-    columns: &'a PredictionColumns,
-    ctx: &'a Context<'a>,
-}
-
-impl RowWork for FeatureWork<'_> {
-    fn compute(&self, rows: &RowBuffer, emit: &mut Emit<'_>) -> Result<RowCounts> {
-        self.ctx.cancel.check()?;
-        let mut features = self.features.clone();
-        let mut values = Vec::new();
-        for chunk in &rows.chunks {
-            features.append(chunk, &mut values)?;
-        }
-        let width = values.len() / rows.rows.max(1);
-        let features = Features::Dense(DenseMatrix::new(rows.rows, width, values)?);
-        let predicted = match self.head.description().link {
-            Link::Identity => self.head.decision_function(&features)?,
-            _ => self.head.predict_proba(&features)?,
-        };
-        emit(0..rows.rows, &self.columns.arrays(&predicted)?)?;
-        self.ctx.progress.advance(rows.rows as u64);
-        Ok(RowCounts::default())
     }
 }
 

@@ -7,6 +7,7 @@
 use super::encode::{EncodeOptions, Encodings};
 use super::mapped::map_readonly;
 use super::tokenizer::Tokenizer;
+use crate::ahead::ahead;
 use crate::error::{Error, Result};
 use crate::progress::Context;
 use crate::storage::{Artefact, ArtefactWriter, StoredFile};
@@ -19,6 +20,9 @@ use std::path::Path;
 const TOKENS: &str = "tokens.bin";
 const OFFSETS: &str = "offsets.bin";
 const KIND: &str = "token corpus";
+
+/// Chunks that are read, and tokenised, before they are wanted.
+const CHUNKS_AHEAD: usize = 1;
 
 /// What decides the content of a tokenised corpus.
 #[derive(Debug, Clone, Serialize)]
@@ -101,10 +105,10 @@ pub struct TokenCorpus {
 }
 
 impl TokenCorpus {
-    /// Tokenises `texts`, given in chunks, into the artefact `folder` and opens it. Memory is bounded by a
-    /// chunk. `key` is kept beside the corpus, to tell later what it was made of; see [`TokenCorpus::key`].
+    /// Tokenises `texts`, given in chunks, into the artefact `folder` and opens it. Reading, tokenising and
+    /// writing go on side by side; memory is bounded by a few chunks. `key` is kept beside the corpus, to tell later what it was made of; see [`TokenCorpus::key`].
     pub fn build(
-        texts: impl Iterator<Item = Result<Vec<String>>>,
+        texts: impl Iterator<Item = Result<Vec<String>>> + Send,
         tokenizer: &Tokenizer,
         options: &EncodeOptions,
         folder: &Path,
@@ -113,12 +117,18 @@ impl TokenCorpus {
     ) -> Result<Self> {
         let mut builder = Builder::create(folder, tokenizer)?;
         context.progress.start("tokenising", None, "texts");
-        for chunk in texts {
-            context.cancel.check()?;
-            let chunk = chunk?;
-            builder.append(&tokenizer.encode(&chunk, options)?)?;
-            context.progress.advance(chunk.len() as u64);
-        }
+        ahead(CHUNKS_AHEAD, texts, |chunks| {
+            let encoded = chunks.map(|chunk| tokenizer.encode(&chunk?, options));
+            ahead(CHUNKS_AHEAD, encoded, |encoded| {
+                for encodings in encoded {
+                    context.cancel.check()?;
+                    let encodings = encodings?;
+                    builder.append(&encodings)?;
+                    context.progress.advance(encodings.len() as u64);
+                }
+                Ok(())
+            })
+        })?;
         let artefact = builder.finish(key)?;
         context.progress.finish();
         Self::from_artefact(&artefact)
@@ -262,12 +272,12 @@ impl Builder {
     }
 
     fn append(&mut self, encodings: &Encodings) -> Result<()> {
-        for &id in &encodings.input_ids {
-            match self.width {
-                Width::Two => put(&mut self.tokens, &(id as u16).to_le_bytes())?,
-                Width::Four => put(&mut self.tokens, &id.to_le_bytes())?,
-            }
-        }
+        let ids = &encodings.input_ids;
+        let bytes: Vec<u8> = match self.width {
+            Width::Two => ids.iter().flat_map(|&id| (id as u16).to_le_bytes()).collect(),
+            Width::Four => ids.iter().flat_map(|id| id.to_le_bytes()).collect(),
+        };
+        put(&mut self.tokens, &bytes)?;
         for bounds in encodings.offsets.windows(2) {
             let end = self.statistics.tokens + u64::from(bounds[1]);
             put(&mut self.offsets, &end.to_le_bytes())?;

@@ -75,9 +75,9 @@ const MIN_BYTES_READ: usize = 2048;
 /// How often the part that is read of a long text is doubled when it holds too few tokens.
 const MAX_DOUBLINGS: u32 = 3;
 
-/// What one text became.
-struct Content {
-    ids: Vec<u32>,
+/// What was cut off a text.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cut {
     dropped: u64,
     truncated: bool,
 }
@@ -129,62 +129,83 @@ impl Tokenizer {
         budget: usize,
     ) -> Result<Part> {
         guarded(&self.folder.display().to_string(), || {
-            let mut part = Part::default();
+            let (mut part, mut prompted) = (Part::default(), String::new());
             for text in texts {
-                let content = match &options.prompt {
+                let text = match &options.prompt {
                     Some(prompt) => {
-                        self.content(&format!("{prompt}{}", text.as_ref()), budget, options.truncation)?
+                        prompted.clear();
+                        prompted.push_str(prompt);
+                        prompted.push_str(text.as_ref());
+                        &prompted
                     }
-                    None => self.content(text.as_ref(), budget, options.truncation)?,
+                    None => text.as_ref(),
                 };
-                part.push(&self.prefix, &content, &self.suffix);
+                let before = part.ids.len();
+                part.ids.extend_from_slice(&self.prefix);
+                let cut = self.append_content(text, budget, options.truncation, &mut part.ids)?;
+                part.ids.extend_from_slice(&self.suffix);
+                part.lengths.push((part.ids.len() - before) as u32);
+                part.truncated += u64::from(cut.truncated);
+                part.dropped += cut.dropped;
             }
             Ok(part)
         })
     }
 
-    /// The ids of a text without special tokens, at most `budget` of them.
-    fn content(&self, text: &str, budget: usize, truncation: Truncation) -> tokenizers::Result<Content> {
+    /// Appends the ids of a text without special tokens, at most `budget` of them.
+    fn append_content(
+        &self,
+        text: &str,
+        budget: usize,
+        truncation: Truncation,
+        ids: &mut Vec<u32>,
+    ) -> tokenizers::Result<Cut> {
+        let start = ids.len();
         let mut limit = budget.saturating_mul(BYTES_PER_TOKEN).max(MIN_BYTES_READ);
         for doublings in 0.. {
-            let last = doublings == MAX_DOUBLINGS;
-            let long = match truncation {
-                Truncation::Head => self.long_head(text, limit, budget, last)?,
-                Truncation::HeadTail => self.long_head_tail(text, limit, budget, last)?,
-            };
-            if let Some(content) = long {
-                return Ok(content);
-            }
             if text.len() <= limit {
                 break;
             }
+            let last = doublings == MAX_DOUBLINGS;
+            let long = match truncation {
+                Truncation::Head => self.append_long_head(text, limit, budget, last, ids)?,
+                Truncation::HeadTail => self.append_long_head_tail(text, limit, budget, last, ids)?,
+            };
+            if let Some(cut) = long {
+                return Ok(cut);
+            }
+            ids.truncate(start);
             limit = limit.saturating_mul(2);
         }
-        Ok(cut(self.tokenize(text)?, budget, truncation))
+        self.append_tokens(text, ids)?;
+        Ok(cut(ids, start, budget, truncation))
     }
 
     /// The beginning of a long text; `None` if the text is not long, or gave too few tokens to be sure.
-    fn long_head(
+    fn append_long_head(
         &self,
         text: &str,
         limit: usize,
         budget: usize,
         last: bool,
-    ) -> tokenizers::Result<Option<Content>> {
+        ids: &mut Vec<u32>,
+    ) -> tokenizers::Result<Option<Cut>> {
         let Some(piece) = head_piece(text, limit) else { return Ok(None) };
-        let ids = self.tokenize(piece)?;
-        let enough = ids.len() >= budget + MARGIN;
-        Ok((enough || last).then(|| cut_long(ids, budget)))
+        let start = ids.len();
+        self.append_tokens(piece, ids)?;
+        let enough = ids.len() - start >= budget + MARGIN;
+        Ok((enough || last).then(|| Cut { truncated: true, ..cut(ids, start, budget, Truncation::Head) }))
     }
 
     /// The beginning and the end of a long text, under the same conditions.
-    fn long_head_tail(
+    fn append_long_head_tail(
         &self,
         text: &str,
         limit: usize,
         budget: usize,
         last: bool,
-    ) -> tokenizers::Result<Option<Content>> {
+        ids: &mut Vec<u32>,
+    ) -> tokenizers::Result<Option<Cut>> {
         // Below twice the limit the two pieces would meet.
         if text.len() <= limit.saturating_mul(2) {
             return Ok(None);
@@ -192,58 +213,53 @@ impl Tokenizer {
         let (Some(head), Some(tail)) = (head_piece(text, limit), tail_piece(text, limit)) else {
             return Ok(None);
         };
-        let (mut ids, tail) = (self.tokenize(head)?, self.tokenize(tail)?);
-        if !last && ids.len().min(tail.len()) < budget + MARGIN {
+        let start = ids.len();
+        self.append_tokens(head, ids)?;
+        let middle = ids.len();
+        self.append_tokens(tail, ids)?;
+        let fewer = (middle - start).min(ids.len() - middle);
+        if !last && fewer < budget + MARGIN {
             return Ok(None);
         }
-        ids.extend(tail);
-        let mut content = cut(ids, budget, Truncation::HeadTail);
-        content.truncated = true;
-        Ok(Some(content))
+        Ok(Some(Cut { truncated: true, ..cut(ids, start, budget, Truncation::HeadTail) }))
     }
 
-    fn tokenize(&self, text: &str) -> tokenizers::Result<Vec<u32>> {
-        Ok(self.inner.encode_fast(text, false)?.get_ids().to_vec())
+    fn append_tokens(&self, text: &str, ids: &mut Vec<u32>) -> tokenizers::Result<()> {
+        match &self.ascii {
+            Some(ascii) if !ascii.is_special(text) => {
+                ascii.append(text, ids, |piece, ids| self.append_by_library(piece, ids))
+            }
+            _ => self.append_by_library(text, ids),
+        }
+    }
+
+    fn append_by_library(&self, text: &str, ids: &mut Vec<u32>) -> tokenizers::Result<()> {
+        ids.extend_from_slice(self.inner.encode_fast(text, false)?.get_ids());
+        Ok(())
     }
 
     /// As sentence-transformers counts: the framed prompt without the last special token.
     fn prompt_tokens(&self, options: &EncodeOptions) -> Result<u32> {
         let Some(prompt) = &options.prompt else { return Ok(0) };
-        let ids = guarded(&self.folder.display().to_string(), || self.tokenize(prompt))?;
+        let mut ids = Vec::new();
+        guarded(&self.folder.display().to_string(), || self.append_tokens(prompt, &mut ids))?;
         Ok((self.prefix.len() + ids.len()).min(options.max_seq_length) as u32)
     }
 }
 
-/// Cuts the tokens of a text that was read only in part.
-fn cut_long(ids: Vec<u32>, budget: usize) -> Content {
-    let mut content = cut(ids, budget, Truncation::Head);
-    content.truncated = true;
-    content
-}
-
-fn cut(mut ids: Vec<u32>, budget: usize, truncation: Truncation) -> Content {
-    let dropped = ids.len().saturating_sub(budget);
+/// Cuts the ids from `start` on.
+fn cut(ids: &mut Vec<u32>, start: usize, budget: usize, truncation: Truncation) -> Cut {
+    let dropped = (ids.len() - start).saturating_sub(budget);
     if dropped > 0 {
         match truncation {
-            Truncation::Head => ids.truncate(budget),
+            Truncation::Head => ids.truncate(start + budget),
             Truncation::HeadTail => {
-                let head = budget / 4;
+                let head = start + budget / 4;
                 ids.drain(head..head + dropped);
             }
         }
     }
-    Content { ids, dropped: dropped as u64, truncated: dropped > 0 }
-}
-
-impl Part {
-    fn push(&mut self, prefix: &[u32], content: &Content, suffix: &[u32]) {
-        self.ids.extend_from_slice(prefix);
-        self.ids.extend_from_slice(&content.ids);
-        self.ids.extend_from_slice(suffix);
-        self.lengths.push((prefix.len() + content.ids.len() + suffix.len()) as u32);
-        self.truncated += u64::from(content.truncated);
-        self.dropped += content.dropped;
-    }
+    Cut { dropped: dropped as u64, truncated: dropped > 0 }
 }
 
 fn join(parts: Vec<Part>) -> Result<Encodings> {

@@ -14,6 +14,7 @@ mod save;
 mod sources;
 mod special_tokens;
 mod tokenizer;
+mod word_piece;
 
 pub use batches::{BatchPlan, BatchSize, Order};
 pub use corpus::{CorpusKey, CorpusStatistics, TokenCorpus};

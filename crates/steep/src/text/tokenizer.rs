@@ -3,6 +3,7 @@
 use super::length::{LengthFacts, MaxSeqLength, resolve_max_seq_length};
 use super::sources::{self, Source};
 use super::special_tokens::{NamedToken, SpecialTokens, find_tokens};
+use super::word_piece::AsciiWordPiece;
 use crate::error::{Error, Result};
 use crate::storage::digest_file;
 use serde::Serialize;
@@ -59,6 +60,9 @@ pub struct Tokenizer {
     pub(super) suffix: Vec<u32>,
     special: SpecialTokens,
     special_ids: Vec<bool>,
+    largest_id: u32,
+    /// The quick way for plain ASCII, with tokenizers of the BERT family.
+    pub(super) ascii: Option<AsciiWordPiece>,
     facts: TokenizerFacts,
     digest: String,
 }
@@ -87,12 +91,15 @@ impl Tokenizer {
             max_seq_length: resolve_max_seq_length(&length_facts(model_dir, &source.config)?),
             files: source.files,
         };
+        let largest_id = inner.get_vocab(true).into_values().max().unwrap_or(0);
         Ok(Self {
             folder: model_dir.to_path_buf(),
             config: source.config,
             prefix,
             suffix,
-            special_ids: special_ids(&inner, special),
+            special_ids: special_ids(&inner, special, largest_id),
+            largest_id,
+            ascii: AsciiWordPiece::of(&inner),
             special,
             facts,
             digest: digest(model_dir)?,
@@ -118,7 +125,7 @@ impl Tokenizer {
 
     /// The greatest id that can come out, which may exceed the number of tokens if ids were left out.
     pub fn largest_id(&self) -> u32 {
-        self.inner.get_vocab(true).into_values().max().unwrap_or(0)
+        self.largest_id
     }
 
     /// The text of a token, as the vocabulary spells it.
@@ -247,15 +254,14 @@ fn describe(special: SpecialTokens, inner: &tokenizers::Tokenizer) -> BTreeMap<&
         .collect()
 }
 
-fn special_ids(inner: &tokenizers::Tokenizer, special: SpecialTokens) -> Vec<bool> {
+fn special_ids(inner: &tokenizers::Tokenizer, special: SpecialTokens, largest_id: u32) -> Vec<bool> {
     let roles = special.by_role().into_iter().filter_map(|(_, id)| id);
     let marked =
         inner.get_added_tokens_decoder().into_iter().filter(|(_, token)| token.special).map(|(id, _)| id);
     let mut ids: Vec<u32> = roles.chain(marked).collect();
     ids.sort_unstable();
     // Special ids lie in the vocabulary, whose file has been read, so the table is no larger than that.
-    let limit = inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
-    let mut table = vec![false; limit.min(1 << 26)];
+    let mut table = vec![false; (largest_id as usize + 1).min(1 << 26)];
     for id in ids {
         if let Some(entry) = table.get_mut(id as usize) {
             *entry = true;

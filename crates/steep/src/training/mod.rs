@@ -8,6 +8,7 @@ pub mod checkpoint;
 mod schedule;
 mod sequences;
 mod settings;
+mod steps;
 mod trainer;
 
 pub use schedule::{LrSchedulerType, Schedule};

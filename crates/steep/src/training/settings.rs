@@ -1,6 +1,7 @@
 //! What training will do, with nothing left open.
 
 use super::{LrSchedulerType, Schedule};
+use crate::config::Dtype;
 use serde::{Deserialize, Serialize};
 use steep_encoder::AdamWSettings;
 
@@ -25,6 +26,8 @@ pub struct TrainingSettings {
     pub adamw: AdamWSettings,
     /// Seed of order, masking and dropout.
     pub seed: u64,
+    /// Numbers in which the encoder computes.
+    pub dtype: Dtype,
     /// Steps between log entries.
     pub logging_steps: u64,
     /// Evaluations in an epoch; 0 evaluates at the start and the end only.

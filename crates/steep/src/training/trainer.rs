@@ -1,26 +1,37 @@
 //! The training loop: one for every objective.
 
 use super::checkpoint::Checkpoints;
-use super::{Sequences, TrainingSettings, micro_batches};
+use super::steps::{MicroBatch, STEPS_AHEAD, Steps};
+use super::{Sequences, TrainingSettings};
+use crate::ahead::ahead;
 use crate::error::{Error, Result};
 use crate::progress::Context;
-use crate::random::{Stream, hash};
+use crate::random::hash;
 use burn::Tensor;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 use steep_encoder::{AdamW, Gradients, Model, Parameters, Pass};
 
 /// What is trained for: a loss over rows, and how well a model does on held-out rows.
-pub trait Objective {
+///
+/// Shared with the thread that prepares the rows of the steps to come.
+pub trait Objective: Sync {
+    /// What the loss of some rows needs besides the model: tokens, masks, targets, and no tensors.
+    type Prepared: Send;
+
     /// The sequences; rows are indices into them.
     fn sequences(&self) -> &dyn Sequences;
 
     /// The rows that are trained on.
     fn rows(&self) -> &[u32];
 
-    /// The loss of some rows, summed, and the weight that makes it a mean; `None` where the rows
-    /// hold nothing to learn from. Draws at random by (seed, epoch, row) only.
-    fn loss(&self, model: &Model, pass: &Pass, rows: &[u32], epoch: u64) -> Option<(Tensor<1>, f64)>;
+    /// Makes some rows ready, on whatever thread and however early. Draws at random by (seed, epoch, row) only.
+    fn prepare(&self, rows: &[u32], epoch: u64) -> Self::Prepared;
+
+    /// The loss of prepared rows, summed, and the weight that makes it a mean; `None` where the rows
+    /// hold nothing to learn from.
+    fn loss(&self, model: &Model, pass: &Pass, prepared: Self::Prepared) -> Option<(Tensor<1>, f64)>;
 
     /// Held-out measures by name.
     fn evaluate(&self, model: &Model, ctx: &Context) -> Result<BTreeMap<String, f64>>;
@@ -69,6 +80,8 @@ pub struct TrainingOutcome {
     pub state: TrainerState,
     /// Steps done by this call, after any resumption.
     pub steps_now: u64,
+    /// Share of the steps' time in which the encoder waited for the rows of the next one, from 0 to 1.
+    pub waiting_share: f64,
 }
 
 /// Consecutive steps without a finite gradient after which training gives up.
@@ -76,9 +89,11 @@ const MAX_CONSECUTIVE_SKIPS: u32 = 3;
 
 /// Trains the model in place. With `checkpoints`, resumes from the newest valid one and saves new
 /// ones; on cancellation a checkpoint is saved and [`Error::Cancelled`] returned.
-pub fn train(
+///
+/// The rows of the next steps are prepared on a thread of their own while one is computed.
+pub fn train<O: Objective>(
     model: &mut Model,
-    objective: &dyn Objective,
+    objective: &O,
     settings: &TrainingSettings,
     checkpoints: Option<&Checkpoints>,
     ctx: &Context,
@@ -87,41 +102,47 @@ pub fn train(
     let started_at = run.state.global_step;
     ctx.progress.start("training", Some(run.state.max_steps), "steps");
     ctx.progress.advance(started_at);
-    if started_at == 0 {
-        run.evaluate(model, ctx)?;
-    }
-    while run.state.global_step < run.state.max_steps {
-        if ctx.cancel.is_cancelled() {
-            run.save(model)?;
-            return Err(Error::Cancelled);
+    let steps = Steps::new(objective, settings, started_at..run.state.max_steps);
+    let waited = ahead(STEPS_AHEAD, steps, |steps| {
+        if started_at == 0 {
+            run.evaluate(model, ctx)?;
         }
-        run.step(model)?;
-        run.after_step(model, ctx)?;
-        ctx.progress.advance(1);
-    }
+        while run.state.global_step < run.state.max_steps {
+            if ctx.cancel.is_cancelled() {
+                run.save(model)?;
+                return Err(Error::Cancelled);
+            }
+            let Some(batches) = steps.next().transpose()? else { break };
+            run.step(model, batches)?;
+            run.after_step(model, ctx)?;
+            ctx.progress.advance(1);
+        }
+        Ok(steps.waited())
+    })?;
     run.finish(model);
     ctx.progress.finish();
-    Ok(TrainingOutcome { steps_now: run.state.global_step - started_at, state: run.state })
+    let waiting_share = waited.as_secs_f64() / (waited + run.computing).as_secs_f64().max(1e-9);
+    Ok(TrainingOutcome { steps_now: run.state.global_step - started_at, waiting_share, state: run.state })
 }
 
 /// A training run under way.
-struct Run<'a> {
-    objective: &'a dyn Objective,
+struct Run<'a, O> {
+    objective: &'a O,
     settings: &'a TrainingSettings,
     checkpoints: Option<&'a Checkpoints>,
     optimizer: AdamW,
     state: TrainerState,
     /// The best evaluated parameters, kept when they may be wanted at the end.
     best: Option<Parameters>,
-    /// Rows of the current epoch in their order.
-    order: (u64, Vec<u32>),
     consecutive_skips: u32,
+    /// Time spent in the steps of this call.
+    computing: Duration,
 }
 
-impl<'a> Run<'a> {
+impl<'a, O: Objective> Run<'a, O> {
     fn begin(
         model: &mut Model,
-        objective: &'a dyn Objective,
+        objective: &'a O,
         settings: &'a TrainingSettings,
         checkpoints: Option<&'a Checkpoints>,
     ) -> Result<Self> {
@@ -141,8 +162,8 @@ impl<'a> Run<'a> {
                 pending_loss: (0.0, 0.0),
             },
             best: None,
-            order: (u64::MAX, Vec::new()),
             consecutive_skips: 0,
+            computing: Duration::ZERO,
         };
         if let Some(checkpoints) = checkpoints
             && let Some(loaded) = checkpoints.load_newest(model, &mut run.optimizer)?
@@ -153,42 +174,23 @@ impl<'a> Run<'a> {
         Ok(run)
     }
 
-    /// The rows of one optimizer step: a function of (seed, step) alone.
-    fn rows_of_step(&mut self, step: u64) -> (u64, Vec<u32>) {
-        let rows = self.objective.rows();
-        let steps_per_epoch = self.settings.steps_per_epoch(rows.len());
-        let epoch = step / steps_per_epoch;
-        if self.order.0 != epoch {
-            let mut order = rows.to_vec();
-            Stream::new(self.settings.seed, &[ORDER, epoch]).shuffle(&mut order);
-            self.order = (epoch, order);
-        }
-        let size = self.settings.train_batch_size;
-        let start = (step % steps_per_epoch) as usize * size;
-        let end = (start + size).min(self.order.1.len());
-        (epoch, self.order.1[start.min(end)..end].to_vec())
-    }
-
-    fn step(&mut self, model: &mut Model) -> Result<()> {
-        let step = self.state.global_step;
-        let (epoch, rows) = self.rows_of_step(step);
-        let sequences = self.objective.sequences();
-        let length = |row: u32| sequences.length(row as usize);
+    fn step(&mut self, model: &mut Model, batches: Vec<MicroBatch<O::Prepared>>) -> Result<()> {
+        let (step, started) = (self.state.global_step, Instant::now());
         let (mut gradients, mut loss_sum, mut weight_sum) = (Gradients::default(), 0.0, 0.0);
-        let budget = self.settings.max_tokens_per_micro_batch;
-        for (index, rows) in micro_batches(&rows, budget, length).into_iter().enumerate() {
+        for (index, batch) in batches.into_iter().enumerate() {
             let seed = hash(self.settings.seed, &[DROPOUT, step, index as u64]);
             let pass = Pass::train(&model.parameters, seed);
-            let Some((loss, weight)) = self.objective.loss(model, &pass, rows, epoch) else { continue };
+            let Some((loss, weight)) = self.objective.loss(model, &pass, batch.prepared) else { continue };
             loss_sum += f64::from(loss.clone().inner().into_scalar::<f32>());
             weight_sum += weight;
             gradients.add(pass.gradients(loss));
-            self.state.num_input_tokens_seen += rows.iter().map(|&row| length(row) as u64).sum::<u64>();
+            self.state.num_input_tokens_seen += batch.tokens;
         }
         self.state.global_step += 1;
         if weight_sum > 0.0 {
             self.update(model, gradients, step, loss_sum, weight_sum)?;
         }
+        self.computing += started.elapsed();
         Ok(())
     }
 
@@ -289,6 +291,5 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Names of the random streams.
-const ORDER: u64 = 1;
+/// Name of the random stream; that of the rows' order is 1.
 const DROPOUT: u64 = 2;

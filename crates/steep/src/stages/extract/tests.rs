@@ -256,3 +256,61 @@ fn a_source_without_rows_gives_a_file_without_rows() {
     assert_eq!(fs::read(place.path().join("a.npy")).unwrap().len(), 128);
     assert!(fs::read_to_string(place.path().join("a.csv")).unwrap().starts_with("id,text,embedding_0,"));
 }
+
+/// A CSV file with the column `text`.
+fn source_of(folder: &Path, texts: &[&str]) -> String {
+    let path = folder.join("repeated.csv");
+    let lines: Vec<String> = texts.iter().map(|text| format!("{text}\n")).collect();
+    fs::write(&path, format!("text\n{}", lines.concat())).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn repeated_texts_are_counted_and_have_the_bits_of_each_text_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let model = ModelFolder::open(&model_folder(place.path(), "base")).unwrap();
+    // Upper case is lost in the tokens, and the long ones differ behind the cut only.
+    let (long, longer) = ("feed me a bad cab of many cages", "feed me a bad cab of many cages and more");
+    let rows = ["hi", "a cab", "HI", "hi", "a bad cab", "hi", long, "qed", longer, "qed qed"];
+    let source = source_of(place.path(), &rows);
+    let output = place.path().join("a.parquet");
+    let settings = settings(OutputFormat::Parquet);
+    let report = quietly(|ctx| extract(&input(&model, &source), &settings, &output, ctx)).unwrap();
+    let found = embeddings(&read_parquet(&output));
+    let alone = rows.iter().flat_map(|text| direct(&model, &[(*text).to_owned()], &settings));
+    assert!(found.iter().map(|x| x.to_bits()).eq(alone.map(f32::to_bits)));
+    // Shards have five rows: two more `hi` in the first, the longer text in the second.
+    assert_eq!((report.counts.rows, report.counts.repeated_texts), (10, 3));
+    assert!((0.0..=1.0).contains(&report.waiting_share));
+}
+
+#[test]
+fn a_fault_of_the_source_is_told_and_finished_shards_stay() {
+    let place = tempfile::tempdir().unwrap();
+    let model = ModelFolder::open(&model_folder(place.path(), "base")).unwrap();
+    // The reader makes chunks of 8192 rows; the fault lies in the second one.
+    let mut rows = vec!["hi"; 8_200];
+    rows.push("a,b");
+    let source = source_of(place.path(), &rows);
+    let output = place.path().join("a.csv");
+    let settings = ExtractSettings { shard_rows: 4_000, ..settings(OutputFormat::Csv) };
+    let error = quietly(|ctx| extract(&input(&model, &source), &settings, &output, ctx)).unwrap_err();
+    assert!(error.to_string().contains("row 8201"), "{error}");
+    assert!(!output.exists());
+    let parts = place.path().join("a.csv.parts");
+    assert!(parts.join("part-00001.json").is_file() && !parts.join("part-00002.json").exists());
+}
+
+#[test]
+fn a_fault_in_writing_is_told_and_not_taken_for_a_stop() {
+    let place = tempfile::tempdir().unwrap();
+    let model = ModelFolder::open(&model_folder(place.path(), "base")).unwrap();
+    let source = text_file(place.path(), 23);
+    let output = place.path().join("a.csv");
+    // A folder stands where the second part wants to be.
+    fs::create_dir_all(place.path().join("a.csv.parts/part-00001.csv/occupied")).unwrap();
+    let settings = settings(OutputFormat::Csv);
+    let error = quietly(|ctx| extract(&input(&model, &source), &settings, &output, ctx)).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+    assert!(error.to_string().contains("part-00001.csv") && !output.exists(), "{error}");
+}

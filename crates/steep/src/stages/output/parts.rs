@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub struct RowCounts {
     /// Rows written.
     pub rows: u64,
-    /// Tokens computed, special ones included.
+    /// Tokens of the texts, special ones included.
     pub tokens: u64,
     /// Texts that were too long.
     pub truncated: u64,
@@ -20,6 +20,9 @@ pub struct RowCounts {
     pub dropped_tokens: u64,
     /// Texts that are missing or blank; they are treated as the empty text.
     pub empty_texts: u64,
+    /// Texts that became the same tokens as another text read with them, whose result they were given.
+    #[serde(default)]
+    pub repeated_texts: u64,
     /// Seconds spent, those of stopped shards left out.
     pub seconds: f64,
 }
@@ -32,6 +35,7 @@ impl RowCounts {
         self.truncated += other.truncated;
         self.dropped_tokens += other.dropped_tokens;
         self.empty_texts += other.empty_texts;
+        self.repeated_texts += other.repeated_texts;
         self.seconds += other.seconds;
     }
 }

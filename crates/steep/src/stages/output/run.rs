@@ -1,34 +1,41 @@
-//! The loop over shards.
+//! From the rows of a source to the output, with reading, computing and writing side by side.
 
 use super::format::OutputFormat;
 use super::join::join;
 use super::layout::Layout;
+use super::part_files::{Content, Message, write_parts};
 use super::parts::{Parts, RowCounts};
+use super::pieces::{Piece, Pieces};
 use super::rows::{RowBuffer, RowFeed};
-use super::writer::{RowWriter, row_writer};
+use crate::ahead::{Ahead, Behind, ahead, behind};
 use crate::data::ReadOptions;
 use crate::error::{Error, Result};
 use crate::progress::Context;
-use crate::storage::atomic_file;
 use arrow::array::ArrayRef;
 use parquet::file::metadata::ParquetMetaDataReader;
 use std::fs::File;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// Rows computed at once at most; fewer where they are long.
-const BUFFER_ROWS: usize = 16_384;
+/// Buffers that are read and tokenised while one is computed. One is enough where reading is the faster, as it is with any
+/// encoder; more would only take memory.
+const BUFFERS_AHEAD: usize = 1;
+
+/// Pieces of computed rows that wait to be written.
+const PIECES_BEHIND: usize = 2;
 
 /// Takes computed columns of some of a buffer's rows, which must come in order.
 pub(in crate::stages) type Emit<'a> = dyn FnMut(Range<usize>, &[ArrayRef]) -> Result<()> + 'a;
 
-/// What is computed for rows.
-pub(in crate::stages) trait RowWork {
-    /// Computes the layout's columns of all rows of a buffer and hands them out in order. The counts need no
-    /// rows and no seconds.
-    fn compute(&self, rows: &RowBuffer, emit: &mut Emit<'_>) -> Result<RowCounts>;
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::stages) struct Written {
+    pub(in crate::stages) counts: RowCounts,
+    /// Share of this run's time in which nothing was computed because rows were not read or not written yet.
+    pub(in crate::stages) waiting_share: f64,
 }
 
 /// What to write where.
@@ -53,13 +60,19 @@ pub(in crate::stages) struct ShardedOutput<'a> {
 
 /// Writes the output; shards that an earlier run finished are not computed again.
 ///
+/// Three threads work at once: one reads rows and calls `prepare`; the caller's calls `load` once, and then `compute`, which
+/// hands the layout's columns out in order; one writes. The counts need no rows and no seconds. A few buffers are held at a
+/// time.
+///
 /// # Errors
 /// What reading and computing give; a stop on request, after which the finished shards stay.
-pub(in crate::stages) fn write_sharded(
+pub(in crate::stages) fn write_sharded<P: Send, M>(
     job: &ShardedOutput<'_>,
-    work: &dyn RowWork,
+    prepare: impl Fn(&RowBuffer) -> Result<P> + Send,
+    load: impl FnOnce() -> Result<M>,
+    mut compute: impl FnMut(&M, P, &mut Emit<'_>) -> Result<RowCounts>,
     ctx: &Context,
-) -> Result<RowCounts> {
+) -> Result<Written> {
     if job.shard_rows == 0 {
         return Err(Error::config(
             "shard_rows",
@@ -68,29 +81,85 @@ pub(in crate::stages) fn write_sharded(
         ));
     }
     check_output(job)?;
-    let parts = Parts::open(job.output, job.format, job.key)?;
-    let mut feed = RowFeed::open(job.source, &job.read)?;
-    let (mut total, mut paths) = (RowCounts::default(), Vec::new());
-    // An output without rows still has one part, for its columns.
-    while paths.is_empty() || !feed.is_at_end()? {
-        let index = paths.len();
-        ctx.cancel.check()?;
-        let counts = match parts.finished(index)? {
-            Some(counts) => {
-                feed.skip(counts.rows)?;
-                ctx.progress.advance(counts.rows);
-                counts
-            }
-            None => write_part(job, &parts, index, &mut feed, work)?,
-        };
-        total.add(&counts);
-        paths.push(parts.path(index));
-    }
     let started = Instant::now();
-    join(job.format, &paths, (total.rows, job.width), job.output, ctx)?;
-    total.seconds += started.elapsed().as_secs_f64();
+    let parts = Parts::open(job.output, job.format, job.key)?;
+    let feed = RowFeed::open(job.source, &job.read)?;
+    let pieces = Pieces::new(feed, &parts, job.shard_rows, prepare);
+    let (computed, written) = ahead(BUFFERS_AHEAD, pieces, |pieces| {
+        behind(
+            PIECES_BEHIND,
+            |messages| write_parts(job, &parts, messages),
+            |writer| {
+                let model = load()?;
+                compute_all(pieces, |prepared, emit| compute(&model, prepared, emit), writer, ctx)
+            },
+        )
+    })?;
+    let waiting_share = computed.waited.as_secs_f64() / started.elapsed().as_secs_f64().max(1e-9);
+    let mut counts = computed.earlier;
+    counts.add(&written);
+    let started = Instant::now();
+    let paths: Vec<PathBuf> = (0..computed.parts).map(|part| parts.path(part)).collect();
+    join(job.format, &paths, (counts.rows, job.width), job.output, ctx)?;
+    counts.seconds += started.elapsed().as_secs_f64();
     parts.remove()?;
-    Ok(total)
+    Ok(Written { counts, waiting_share })
+}
+
+/// What the caller's thread did.
+struct Computed {
+    /// What earlier runs did.
+    earlier: RowCounts,
+    parts: usize,
+    waited: Duration,
+}
+
+fn compute_all<P>(
+    pieces: &mut Ahead<Piece<P>>,
+    mut compute: impl FnMut(P, &mut Emit<'_>) -> Result<RowCounts>,
+    writer: &mut Behind<Message>,
+    ctx: &Context,
+) -> Result<Computed> {
+    let (mut earlier, mut part, mut counts) = (RowCounts::default(), 0, RowCounts::default());
+    while let Some(piece) = pieces.next() {
+        ctx.cancel.check()?;
+        match piece? {
+            Piece::Finished(finished) => {
+                ctx.progress.advance(finished.rows);
+                earlier.add(&finished);
+                part += 1;
+            }
+            Piece::Rows { buffer, prepared, ends_part } => {
+                counts.add(&compute_buffer(part, buffer, prepared, &mut compute, writer)?);
+                if ends_part {
+                    writer.send(Message { part, content: Content::End(std::mem::take(&mut counts)) })?;
+                    part += 1;
+                }
+            }
+        }
+    }
+    Ok(Computed { earlier, parts: part, waited: pieces.waited() + writer.waited() })
+}
+
+fn compute_buffer<P>(
+    part: usize,
+    buffer: RowBuffer,
+    prepared: Option<P>,
+    compute: &mut impl FnMut(P, &mut Emit<'_>) -> Result<RowCounts>,
+    writer: &mut Behind<Message>,
+) -> Result<RowCounts> {
+    let (buffer, mut next) = (Arc::new(buffer), 0);
+    let mut counts = match prepared {
+        Some(prepared) => compute(prepared, &mut |rows, columns| {
+            assert_eq!(rows.start, next, "rows are written in order");
+            next = rows.end;
+            let content = Content::Rows { buffer: buffer.clone(), rows, columns: columns.to_vec() };
+            writer.send(Message { part, content })
+        })?,
+        None => RowCounts::default(),
+    };
+    counts.rows = buffer.rows as u64;
+    Ok(counts)
 }
 
 /// The output must not take the place of what it is made from.
@@ -101,64 +170,6 @@ fn check_output(job: &ShardedOutput<'_>) -> Result<()> {
         return Err(Error::config("output", problem, "name another file"));
     }
     Ok(())
-}
-
-fn write_part(
-    job: &ShardedOutput<'_>,
-    parts: &Parts,
-    index: usize,
-    feed: &mut RowFeed,
-    work: &dyn RowWork,
-) -> Result<RowCounts> {
-    let started = Instant::now();
-    let path = parts.path(index);
-    let mut counts = RowCounts::default();
-    atomic_file(&path, |file| {
-        let mut writer = row_writer(job.format, file, job.layout, index == 0, &path)?;
-        while (counts.rows as usize) < job.shard_rows {
-            let buffer = feed.buffer((job.shard_rows - counts.rows as usize).min(BUFFER_ROWS))?;
-            if buffer.rows == 0 {
-                break;
-            }
-            let mut sink =
-                BufferSink { buffer: &buffer, layout: job.layout, writer: writer.as_mut(), next: 0 };
-            counts.add(&work.compute(&buffer, &mut |range, columns| sink.write(range, columns))?);
-            counts.rows += buffer.rows as u64;
-        }
-        writer.finish()
-    })?;
-    counts.seconds = started.elapsed().as_secs_f64();
-    parts.record(index, counts)?;
-    Ok(counts)
-}
-
-/// Puts computed columns beside the rows they belong to.
-struct BufferSink<'a, 'w> {
-    buffer: &'a RowBuffer,
-    layout: &'a Layout,
-    writer: &'a mut (dyn RowWriter + 'w),
-    /// The first row that was not written yet.
-    next: usize,
-}
-
-impl BufferSink<'_, '_> {
-    /// Writes rows of the buffer; `columns` hold those rows only.
-    fn write(&mut self, rows: Range<usize>, columns: &[ArrayRef]) -> Result<()> {
-        assert_eq!(rows.start, self.next, "rows are written in order");
-        self.next = rows.end;
-        let mut start = 0;
-        for chunk in &self.buffer.chunks {
-            let end = start + chunk.batch.num_rows();
-            let (from, to) = (rows.start.max(start), rows.end.min(end));
-            if from < to {
-                let input = chunk.batch.slice(from - start, to - from);
-                let batch = self.layout.batch(&input, columns, from - rows.start..to - rows.start)?;
-                self.writer.write(&batch)?;
-            }
-            start = end;
-        }
-        Ok(())
-    }
 }
 
 /// How many rows a source has, where that is known without reading it.

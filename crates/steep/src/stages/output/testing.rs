@@ -1,5 +1,6 @@
 //! A tiny encoder, texts, and a stop at a chosen moment, for tests of the stages.
 
+use crate::config::Dtype;
 use crate::features::embed::EmbedSettings;
 use crate::progress::{Cancel, Context, Progress, Silent};
 use crate::stages::{ExtractInput, ExtractSettings, ModelFolder, OutputFormat, OutputValue};
@@ -49,6 +50,7 @@ pub(in crate::stages) fn settings(format: OutputFormat) -> ExtractSettings {
             normalize: false,
             truncate_dim: None,
             include_prompt: true,
+            dtype: Dtype::F32,
             max_tokens: 64,
         },
         max_seq_length: 16,

@@ -1,8 +1,10 @@
 //! The texts of rows, and their tokens.
 
+use super::parts::RowCounts;
 use super::rows::RowBuffer;
 use crate::data::{ReadOptions, default_text_column, open, text};
 use crate::error::{Error, Result};
+use crate::features::distinct::DistinctRows;
 use crate::text::{EncodeOptions, Encodings, Tokenizer};
 use arrow::array::{Array, StringArray};
 
@@ -55,8 +57,47 @@ impl TextColumns {
     }
 }
 
+/// How the texts of rows become what an encoder takes. Shared with the thread that reads.
+pub(in crate::stages) struct TextPreparation<'a> {
+    pub(in crate::stages) tokenizer: &'a Tokenizer,
+    pub(in crate::stages) columns: &'a TextColumns,
+    pub(in crate::stages) options: EncodeOptions,
+    /// Tokens computed at once.
+    pub(in crate::stages) max_tokens: usize,
+}
+
+/// The texts of a buffer's rows, ready for the encoder.
+pub(in crate::stages) struct PreparedTexts {
+    pub(in crate::stages) encodings: Encodings,
+    pub(in crate::stages) plan: DistinctRows,
+    empty_texts: u64,
+}
+
+impl TextPreparation<'_> {
+    pub(in crate::stages) fn prepare(&self, rows: &RowBuffer) -> Result<PreparedTexts> {
+        let (texts, empty_texts) = self.columns.of(rows)?;
+        let encodings = encode(self.tokenizer, &texts, &self.options, rows)?;
+        let all: Vec<u32> = (0..encodings.len() as u32).collect();
+        let plan = DistinctRows::new(&encodings, &all, self.max_tokens);
+        Ok(PreparedTexts { encodings, plan, empty_texts })
+    }
+}
+
+impl PreparedTexts {
+    /// What tokenising says of the rows.
+    pub(in crate::stages) fn counts(&self) -> RowCounts {
+        RowCounts {
+            tokens: self.encodings.input_ids.len() as u64,
+            truncated: self.encodings.truncated,
+            dropped_tokens: self.encodings.dropped_tokens,
+            empty_texts: self.empty_texts,
+            ..RowCounts::default()
+        }
+    }
+}
+
 /// Tokens of texts, at least one each: an encoder has nothing to say about a sequence without tokens.
-pub(in crate::stages) fn encode(
+fn encode(
     tokenizer: &Tokenizer,
     texts: &[String],
     options: &EncodeOptions,

@@ -1,7 +1,9 @@
 //! An opened folder that turns texts' tokens into probabilities.
 
+use crate::config::{Dtype, apply_dtype, default_dtype};
 use crate::data::Task;
 use crate::error::{Error, Result};
+use crate::features::distinct::DistinctRows;
 use crate::features::embed::{EmbedSettings, Embedder};
 use crate::features::matrix::{DenseMatrix, Features};
 use crate::learners::linear_head::LinearHead;
@@ -11,7 +13,7 @@ use crate::stages::classify::{HEAD_FOLDER, RECIPE_FILE, StoredRecipe};
 use crate::stages::model_folder::ModelFolder;
 use crate::storage::{digest_file, read_json};
 use crate::text::{EncodeOptions, Tokenizer};
-use crate::training::{Sequences, micro_batches};
+use crate::training::Sequences;
 use std::path::Path;
 use steep_encoder::{Config, HeadKind, Model, Pass, ProblemType, Value};
 
@@ -27,6 +29,7 @@ pub struct Predictor {
     task: Task,
     max_tokens: usize,
     digest: String,
+    dtype: Dtype,
 }
 
 /// What turns token states into outputs.
@@ -45,11 +48,12 @@ struct LinearScorer {
 }
 
 impl Predictor {
-    /// Opens a folder with a classifier in `head/`, or with a `…ForSequenceClassification` model.
+    /// Opens a folder with a classifier in `head/`, or with a `…ForSequenceClassification` model. Without a `dtype` it
+    /// computes as the classifier's features were made, and else as is quick on this machine.
     ///
     /// # Errors
     /// A folder that is not there, not whole, or holds an encoder without anything trained on top.
-    pub fn open(folder: &Path) -> Result<Self> {
+    pub fn open(folder: &Path, dtype: Option<Dtype>) -> Result<Self> {
         let fault =
             |problem: &str, hint: &str| Err(Error::model(folder.display().to_string(), problem, hint));
         if !folder.is_dir() {
@@ -61,22 +65,23 @@ impl Predictor {
         }
         let opened = ModelFolder::open(folder)?;
         if folder.join(HEAD_FOLDER).join("head.json").is_file() {
-            return Self::with_linear_head(opened);
+            return Self::with_linear_head(opened, dtype);
         }
         if is_classifier(&opened.config) {
-            return Self::with_network_head(opened);
+            return Self::with_network_head(opened, dtype.unwrap_or_else(default_dtype));
         }
         fault("holds an encoder without a classifier", "run finetune or classify first")
     }
 
-    fn with_network_head(folder: ModelFolder) -> Result<Self> {
+    fn with_network_head(folder: ModelFolder, dtype: Dtype) -> Result<Self> {
         // transformers leaves the labels out where they are its two default ones.
         let mut labels = folder.config.labels.clone();
         if labels.is_empty() {
             labels = ["LABEL_0", "LABEL_1"].map(str::to_owned).to_vec();
         }
         let head_kind = HeadKind::SequenceClassification { num_labels: labels.len() };
-        let (model, report) = Model::load(&folder.path, head_kind, 0)?;
+        let (mut model, report) = Model::load(&folder.path, head_kind, 0)?;
+        apply_dtype(dtype, &mut model);
         if let Some(name) = report.initialised.first() {
             return Err(Error::model(
                 folder.path.display().to_string(),
@@ -93,14 +98,16 @@ impl Predictor {
         };
         let digest = folder.digest.clone();
         let scorer = Scorer::Network;
-        Ok(Self { folder, model, scorer, labels, task, max_tokens: DEFAULT_MAX_TOKENS, digest })
+        Ok(Self { folder, model, scorer, labels, task, max_tokens: DEFAULT_MAX_TOKENS, digest, dtype })
     }
 
-    fn with_linear_head(folder: ModelFolder) -> Result<Self> {
+    fn with_linear_head(folder: ModelFolder, dtype: Option<Dtype>) -> Result<Self> {
         let head_folder = folder.path.join(HEAD_FOLDER);
         let head = LinearHead::load(&head_folder)?;
         let stored: StoredRecipe = read_json(&head_folder.join(RECIPE_FILE))?;
-        let (model, _) = Model::load(&folder.path, HeadKind::None, 0)?;
+        let (mut model, _) = Model::load(&folder.path, HeadKind::None, 0)?;
+        let dtype = dtype.unwrap_or(stored.recipe.embed.dtype);
+        apply_dtype(dtype, &mut model);
         let width = Embedder::new(&model, dense(&folder), stored.recipe.embed.clone())?.width();
         if width != head.description().feature_count {
             let columns = head.description().feature_count;
@@ -126,6 +133,7 @@ impl Predictor {
             scorer: Scorer::Linear(Box::new(LinearScorer { head, stored, prompt_tokens })),
             folder,
             model,
+            dtype,
         })
     }
 
@@ -142,6 +150,11 @@ impl Predictor {
     /// The folder's tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.folder.tokenizer
+    }
+
+    /// Numbers in which it computes.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
     }
 
     /// Names the folder's content.
@@ -169,20 +182,25 @@ impl Predictor {
         }
     }
 
-    /// Sets how many tokens are computed at once, which bounds the memory and changes no bit of the result.
-    pub fn set_max_tokens(&mut self, max_tokens: usize) {
-        self.max_tokens = max_tokens.max(1);
-    }
-
     /// Predicts for rows of sequences, in their order: probabilities `[rows, labels]`, or a regression's values
     /// `[rows, outputs]`. The sequences must have been made with [`Self::encode_options`].
     ///
     /// # Errors
     /// A stop on request.
     pub fn predict(&self, sequences: &dyn Sequences, rows: &[u32], ctx: &Context) -> Result<DenseMatrix> {
+        self.predict_planned(sequences, &DistinctRows::new(sequences, rows, self.max_tokens), ctx)
+    }
+
+    /// The same for rows whose batches were planned before.
+    pub(super) fn predict_planned(
+        &self,
+        sequences: &dyn Sequences,
+        plan: &DistinctRows,
+        ctx: &Context,
+    ) -> Result<DenseMatrix> {
         match &self.scorer {
-            Scorer::Network => self.network_outputs(sequences, rows, ctx),
-            Scorer::Linear(linear) => self.linear_outputs(linear, sequences, rows, ctx),
+            Scorer::Network => self.network_outputs(sequences, plan, ctx),
+            Scorer::Linear(linear) => self.linear_outputs(linear, sequences, plan, ctx),
         }
     }
 
@@ -190,39 +208,39 @@ impl Predictor {
         &self,
         linear: &LinearScorer,
         sequences: &dyn Sequences,
-        rows: &[u32],
+        plan: &DistinctRows,
         ctx: &Context,
     ) -> Result<DenseMatrix> {
-        let embed = EmbedSettings { max_tokens: self.max_tokens, ..linear.stored.recipe.embed.clone() };
-        let embedder = Embedder::new(&self.model, dense(&self.folder), embed)?;
-        let embeddings = Features::Dense(embedder.embed(sequences, rows, linear.prompt_tokens, ctx)?);
+        let embedder = Embedder::new(&self.model, dense(&self.folder), linear.stored.recipe.embed.clone())?;
+        let embeddings =
+            Features::Dense(embedder.embed_planned(sequences, plan, linear.prompt_tokens, ctx)?);
         match self.task {
             Task::Regression => linear.head.decision_function(&embeddings),
             Task::SingleLabel | Task::MultiLabel => linear.head.predict_proba(&embeddings),
         }
     }
 
-    fn network_outputs(&self, sequences: &dyn Sequences, rows: &[u32], ctx: &Context) -> Result<DenseMatrix> {
+    fn network_outputs(
+        &self,
+        sequences: &dyn Sequences,
+        plan: &DistinctRows,
+        ctx: &Context,
+    ) -> Result<DenseMatrix> {
         let width = self.labels.len();
         let pass = Pass::evaluate(&self.model.parameters);
-        let mut outputs = vec![0.0; rows.len() * width];
-        let length = |place: u32| sequences.length(rows[place as usize] as usize);
-        // Rows of like length keep the sizes of consecutive batches alike; longest first.
-        let mut order: Vec<u32> = (0..rows.len() as u32).collect();
-        order.sort_by_key(|&place| std::cmp::Reverse(length(place)));
-        for places in micro_batches(&order, self.max_tokens, length) {
+        let mut outputs = Vec::new();
+        for rows in plan.batches() {
             ctx.cancel.check()?;
-            let batch_rows: Vec<u32> = places.iter().map(|&place| rows[place as usize]).collect();
-            let batch = sequences.pack(&batch_rows);
+            let batch = sequences.pack(rows);
             let hidden = self.model.last_hidden_state(&pass, &batch);
             let logits = Value::Matrix(self.model.classification_logits(&pass, hidden, &batch)).to_vec();
-            for (logits, &place) in logits.chunks_exact(width).zip(places) {
-                let start = place as usize * width;
-                outputs[start..start + width].copy_from_slice(&linked(self.task, logits));
+            for logits in logits.chunks_exact(width) {
+                outputs.extend(linked(self.task, logits));
             }
-            ctx.progress.advance(places.len() as u64);
+            ctx.progress.advance(rows.len() as u64);
         }
-        DenseMatrix::new(rows.len(), width, outputs)
+        ctx.progress.advance(plan.repeated() as u64);
+        plan.spread(&outputs, width)
     }
 }
 

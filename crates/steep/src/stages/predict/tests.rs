@@ -11,6 +11,7 @@ use std::fs;
 fn settings(format: OutputFormat) -> PredictSettings {
     PredictSettings {
         max_seq_length: None,
+        dtype: None,
         max_tokens: 64,
         keep_columns: true,
         format,
@@ -107,7 +108,7 @@ fn a_classifier_folder_predicts_what_its_head_says() {
 #[test]
 fn a_network_gives_the_probabilities_of_its_logits() {
     let place = tempfile::tempdir().unwrap();
-    let predictor = Predictor::open(&model_folder(place.path(), "classification")).unwrap();
+    let predictor = Predictor::open(&model_folder(place.path(), "classification"), None).unwrap();
     assert_eq!(predictor.labels(), ["red", "green", "blue"]);
     assert_eq!(predictor.task(), crate::data::Task::SingleLabel);
     let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../../goldens/encoders/bert/reference.safetensors");
@@ -154,6 +155,29 @@ fn a_fine_tuned_folder_predicts_texts_in_any_format() {
     assert_eq!(labels.value(7), rows[7]["label"]);
 }
 
+#[test]
+fn repeated_texts_get_the_same_prediction_as_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = model_folder(place.path(), "classification");
+    let source = place.path().join("repeated.csv");
+    fs::write(&source, "text\nhi\na cab\nHI\nhi\nqed\nhi\n").unwrap();
+    let output = place.path().join("a.jsonl");
+    let source = source.to_str().unwrap();
+    let report =
+        quietly(|ctx| predict(&input_of(&folder, source), &settings(OutputFormat::Jsonl), &output, ctx))
+            .unwrap();
+    assert_eq!((report.counts.rows, report.counts.repeated_texts), (6, 2));
+    let predictor = Predictor::open(&folder, None).unwrap();
+    for row in json_rows(&output) {
+        let text = row["text"].as_str().unwrap();
+        let encodings = predictor.tokenizer().encode(&[text], &predictor.encode_options()).unwrap();
+        let alone = quietly(|ctx| predictor.predict(&encodings, &[0], ctx)).unwrap();
+        for (label, expected) in predictor.labels().iter().zip(alone.row(0)) {
+            assert_eq!(row["probabilities"][label].as_f64().unwrap() as f32, *expected, "{text} {label}");
+        }
+    }
+}
+
 /// Changes `config.json`.
 fn reconfigured(folder: &Path, change: impl Fn(&mut Value)) {
     let path = folder.join("config.json");
@@ -195,7 +219,7 @@ fn the_problem_type_decides_what_is_written() {
 fn what_was_not_trained_is_refused_with_a_way_out() {
     let place = tempfile::tempdir().unwrap();
     let refused = |folder: &Path| {
-        let error = Predictor::open(folder).err().expect("refused");
+        let error = Predictor::open(folder, None).err().expect("refused");
         format!("{error}: {}", error.hint().expect("a hint"))
     };
     let plain = model_folder(place.path(), "base");

@@ -1,0 +1,67 @@
+//! What each optimizer step is computed from, made before the encoder is free for it.
+
+use super::{Objective, TrainingSettings, micro_batches};
+use crate::error::Result;
+use crate::random::Stream;
+use std::ops::Range;
+
+/// Steps that are ready while one is computed. They take little memory, and an evaluation or a checkpoint lets the
+/// thread that makes them catch up.
+pub(super) const STEPS_AHEAD: usize = 3;
+
+/// A part of a step that is computed at once.
+pub(super) struct MicroBatch<P> {
+    /// What the objective made of its rows.
+    pub(super) prepared: P,
+    /// Tokens of its rows.
+    pub(super) tokens: u64,
+}
+
+/// The micro-batches of the steps of a range, a function of (seed, step) alone.
+pub(super) struct Steps<'a, O> {
+    objective: &'a O,
+    settings: &'a TrainingSettings,
+    steps: Range<u64>,
+    /// Rows of an epoch in their order.
+    order: (u64, Vec<u32>),
+}
+
+impl<'a, O: Objective> Steps<'a, O> {
+    pub(super) fn new(objective: &'a O, settings: &'a TrainingSettings, steps: Range<u64>) -> Self {
+        Self { objective, settings, steps, order: (u64::MAX, Vec::new()) }
+    }
+
+    fn rows(&mut self, step: u64) -> (u64, &[u32]) {
+        let rows = self.objective.rows();
+        let steps_per_epoch = self.settings.steps_per_epoch(rows.len());
+        let epoch = step / steps_per_epoch;
+        if self.order.0 != epoch {
+            let mut order = rows.to_vec();
+            Stream::new(self.settings.seed, &[ORDER, epoch]).shuffle(&mut order);
+            self.order = (epoch, order);
+        }
+        let size = self.settings.train_batch_size;
+        let start = (step % steps_per_epoch) as usize * size;
+        let end = (start + size).min(self.order.1.len());
+        (epoch, &self.order.1[start.min(end)..end])
+    }
+}
+
+impl<O: Objective> Iterator for Steps<'_, O> {
+    type Item = Result<Vec<MicroBatch<O::Prepared>>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let step = self.steps.next()?;
+        let (objective, budget) = (self.objective, self.settings.max_tokens_per_micro_batch);
+        let length = |row: u32| objective.sequences().length(row as usize);
+        let (epoch, rows) = self.rows(step);
+        let batches = micro_batches(rows, budget, length).into_iter().map(|rows| MicroBatch {
+            prepared: objective.prepare(rows, epoch),
+            tokens: rows.iter().map(|&row| length(row) as u64).sum(),
+        });
+        Some(Ok(batches.collect()))
+    }
+}
+
+/// Name of the random stream.
+const ORDER: u64 = 1;
