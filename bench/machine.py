@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from measure import clean_environment
-from places import HERE, PRETEND_INTEL, ROOT, WORK, Places
+from places import BUILT_STEEP, HERE, PRETEND_INTEL, ROOT, WORK, Places
 from prepare import call, pretend_intel
 
 INSTRUCTION_SETS = ["avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8"]
@@ -50,8 +51,11 @@ def versions(places: Places) -> dict[str, str]:
     return json.loads(call(places.python, "-c", code).splitlines()[-1])
 
 
-def commit() -> str:
-    return call("git", "-C", ROOT, "describe", "--always", "--dirty").strip()
+def steep_version(places: Places) -> str:
+    """The commit of this tree if the program was built from it, else the beginning of the program's SHA-256."""
+    if places.steep == BUILT_STEEP:
+        return call("git", "-C", ROOT, "describe", "--always", "--dirty").strip()
+    return f"sha256 {hashlib.sha256(places.steep.read_bytes()).hexdigest()[:12]}"
 
 
 def matrix_products(places: Places) -> dict[str, Any]:

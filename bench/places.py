@@ -10,6 +10,7 @@ ROOT = HERE.parent
 WORK = ROOT / "target" / "bench"
 RESULTS = HERE / "results"
 DOCUMENT = ROOT / "docs" / "performance.md"
+BUILT_STEEP = ROOT / "target" / "release" / "steep"
 PRETEND_INTEL = WORK / "pretend_intel.so"
 
 

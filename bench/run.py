@@ -80,7 +80,8 @@ class Bench:
         # Of all jobs, so that a run of some does not unmake the files of others.
         prepare.texts(places, list(JOBS.values()), self.asked.quick)
         prepare.pretend_intel()
-        machine.build_peak()
+        if not self.asked.steep:
+            machine.build_peak()
         return places
 
     def measure_machine(self, places: Places) -> None:
@@ -116,7 +117,7 @@ class Bench:
         return (former if keep else {"runs": {}}) | {
             "quick": self.asked.quick,
             "texts": source if job.workload.texts == "short" else "articles",
-            "steep": machine.commit(),
+            "steep": machine.steep_version(places),
             "measured": date.today().isoformat(),
         }
 

