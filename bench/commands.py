@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ class JobRun:
         usage = measure.run(command, self.environment(), RUN / "log.txt")
         report = self.steep_report() if self.contender.script is None else json.loads((RUN / "report.json").read_text())
         self.check(report)
-        return {"wall_seconds": usage.wall_seconds, "peak_rss_bytes": usage.peak_rss_bytes, **report}
+        return {**asdict(usage), **report}
 
     def check(self, report: dict[str, Any]) -> None:
         """Everyone must have done the same work."""

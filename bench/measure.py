@@ -24,6 +24,7 @@ class Usage:
 
     wall_seconds: float
     peak_rss_bytes: int
+    others_share: float  # of the machine's processor time, what went to other processes meanwhile; 0 where it is not told
 
 
 def clean_environment(extra: dict[str, str]) -> dict[str, str]:
@@ -33,6 +34,16 @@ def clean_environment(extra: dict[str, str]) -> dict[str, str]:
     return kept | quiet | extra
 
 
+def busy_seconds() -> float:
+    """Processor time that all processes have taken since the machine started; 0 where there is no /proc/stat."""
+    try:
+        numbers = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    except OSError:
+        return 0.0
+    user, nice, system, _idle, _waiting, interrupts, soft_interrupts, stolen = numbers
+    return (user + nice + system + interrupts + soft_interrupts + stolen) / os.sysconf("SC_CLK_TCK")
+
+
 def run(command: list[str], environment: dict[str, str], log: Path) -> Usage:
     """Runs a command to its end. What it prints goes to `log`.
 
@@ -40,13 +51,14 @@ def run(command: list[str], environment: dict[str, str], log: Path) -> Usage:
     from its first byte, and of its own children the largest.
     """
     with open(log, "wb") as output:
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), busy_seconds()
         spawned = {SPAWNED_AT: repr(time.time())}
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment | spawned)
         _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - started
+        wall, busy = time.perf_counter() - started, busy_seconds() - busy
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         end = log.read_text(errors="replace")[-2000:]
         raise ProcessFailed(f"exit code {process.returncode} of {' '.join(command)}\n{end}")
-    return Usage(wall, usage.ru_maxrss * 1024)
+    others = max(0.0, busy - usage.ru_utime - usage.ru_stime) / wall / (os.cpu_count() or 1)
+    return Usage(wall, usage.ru_maxrss * 1024, others)

@@ -55,6 +55,11 @@ class Summary:
         return (max(rates) - min(rates)) / 2 / self.rate
 
     @property
+    def others_share(self) -> float:
+        """The largest share of the machine that other processes took during a repetition."""
+        return max(run["others_share"] for run in self.runs)
+
+    @property
     def final_loss(self) -> float | None:
         """The mean training loss of the last quarter of the steps, over all repetitions."""
         means = [self._last_quarter(run["losses"]) for run in self.runs if run.get("losses")]

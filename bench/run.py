@@ -66,6 +66,7 @@ class Bench:
         self.facts = machine.describe()
         self.name = asked.machine or machine.short_name(self.facts)
         self.results: dict[str, Any] = results.load(self.name)
+        self.jobs, self.with_machine = chosen(asked.only)
 
     def prepare(self) -> Places:
         WORK.mkdir(parents=True, exist_ok=True)
@@ -80,7 +81,7 @@ class Bench:
         # Of all jobs, so that a run of some does not unmake the files of others.
         prepare.texts(places, list(JOBS.values()), self.asked.quick)
         prepare.pretend_intel()
-        if not self.asked.steep:
+        if self.with_machine:
             machine.build_peak()
         return places
 
@@ -126,7 +127,7 @@ class Bench:
         work = run["wall_seconds"] - run["import_seconds"]
         prepare.say(f"{job.name} {contender} {repetition + 1}: {run['tokens'] / work:,.0f} tokens/s, "
                     f"{run['wall_seconds']:.1f} s of them {run['import_seconds']:.1f} s imports, "
-                    f"{run['peak_rss_bytes'] / 1e6:,.0f} MB")
+                    f"{run['peak_rss_bytes'] / 1e6:,.0f} MB, others took {run['others_share']:.0%} of the machine")
 
     @staticmethod
     def cosines(places: Places, job: Job, names: list[str]) -> dict[str, dict[str, float]]:
@@ -152,15 +153,14 @@ class Bench:
     def run(self) -> None:
         if self.asked.table:
             return self.write_tables()
-        jobs, with_machine = chosen(self.asked.only)
         places = self.prepare()
         if self.asked.prepare:
             return None
         started = time.monotonic()
         self.results |= {"machine": self.facts, "versions": machine.versions(places)}
-        if with_machine:
+        if self.with_machine:
             self.measure_machine(places)
-        for job in jobs:
+        for job in self.jobs:
             self.measure(places, job)
         prepare.say(f"measured in {(time.monotonic() - started) / 60:.1f} min; {results.path_of(self.name)}")
         return self.write_tables()

@@ -84,13 +84,14 @@ def of_kind(kind: str, results: dict[str, Any]) -> list[str]:
 
 def of_jobs(results: dict[str, Any]) -> list[str]:
     """What the jobs were."""
-    lines = header(["job", "rows", "tokens", "steps", "texts", "repetitions", "steep", "measured"], 1)
+    lines = header(["job", "rows", "tokens", "steps", "texts", "repetitions", "others' share", "steep", "measured"], 1)
     for name, job in JOBS.items():
         if entry := results["jobs"].get(name):
             facts, quick = entry["facts"], entry["quick"]
             repetitions = max(map(len, entry["runs"].values()))
+            others = max(summary.others_share for summary in summaries(entry).values())
             lines.append(row([name, f"{facts['rows']:,}", f"{facts['tokens']:,}", f"{job.steps(quick) or ''}",
-                              entry["texts"], str(repetitions), entry["steep"], entry["measured"]]))
+                              entry["texts"], str(repetitions), f"{others:.0%}", entry["steep"], entry["measured"]]))
     return [*lines, ""]
 
 

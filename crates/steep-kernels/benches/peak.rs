@@ -32,7 +32,10 @@ fn measure(criterion: &mut Criterion, name: &str, lanes: usize, work: fn()) {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    #![expect(unsafe_code, reason = "the instructions are not reachable otherwise, and calls are behind their detection")]
+    #![expect(
+        unsafe_code,
+        reason = "the instructions are not reachable otherwise, and calls are behind their detection"
+    )]
 
     use super::{ROUNDS, SUMS, black_box};
     use std::arch::x86_64::*;
