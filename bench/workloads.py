@@ -121,9 +121,9 @@ class Job:
 
 def _jobs() -> list[Job]:
     sizes = {
-        "adapt": {1: (160, 60), 2: (16, 6), 3: (8, 3)},
-        "finetune": {1: (200, 80), 2: (24, 8), 3: (16, 5)},
-        "extract": {1: (16_000, 4_000), 2: (640, 160), 3: (640, 128)},
+        "adapt": {1: (60, 24), 2: (8, 3), 3: (5, 2)},
+        "finetune": {1: (120, 40), 2: (12, 4), 3: (8, 3)},
+        "extract": {1: (6_000, 2_000), 2: (320, 96), 3: (320, 96)},
         "memory": {3: (3, 3)},
     }
     return [Job(kind, WORKLOADS[number], size) for kind, each in sizes.items() for number, size in each.items()]

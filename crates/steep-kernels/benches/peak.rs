@@ -38,7 +38,10 @@ mod x86 {
     )]
 
     use super::{ROUNDS, SUMS, black_box};
-    use std::arch::x86_64::*;
+    use std::arch::x86_64::{
+        _mm256_fmadd_ps, _mm256_setzero_ps, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_dpbusd_epi32,
+        _mm512_fmadd_ps, _mm512_setzero_ps, _mm512_setzero_si512,
+    };
 
     /// A loop of `SUMS` independent instructions; the operands are opaque, so that nothing is folded.
     macro_rules! loop_of {
