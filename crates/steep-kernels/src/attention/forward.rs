@@ -153,10 +153,10 @@ pub(super) unsafe fn raw_scores<K: Kernel>(
     let left = |row_stride| Left { start: keys, row_stride, inner_stride: 1 };
     // SAFETY: the caller's promise.
     unsafe {
-        // Known distances become part of the instructions.
+        // Known distances become part of the instructions, which pays where products are fastest.
         match layout.along {
-            16 => product::<K, _>(left(16), right, size, &sink),
-            32 => product::<K, _>(left(32), right, size, &sink),
+            16 if K::STEP == 2 => product::<K, _>(left(16), right, size, &sink),
+            32 if K::STEP == 2 => product::<K, _>(left(32), right, size, &sink),
             along => product::<K, _>(left(along), right, size, &sink),
         }
     }
