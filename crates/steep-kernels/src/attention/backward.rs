@@ -4,12 +4,13 @@ use super::distances::{self, Distances};
 use super::forward::{Inputs, WIDEST, raw_scores, visible, width};
 use super::kernel::Kernel;
 use super::pack::{Layout, Rows, across, along, row_products, transposed};
-use super::product::{Collected, HeadRows, Left, ROW_GROUP, Right, ScaledRows, Size, ToScratch, product};
+use super::product::{Collected, Left, ROW_GROUP, Right, ScaledRows, Size, ToScratch, product, write};
 use super::route::{Route, per_route};
 use super::scratch::Scratch;
 use super::shape::Task;
 use super::softmax::{BackwardBlock, Block, Scoring, backward, bias_size};
 use super::vector::Vector;
+use super::view::RowsMut;
 use super::{AttentionElement, AttentionShape, PositionBias, View, ViewMut, Visibility};
 use crate::dropout::Dropout;
 use rayon::prelude::*;
@@ -212,8 +213,9 @@ impl<E: AttentionElement> Backward<'_, E> {
                 layout,
                 scoring: self.inputs.scoring(task, areas[14], bias),
                 rows: self.inputs.rows(task),
-                outputs: [self.outputs.context, self.outputs.dcontext]
-                    .map(|view| Rows::new(view, task.query, task.queries, task.head * layout.head_dim)),
+                outputs: [self.outputs.context, self.outputs.dcontext].map(|view| {
+                    Rows::new(view, task.query, task.queries, task.head * layout.head_dim, layout.head_dim)
+                }),
             };
             along::<K>(&head.rows[1], layout, memory.keys);
             along::<K>(&head.rows[2], layout, memory.values);
@@ -351,7 +353,7 @@ impl<E: AttentionElement> Backward<'_, E> {
             };
             backward::<K>(&head.scoring, block, keys.clone(), &softmax);
             let sink = ScaledRows {
-                rows: HeadRows { rows, ..head.query_rows(&self.gradients.dquery, first) },
+                rows: head.query_rows(&self.gradients.dquery, first, rows),
                 factors: &[self.inputs.scale; WIDEST],
             };
             product::<K, _>(
@@ -396,7 +398,7 @@ impl<E: AttentionElement> Backward<'_, E> {
                     // SAFETY: the caller's promise.
                     unsafe {
                         let sum = K::Vector::load(sums.add(row * layout.across + column));
-                        rows.write::<K, 1, 1>(row, column, [[sum]], |_| factor);
+                        write::<K, 1, 1>(&rows, row, column, [[sum]], |_| factor);
                     }
                 }
             }
@@ -430,27 +432,15 @@ struct Head<'a, E> {
 
 impl<E> Head<'_, E> {
     #[inline(always)]
-    fn query_rows<'v>(&self, view: &'v ViewMut<'v, E>, first: usize) -> HeadRows<'v, E> {
+    fn query_rows(&self, view: &ViewMut<E>, first: usize, rows: usize) -> RowsMut<E> {
         let head_dim = self.layout.head_dim;
-        HeadRows {
-            view,
-            first: self.task.query + first,
-            rows: self.task.queries - first,
-            column: self.task.head * head_dim,
-            head_dim,
-        }
+        view.rows(self.task.query + first, rows, self.task.head * head_dim, head_dim)
     }
 
     #[inline(always)]
-    fn key_rows<'v>(&self, view: &'v ViewMut<'v, E>) -> HeadRows<'v, E> {
+    fn key_rows(&self, view: &ViewMut<E>) -> RowsMut<E> {
         let head_dim = self.layout.head_dim;
-        HeadRows {
-            view,
-            first: self.task.key,
-            rows: self.task.keys,
-            column: self.task.head * head_dim,
-            head_dim,
-        }
+        view.rows(self.task.key, self.task.keys, self.task.head * head_dim, head_dim)
     }
 }
 

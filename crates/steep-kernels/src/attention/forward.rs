@@ -2,7 +2,7 @@
 
 use super::kernel::Kernel;
 use super::pack::{Layout, Rows, across, along, transposed};
-use super::product::{HeadRows, Left, ROW_GROUP, Right, ScaledRows, Size, ToScratch, product};
+use super::product::{Left, ROW_GROUP, Right, ScaledRows, Size, ToScratch, product};
 use super::route::{Route, per_route};
 use super::scratch::Scratch;
 use super::shape::Task;
@@ -96,11 +96,12 @@ impl<E: AttentionElement> Inputs<'_, E> {
 
     /// One head of the rows of a task.
     pub(super) fn rows(&self, task: Task) -> [Rows<'_, E>; 3] {
-        let column = task.head * self.shape.head_dim;
+        let head_dim = self.shape.head_dim;
+        let column = task.head * head_dim;
         [
-            Rows::new(self.query, task.query, task.queries, column),
-            Rows::new(self.key, task.key, task.keys, column),
-            Rows::new(self.value, task.key, task.keys, column),
+            Rows::new(self.query, task.query, task.queries, column, head_dim),
+            Rows::new(self.key, task.key, task.keys, column, head_dim),
+            Rows::new(self.value, task.key, task.keys, column, head_dim),
         ]
     }
 
@@ -152,10 +153,10 @@ pub(super) unsafe fn raw_scores<K: Kernel>(
     let left = |row_stride| Left { start: keys, row_stride, inner_stride: 1 };
     // SAFETY: the caller's promise.
     unsafe {
-        // Known distances become part of the instructions.
+        // Known distances become part of the instructions, which pays where products are fastest.
         match layout.along {
-            16 => product::<K, _>(left(16), right, size, &sink),
-            32 => product::<K, _>(left(32), right, size, &sink),
+            16 if K::STEP == 2 => product::<K, _>(left(16), right, size, &sink),
+            32 if K::STEP == 2 => product::<K, _>(left(32), right, size, &sink),
             along => product::<K, _>(left(along), right, size, &sink),
         }
     }
@@ -260,13 +261,12 @@ impl<'a, E: AttentionElement> Forward<'a, E> {
             forward::<K>(scoring, block, keys.clone(), memory.scores, memory.words, out);
             self.normalise(task, first, rows, &largest, &mut sums);
             let sink = ScaledRows {
-                rows: HeadRows {
-                    view: &self.context,
-                    first: task.query + first,
+                rows: self.context.rows(
+                    task.query + first,
                     rows,
-                    column: task.head * layout.head_dim,
-                    head_dim: layout.head_dim,
-                },
+                    task.head * layout.head_dim,
+                    layout.head_dim,
+                ),
                 factors: &sums,
             };
             product::<K, _>(
@@ -302,10 +302,14 @@ impl<'a, E: AttentionElement> Forward<'a, E> {
             log_sum_exp[lane] = if is_seen { total } else { f32::NEG_INFINITY };
             sums[lane] = if is_seen { 1.0 / sums[lane] } else { 0.0 };
         }
-        for (row, value) in log_sum_exp[..rows].iter().enumerate() {
-            let position = (task.query + first + row) * num_heads + task.head;
-            // SAFETY: each (token, head) belongs to one task.
-            unsafe { self.log_sum_exp.range(position..position + 1)[0] = *value };
+        let position = (task.query + first) * num_heads + task.head;
+        // SAFETY: each (token, head) belongs to one task; the range, of which it touches its own head, was checked.
+        unsafe {
+            let target = self.log_sum_exp.pointer(position);
+            self.log_sum_exp.pointer(position + (rows - 1) * num_heads);
+            for (row, value) in log_sum_exp[..rows].iter().enumerate() {
+                *target.add(row * num_heads) = *value;
+            }
         }
     }
 }

@@ -134,8 +134,8 @@ impl<E: AttentionElement> Kernel for Pairs<E> {
             let load =
                 |row: *const E| _mm512_maskz_loadu_epi16(if row.is_null() { 0 } else { mask }, row.cast());
             let (even, odd) = (load(rows[0]), load(rows[1]));
-            let low = _mm512_permutex2var_epi16(even, interleaved(0), odd);
-            let high = _mm512_permutex2var_epi16(even, interleaved(16), odd);
+            let low = _mm512_permutex2var_epi16(even, _mm512_loadu_si512(LOWER.as_ptr().cast()), odd);
+            let high = _mm512_permutex2var_epi16(even, _mm512_loadu_si512(UPPER.as_ptr().cast()), odd);
             _mm512_castsi512_ps(low).store(target);
             _mm512_castsi512_ps(high).store(target.add(16));
         }
@@ -145,7 +145,8 @@ impl<E: AttentionElement> Kernel for Pairs<E> {
         // SAFETY: as above.
         unsafe {
             let both = both(rows);
-            _mm512_castsi512_ps(_mm512_permutexvar_epi16(interleaved_halves(), both)).store(target);
+            _mm512_castsi512_ps(_mm512_permutexvar_epi16(_mm512_loadu_si512(HALVES.as_ptr().cast()), both))
+                .store(target);
         }
     }
     #[inline(always)]
@@ -170,26 +171,25 @@ unsafe fn both(rows: [__m512; 2]) -> __m512i {
     unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(rows[1], rows[0])) }
 }
 
-/// Indices that pair element `first + i` of one register with that of another.
-///
-/// # Safety
-/// The processor has AVX-512.
+/// Indices of a permutation that pairs element `first + i` with element `second + i`.
 #[cfg(target_arch = "x86_64")]
-#[inline(always)]
-unsafe fn interleaved(first: u16) -> __m512i {
-    let indices: [u16; 32] = std::array::from_fn(|i| first + (i / 2) as u16 + 32 * (i % 2) as u16);
-    // SAFETY: the caller's promise; the types are the same 512 bits.
-    unsafe { std::mem::transmute::<[u16; 32], __m512i>(indices) }
+const fn pairing(first: u16, second: u16) -> [u16; 32] {
+    let mut indices = [0; 32];
+    let mut pair = 0;
+    while pair < 16 {
+        indices[2 * pair] = first + pair as u16;
+        indices[2 * pair + 1] = second + pair as u16;
+        pair += 1;
+    }
+    indices
 }
 
-/// Indices that pair element `i` of the lower half with that of the upper.
-///
-/// # Safety
-/// The processor has AVX-512.
+/// The lower and the upper halves of two registers, whose elements count on from one to the other.
 #[cfg(target_arch = "x86_64")]
-#[inline(always)]
-unsafe fn interleaved_halves() -> __m512i {
-    let indices: [u16; 32] = std::array::from_fn(|i| (i / 2) as u16 + 16 * (i % 2) as u16);
-    // SAFETY: the caller's promise; the types are the same 512 bits.
-    unsafe { std::mem::transmute::<[u16; 32], __m512i>(indices) }
-}
+const LOWER: [u16; 32] = pairing(0, 32);
+#[cfg(target_arch = "x86_64")]
+const UPPER: [u16; 32] = pairing(16, 48);
+
+/// The two halves of one register.
+#[cfg(target_arch = "x86_64")]
+const HALVES: [u16; 32] = pairing(0, 16);

@@ -6,6 +6,7 @@
 use super::View;
 use super::kernel::Kernel;
 use super::vector::Vector;
+use std::marker::PhantomData;
 
 /// The sizes of operands made of rows of `head_dim` elements.
 #[derive(Clone, Copy)]
@@ -34,42 +35,50 @@ impl Layout {
 
 /// One head of some rows of a view.
 pub(super) struct Rows<'a, E> {
-    view: View<'a, E>,
-    first: usize,
-    column: usize,
+    start: *const E,
+    stride: usize,
     pub(super) count: usize,
+    view: PhantomData<&'a [E]>,
 }
 
 impl<'a, E> Rows<'a, E> {
-    /// The rows from `first` on, in a view that was checked to have them, and in them the head that begins at `column`.
-    pub(super) fn new(view: View<'a, E>, first: usize, count: usize, column: usize) -> Self {
-        Self { view, first, column, count }
+    /// The columns `column..column + width` of the rows from `first` on.
+    pub(super) fn new(view: View<'a, E>, first: usize, count: usize, column: usize, width: usize) -> Self {
+        let start = first * view.stride + column;
+        assert!(
+            count == 0 || start + (count - 1) * view.stride + width <= view.values.len(),
+            "rows outside the view"
+        );
+        Self {
+            start: view.values.as_ptr().wrapping_add(start),
+            stride: view.stride,
+            count,
+            view: PhantomData,
+        }
     }
 
     /// The rows from `first` on, at most `count`.
+    #[inline(always)]
     pub(super) fn part(&self, first: usize, count: usize) -> Self {
         Self {
-            view: View { values: self.view.values, stride: self.view.stride },
-            first: self.first + first,
-            column: self.column,
-            count: count.min(self.count - first),
+            start: self.start.wrapping_add(first * self.stride),
+            stride: self.stride,
+            count: count.min(self.count.saturating_sub(first)),
+            view: PhantomData,
         }
     }
 
     /// Null beyond the last.
     #[inline(always)]
     fn row(&self, row: usize) -> *const E {
-        if row >= self.count {
-            return std::ptr::null();
-        }
-        self.view.values[(self.first + row) * self.view.stride + self.column..].as_ptr()
+        if row < self.count { self.start.wrapping_add(row * self.stride) } else { std::ptr::null() }
     }
 }
 
 /// The words along each row: `[rows, layout.along]`.
 ///
 /// # Safety
-/// The view was checked, there is room, and the processor has the instructions of `K`.
+/// There is room, and the processor has the instructions of `K`.
 #[inline(always)]
 pub(super) unsafe fn along<K: Kernel>(rows: &Rows<K::Element>, layout: Layout, target: *mut f32) {
     let width = K::Vector::LANES * K::STEP;

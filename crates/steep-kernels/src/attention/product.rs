@@ -3,9 +3,10 @@
 //! A sum is one chain of multiply-adds in the order of the inner dimension, whatever tile it is computed in: so the
 //! numbers of a query depend on nothing but its own sequence.
 
+use super::AttentionElement;
 use super::kernel::Kernel;
 use super::vector::Vector;
-use super::{AttentionElement, ViewMut};
+use super::view::RowsMut;
 
 /// Words of the left operand: `start[row · row_stride + inner · inner_stride]`.
 #[derive(Clone, Copy)]
@@ -164,44 +165,31 @@ impl<K: Kernel> Sink<K> for ToScratch {
     }
 }
 
-/// Where the head's rows of an output lie.
-pub(super) struct HeadRows<'a, E> {
-    pub(super) view: &'a ViewMut<'a, E>,
-    /// First row in the view, and how many.
-    pub(super) first: usize,
-    pub(super) rows: usize,
-    /// First column in the view, and how many.
-    pub(super) column: usize,
-    pub(super) head_dim: usize,
-}
-
-impl<E: AttentionElement> HeadRows<'_, E> {
-    /// Writes sums, each multiplied by the factor of its row, except for rows beyond the last.
-    ///
-    /// # Safety
-    /// Nobody else touches these elements meanwhile; the processor has the instructions of `K`.
-    #[inline(always)]
-    pub(super) unsafe fn write<K: Kernel<Element = E>, const R: usize, const C: usize>(
-        &self,
-        row: usize,
-        column: usize,
-        sums: [[K::Vector; C]; R],
-        factor: impl Fn(usize) -> f32,
-    ) {
-        for r in 0..R {
-            if row + r >= self.rows {
-                return;
-            }
-            // SAFETY: the caller's promise; `row` checks that the elements are the view's.
-            unsafe {
-                let target = self.view.row(self.first + row + r, self.column, self.head_dim);
-                let factor = K::Vector::splat(factor(row + r));
-                for c in 0..C {
-                    let column = column + c * K::Vector::LANES;
-                    let count = self.head_dim.saturating_sub(column).min(K::Vector::LANES);
-                    if count > 0 {
-                        K::store(sums[r][c].times(factor), target.as_mut_ptr().add(column), count);
-                    }
+/// Writes sums to rows of an output, each multiplied by the factor of its row, except for rows beyond the last.
+///
+/// # Safety
+/// Nobody else touches these elements meanwhile; the processor has the instructions of `K`.
+#[inline(always)]
+pub(super) unsafe fn write<K: Kernel, const R: usize, const C: usize>(
+    target: &RowsMut<K::Element>,
+    row: usize,
+    column: usize,
+    sums: [[K::Vector; C]; R],
+    factor: impl Fn(usize) -> f32,
+) {
+    for r in 0..R {
+        if row + r >= target.rows {
+            return;
+        }
+        // SAFETY: the caller's promise; the row exists, and no column beyond the last is written.
+        unsafe {
+            let start = target.row(row + r);
+            let factor = K::Vector::splat(factor(row + r));
+            for c in 0..C {
+                let column = column + c * K::Vector::LANES;
+                let count = target.width.saturating_sub(column).min(K::Vector::LANES);
+                if count > 0 {
+                    K::store(sums[r][c].times(factor), start.add(column), count);
                 }
             }
         }
@@ -210,7 +198,7 @@ impl<E: AttentionElement> HeadRows<'_, E> {
 
 /// Sums to an output, each row multiplied by its factor.
 pub(super) struct ScaledRows<'a, E> {
-    pub(super) rows: HeadRows<'a, E>,
+    pub(super) rows: RowsMut<E>,
     pub(super) factors: &'a [f32],
 }
 
@@ -223,20 +211,20 @@ impl<E: AttentionElement, K: Kernel<Element = E>> Sink<K> for ScaledRows<'_, E> 
         sums: [[K::Vector; C]; R],
     ) {
         // SAFETY: the trait's contract.
-        unsafe { self.rows.write::<K, R, C>(row, column, sums, |row| self.factors[row]) }
+        unsafe { write::<K, R, C>(&self.rows, row, column, sums, |row| self.factors[row]) }
     }
 }
 
 /// Sums over several products: collected in scratch memory, and with the last one written, multiplied by a factor.
-pub(super) struct Collected<'a, E> {
+pub(super) struct Collected<E> {
     pub(super) sums: ToScratch,
     pub(super) is_first: bool,
     pub(super) is_last: bool,
-    pub(super) rows: HeadRows<'a, E>,
+    pub(super) rows: RowsMut<E>,
     pub(super) factor: f32,
 }
 
-impl<E: AttentionElement, K: Kernel<Element = E>> Sink<K> for Collected<'_, E> {
+impl<E: AttentionElement, K: Kernel<Element = E>> Sink<K> for Collected<E> {
     #[inline(always)]
     unsafe fn put<const R: usize, const C: usize>(
         &self,
@@ -255,7 +243,7 @@ impl<E: AttentionElement, K: Kernel<Element = E>> Sink<K> for Collected<'_, E> {
                 }
             }
             if self.is_last {
-                self.rows.write::<K, R, C>(row, column, sums, |_| self.factor);
+                write::<K, R, C>(&self.rows, row, column, sums, |_| self.factor);
             } else {
                 Sink::<K>::put(&self.sums, row, column, sums);
             }

@@ -272,11 +272,12 @@ fn a_view_narrower_than_the_heads_is_refused() {
 #[test]
 fn parts_of_a_buffer_are_written_side_by_side() {
     let mut buffer = [0; 12];
-    let parts = ViewMut::split(&mut buffer, [1, 3, 2]);
-    for (which, part) in parts.iter().enumerate() {
+    for (which, part) in ViewMut::split(&mut buffer, [1, 3, 2]).iter().enumerate() {
+        let width = [1, 3, 2][which];
+        let rows = part.rows(0, 2, 0, width);
         for row in 0..2 {
-            // SAFETY: one at a time.
-            unsafe { part.row(row, 0, [1, 3, 2][which]) }.fill(10 * row + which);
+            // SAFETY: rows of the buffer, one at a time.
+            unsafe { std::slice::from_raw_parts_mut(rows.row(row), width) }.fill(10 * row + which);
         }
     }
     assert_eq!(buffer, [0, 1, 1, 1, 2, 2, 10, 11, 11, 11, 12, 12]);

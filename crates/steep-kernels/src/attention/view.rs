@@ -46,9 +46,9 @@ pub struct ViewMut<'a, E> {
     buffer: PhantomData<&'a mut [E]>,
 }
 
-// SAFETY: it stands for a `&mut [E]` of which it touches, by the contract of `row`, only its own columns.
+// SAFETY: it stands for a `&mut [E]` of which it touches, by the checks of `rows`, only its own columns.
 unsafe impl<E: Send> Send for ViewMut<'_, E> {}
-// SAFETY: as above; through a shared view nothing is reached but by the unsafe `row`.
+// SAFETY: as above; through a shared view nothing is reached but through pointers.
 unsafe impl<E: Send> Sync for ViewMut<'_, E> {}
 
 impl<'a, E> ViewMut<'a, E> {
@@ -83,17 +83,37 @@ impl<'a, E> ViewMut<'a, E> {
         check(name, [self.length, self.stride, self.width], rows, width);
     }
 
-    /// `width` elements of a row from a column on.
+    /// The columns `column..column + width` of the rows from `first` on, `rows` of them.
+    #[inline(always)]
+    pub(super) fn rows(&self, first: usize, rows: usize, column: usize, width: usize) -> RowsMut<E> {
+        assert!(column + width <= self.width, "columns outside the view");
+        let start = first * self.stride + column;
+        assert!(
+            rows == 0 || start + (rows - 1) * self.stride + width <= self.length,
+            "rows outside the view"
+        );
+        RowsMut { start: self.start.wrapping_add(start), stride: self.stride, rows, width }
+    }
+}
+
+/// Some columns of some rows of a [`ViewMut`], which must live meanwhile.
+pub(super) struct RowsMut<E> {
+    start: *mut E,
+    stride: usize,
+    pub(super) rows: usize,
+    pub(super) width: usize,
+}
+
+impl<E> RowsMut<E> {
+    /// The first element of a row.
     ///
     /// # Safety
-    /// Elements borrowed at the same time, from any thread, must not overlap.
-    #[expect(clippy::mut_from_ref, reason = "that is the purpose; the caller keeps the elements apart")]
-    pub(super) unsafe fn row(&self, row: usize, column: usize, width: usize) -> &mut [E] {
-        assert!(column + width <= self.width, "columns outside the view");
-        let start = row * self.stride + column;
-        assert!(start + width <= self.length, "row outside the view");
-        // SAFETY: inside the buffer and the view's own columns (just checked), not aliased (the caller's promise).
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), width) }
+    /// It is one of the rows. Through the pointer `width` elements can be written; it is the callers' promise that nobody
+    /// else touches them meanwhile.
+    #[inline(always)]
+    pub(super) unsafe fn row(&self, row: usize) -> *mut E {
+        // SAFETY: inside the view, which was checked when this was made.
+        unsafe { self.start.add(row * self.stride) }
     }
 }
 
