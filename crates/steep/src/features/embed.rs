@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use steep_encoder::pooling::{PoolingMode, normalize, pool};
 use steep_encoder::sentence_transformer::Dense;
-use steep_encoder::{Config, Model, PackedBatch, Pass, Value};
+use steep_encoder::{Config, Model, PackedBatch, Pass, Precision, Value};
 
 /// How embeddings are made, with nothing left open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -214,8 +214,8 @@ fn apply_dense(dense: &Dense, values: Vec<f32>, rows: usize) -> Vec<f32> {
     let x = matrix(values, [rows, dense.in_features]);
     let weight = matrix(dense.weight.clone(), [dense.out_features, dense.in_features]);
     let y = match dense.activation {
-        Some(activation) => steep_encoder::ops::linear_activation(x, weight, bias, activation),
-        None => steep_encoder::ops::linear(x, weight, bias),
+        Some(activation) => steep_encoder::ops::linear_activation(x, weight, bias, activation, Precision::F32),
+        None => steep_encoder::ops::linear(x, weight, bias, Precision::F32),
     };
     Value::Matrix(y).to_vec()
 }

@@ -13,6 +13,7 @@ use crate::training::{Objective, Sequences, micro_batches};
 use burn::Tensor;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use steep_encoder::{Model, PackedBatch, Pass};
 
 /// How tokens are masked.
