@@ -17,13 +17,19 @@ pub(super) fn tensor<const D: usize>(seed: u32, shape: [usize; D]) -> T {
 }
 
 #[track_caller]
-pub(super) fn close(found: &T, expected: &T, what: &str) {
+fn close(found: &T, expected: &T, what: &str) {
+    // Measured at most 1.2e-6 relative to the largest value.
+    near(found, expected, 1e-5, what);
+}
+
+/// Panics where two tensors differ by more than a share of the largest value.
+#[track_caller]
+pub(super) fn near(found: &T, expected: &T, tolerance: f32, what: &str) {
     let (found, expected) = (super::values(found), super::values(expected));
     assert_eq!(found.len(), expected.len(), "{what}");
     let largest = expected.iter().fold(1.0f32, |largest, value| largest.max(value.abs()));
     for (a, b) in found.iter().zip(expected.iter()) {
-        // Measured at most 1.2e-6 relative to the largest value.
-        assert!((a - b).abs() <= 1e-5 * largest, "{what}: {a} against {b}");
+        assert!((a - b).abs() <= tolerance * largest, "{what}: {a} against {b}");
     }
 }
 

@@ -240,7 +240,7 @@ struct Backward<'a, E> {
     dposition_bias: Option<&'a mut [f32]>,
 }
 
-/// The gradients of [`attention_block_forward`] with the same arguments.
+/// The gradients of [`attention_block_forward`] with the same arguments; bf16 needs no `x`, since its operands were kept.
 pub fn attention_block_backward<E: Operand>(
     x: &[f32],
     weights: AttentionWeights,
@@ -249,10 +249,10 @@ pub fn attention_block_backward<E: Operand>(
     dy: &[f32],
 ) -> AttentionGradients {
     let (hidden, width, heads) = (weights.gamma.len(), block.width(), block.shape.num_heads);
-    let tokens = x.len() / hidden;
+    let tokens = dy.len() / hidden;
     let sequences = of_sequences(block.shape.offsets);
     let ranges = tokens_of(&sequences, block.shape.offsets);
-    let mut dx = vec![0.0; x.len()];
+    let mut dx = vec![0.0; dy.len()];
     let mut dattended = vec![E::default(); tokens * hidden];
     let mut dprojected = vec![E::default(); tokens * 3 * width];
     let sums_width = 3 * hidden + 3 * width;
@@ -262,7 +262,7 @@ pub fn attention_block_backward<E: Operand>(
     let (mut by_output, mut by_projections) = (Packed::default(), Packed::default());
     by_output.pack(weights.output, hidden, width, E::PRECISION);
     by_projections.pack_stacked(&weights.projections, &[width; 3], hidden, E::PRECISION);
-    let mask = block.dropout.flat_mask(x.len());
+    let mask = block.dropout.flat_mask(dy.len());
     let (mut dx_rows, mut dattended_rows) = (Rows::new(&mut dx, hidden), Rows::new(&mut dattended, hidden));
     let mut dprojected_rows = Rows::new(&mut dprojected, 3 * width);
     let mut dbias_rows = Rows::new(&mut dposition_bias, distances);

@@ -185,7 +185,7 @@ struct Backward<'a, E> {
     sums: &'a mut [f32],
 }
 
-/// The gradients of [`feed_forward_block_forward`] with the same arguments.
+/// The gradients of [`feed_forward_block_forward`] with the same arguments; bf16 needs no `x`, since its operands were kept.
 pub fn feed_forward_block_backward<E: Operand>(
     x: &[f32],
     weights: FeedForwardWeights,
@@ -194,9 +194,9 @@ pub fn feed_forward_block_backward<E: Operand>(
     dy: &[f32],
 ) -> FeedForwardGradients {
     let (hidden, inner) = (weights.gamma.len(), weights.intermediate_bias.len());
-    let tokens = x.len() / hidden;
+    let tokens = dy.len() / hidden;
     let ranges = of_tokens(tokens);
-    let mut dx = vec![0.0; x.len()];
+    let mut dx = vec![0.0; dy.len()];
     let mut dprojection = vec![E::default(); tokens * hidden];
     let mut dbefore = vec![E::default(); tokens * inner];
     let mut after = vec![E::default(); tokens * inner];
@@ -205,7 +205,7 @@ pub fn feed_forward_block_backward<E: Operand>(
     let (mut by_output, mut by_intermediate) = (Packed::default(), Packed::default());
     by_output.pack(weights.output, hidden, inner, E::PRECISION);
     by_intermediate.pack(weights.intermediate, inner, hidden, E::PRECISION);
-    let mask = block.dropout.flat_mask(x.len());
+    let mask = block.dropout.flat_mask(dy.len());
     let (mut dx_rows, mut dprojection_rows) = (Rows::new(&mut dx, hidden), Rows::new(&mut dprojection, hidden));
     let (mut dbefore_rows, mut after_rows) = (Rows::new(&mut dbefore, inner), Rows::new(&mut after, inner));
     let chunks: Vec<Backward<E>> = ranges

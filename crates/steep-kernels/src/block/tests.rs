@@ -108,6 +108,11 @@ fn evaluated_feed_forward(operands: Operands) -> Vec<f32> {
     }
 }
 
+/// What a backward pass needs of the input.
+fn needed<E: Operand>(x: &[f32]) -> &[f32] {
+    if E::PRECISION == Precision::F32 { x } else { &[] }
+}
+
 /// Output and all gradients, one after the other.
 fn attention<E: Operand>() -> Vec<f32> {
     let weights = Weights::attention();
@@ -118,7 +123,7 @@ fn attention<E: Operand>() -> Vec<f32> {
     let prepared = PreparedAttention::new(weights, Operands::Float(E::PRECISION));
     let (mut all, saved) = attention_block_forward::<E>(&x, weights, &prepared, block, true);
     let saved = saved.expect("kept");
-    let gradients = attention_block_backward(&x, weights, block, &saved, &dy);
+    let gradients = attention_block_backward(needed::<E>(&x), weights, block, &saved, &dy);
     all.extend(gradients.x);
     all.extend(gradients.projections.concat());
     all.extend(gradients.biases.concat());
@@ -137,7 +142,7 @@ fn feed_forward<E: Operand>() -> Vec<f32> {
     let prepared = PreparedFeedForward::new(weights, Operands::Float(E::PRECISION));
     let (mut all, saved) = feed_forward_block_forward::<E>(&x, weights, &prepared, FEED_FORWARD, true);
     let saved = saved.expect("kept");
-    let gradients = feed_forward_block_backward(&x, weights, FEED_FORWARD, &saved, &dy);
+    let gradients = feed_forward_block_backward(needed::<E>(&x), weights, FEED_FORWARD, &saved, &dy);
     for list in [gradients.x, gradients.intermediate, gradients.intermediate_bias, gradients.output] {
         all.extend(list);
     }
