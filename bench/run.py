@@ -22,6 +22,7 @@ import prepare
 import results
 import table
 from commands import JobRun
+from measure import ProcessFailed
 from places import HERE, RESULTS, WORK, Places
 from workloads import CONTENDERS, JOBS, Job
 
@@ -167,4 +168,7 @@ class Bench:
 
 
 if __name__ == "__main__":
-    Bench(arguments()).run()
+    try:
+        Bench(arguments()).run()
+    except ProcessFailed as failure:
+        sys.exit(f"error: {failure}\nhint: the whole output is in {WORK / 'run' / 'log.txt'}")
