@@ -23,6 +23,7 @@ class Usage:
     """What a process took, from its start to its end."""
 
     wall_seconds: float
+    cpu_seconds: float  # of all its threads
     peak_rss_bytes: int
     others_share: float  # of the machine's processor time, what went to other processes meanwhile; 0 where it is not told
 
@@ -60,5 +61,6 @@ def run(command: list[str], environment: dict[str, str], log: Path) -> Usage:
     if process.returncode != 0:
         end = log.read_text(errors="replace")[-2000:]
         raise ProcessFailed(f"exit code {process.returncode} of {' '.join(command)}\n{end}")
-    others = max(0.0, busy - usage.ru_utime - usage.ru_stime) / wall / (os.cpu_count() or 1)
-    return Usage(wall, usage.ru_maxrss * 1024, others)
+    own = usage.ru_utime + usage.ru_stime
+    others = max(0.0, busy - own) / wall / (os.cpu_count() or 1)
+    return Usage(wall, own, usage.ru_maxrss * 1024, others)

@@ -22,6 +22,7 @@ import prepare
 import results
 import table
 from commands import JobRun
+from measure import ProcessFailed
 from places import HERE, RESULTS, WORK, Places
 from workloads import CONTENDERS, JOBS, Job
 
@@ -126,7 +127,7 @@ class Bench:
     def tell(job: Job, contender: str, repetition: int, run: dict[str, Any]) -> None:
         work = run["wall_seconds"] - run["import_seconds"]
         prepare.say(f"{job.name} {contender} {repetition + 1}: {run['tokens'] / work:,.0f} tokens/s, "
-                    f"{run['wall_seconds']:.1f} s of them {run['import_seconds']:.1f} s imports, "
+                    f"{run['wall_seconds']:.1f} s of them {run['import_seconds']:.1f} s imports, {run['cpu_seconds']:.1f} s of processors, "
                     f"{run['peak_rss_bytes'] / 1e6:,.0f} MB, others took {run['others_share']:.0%} of the machine")
 
     @staticmethod
@@ -167,4 +168,7 @@ class Bench:
 
 
 if __name__ == "__main__":
-    Bench(arguments()).run()
+    try:
+        Bench(arguments()).run()
+    except ProcessFailed as failure:
+        sys.exit(f"error: {failure}\nhint: the whole output is in {WORK / 'run' / 'log.txt'}")

@@ -11,6 +11,9 @@ from workloads import CONTENDERS, JOBS, KINDS, MEMORY_BAR_BYTES, WORKLOADS, Cont
 
 BEGIN, END = "<!-- figures of bench/run.py: begin -->", "<!-- figures of bench/run.py: end -->"
 
+# Others took more than this share of the machine: the figure is no measurement.
+DISTURBED = 0.05
+
 HEADERS = {
     "adapt": ["tokens/s", "whole job", "steep is faster", "wanted", "steep's whole job", "peak memory", "final loss"],
     "finetune": ["tokens/s", "whole job", "steep is faster", "wanted", "steep's whole job", "peak memory", "final loss"],
@@ -52,7 +55,8 @@ class JobTable:
         if self.job.kind == "memory":
             wanted = f"at most {megabytes(MEMORY_BAR_BYTES)}" if contender.name == "steep" else ""
             return [megabytes(summary.peak_rss_bytes), wanted]
-        speed = [f"{summary.rate:,.0f} ± {summary.spread:.0%}"]
+        mark = " †" if summary.others_share > DISTURBED else ""
+        speed = [f"{summary.rate:,.0f} ± {summary.spread:.0%}{mark}"]
         if self.job.kind == "extract":
             speed.append(f"{self.entry['facts']['rows'] / summary.work_seconds:,.0f}")
         quality = self.cosine(contender) if self.job.kind == "extract" else f"{summary.final_loss:.3f}"
@@ -135,6 +139,7 @@ def markdown(results: dict[str, Any]) -> str:
     lines = of_machine(results)
     for kind in KINDS:
         lines += of_kind(kind, results)
+    lines += [f"† Other processes took more than {DISTURBED:.0%} of the machine meanwhile: no measurement, only a hint.", ""]
     return "\n".join([*lines, *of_floor(results), "**Jobs**", "", *of_jobs(results)])
 
 
