@@ -1,6 +1,7 @@
 //! How do texts become columns of numbers that any learner takes?
 
 pub mod embed;
+pub mod engineered;
 pub mod matrix;
 pub mod scaling;
 mod terms;
