@@ -1,5 +1,6 @@
 //! How do texts become columns of numbers that any learner takes?
 
+pub mod columns;
 pub mod embed;
 pub mod engineered;
 pub mod matrix;
