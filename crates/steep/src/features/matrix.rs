@@ -51,12 +51,17 @@ impl DenseMatrix {
         &mut self.values
     }
 
+    /// All values, row-major, without copying them.
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+
     /// One row.
     pub fn row(&self, row: usize) -> &[f32] {
         &self.values[row * self.columns..(row + 1) * self.columns]
     }
 
-    fn select_rows(&self, rows: &[u32]) -> Self {
+    pub(crate) fn select_rows(&self, rows: &[u32]) -> Self {
         let mut values = Vec::with_capacity(rows.len() * self.columns);
         for &row in rows {
             values.extend_from_slice(self.row(row as usize));

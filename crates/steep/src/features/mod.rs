@@ -4,6 +4,7 @@ pub mod columns;
 pub mod embed;
 pub mod engineered;
 pub mod matrix;
+pub mod preparation;
 pub mod scaling;
 mod terms;
 pub mod tfidf;
