@@ -2,6 +2,7 @@
 
 mod columns;
 mod predictor;
+mod prepared;
 
 pub use predictor::Predictor;
 
@@ -15,8 +16,8 @@ use super::output::{
 use crate::data::{ReadOptions, fingerprint, open};
 use crate::error::{Error, Result};
 use crate::features::matrix::{DenseMatrix, Features};
+use crate::features::preparation::PREPARATION_FILE;
 use crate::learners::linear_head::LinearHead;
-use crate::learners::linear_model::Link;
 use crate::progress::Context;
 use crate::storage::{digest_file, read_json};
 use crate::text::EncodeOptions;
@@ -94,12 +95,26 @@ pub fn predict(
         let problem = "labels have no place in a .npy file";
         return Err(Error::config("output", problem, "write a .parquet, .csv or .jsonl file"));
     }
+    if is_head_only(input.model) && input.model.join(PREPARATION_FILE).is_file() {
+        return prepared::predict_columns(input, settings, output, ctx);
+    }
     if is_head_only(input.model) {
         return predict_features(input, settings, output, ctx);
     }
     let mut predictor = Predictor::open(input.model)?;
     predictor.set_max_tokens(settings.max_tokens);
     let options = predictor.encode_options_of(settings.max_seq_length)?;
+    if let Some(preparation) = predictor.preparation() {
+        return prepared::predict_texts_and_columns(
+            &predictor,
+            preparation,
+            options,
+            input,
+            settings,
+            output,
+            ctx,
+        );
+    }
     let texts = TextColumns::resolve(input.source, &input.text_columns, &input.text_column_delimiter)?;
     let columns = PredictionColumns {
         task: predictor.task(),
@@ -256,10 +271,7 @@ impl RowWork for FeatureWork<'_> {
         }
         let width = values.len() / rows.rows.max(1);
         let features = Features::Dense(DenseMatrix::new(rows.rows, width, values)?);
-        let predicted = match self.head.description().link {
-            Link::Identity => self.head.decision_function(&features)?,
-            _ => self.head.predict_proba(&features)?,
-        };
+        let predicted = predictor::outputs(self.head, &features)?;
         emit(0..rows.rows, &self.columns.arrays(&predicted)?)?;
         self.ctx.progress.advance(rows.rows as u64);
         Ok(RowCounts::default())

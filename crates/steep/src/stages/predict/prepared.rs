@@ -1,0 +1,142 @@
+//! Predictions from raw columns, by a classifier with a preparation.
+
+use super::columns::PredictionColumns;
+use super::predictor::{Predictor, labels_of, outputs, task_of};
+use super::{Job, PredictInput, PredictReport, PredictSettings};
+use crate::error::{Error, Result};
+use crate::features::matrix::Features;
+use crate::features::preparation::{PREPARATION_FILE, PREPARATION_TENSORS, Preparation, PreparationInputs};
+use crate::learners::linear_head::LinearHead;
+use crate::progress::Context;
+use crate::stages::extract::text_counts;
+use crate::stages::output::{Emit, RowBuffer, RowCounts, RowWork, TextColumns, encode};
+use crate::stages::prepared::{RawReader, VectorSource};
+use crate::storage::digest_file;
+use crate::text::EncodeOptions;
+use std::path::Path;
+
+/// Predicts from the columns of a source alone.
+pub(super) fn predict_columns(
+    input: &PredictInput,
+    settings: &PredictSettings,
+    output: &Path,
+    ctx: &Context,
+) -> Result<PredictReport> {
+    let head = LinearHead::load(input.model)?;
+    let preparation = Preparation::load(input.model)?;
+    check_width(input.model, &preparation, head.description().feature_count)?;
+    if preparation.needs_tokenizer() {
+        let problem = "holds engineered columns of a tokenizer and no tokenizer";
+        return Err(Error::model(input.model.display().to_string(), problem, "run classify again"));
+    }
+    let reader = RawReader::open(input.source, &inputs(&preparation, input), VectorSource::Columns)?;
+    let columns = PredictionColumns {
+        task: task_of(head.description().link),
+        labels: labels_of(&head),
+        all_probabilities: settings.all_probabilities,
+    };
+    let mut hasher = blake3::Hasher::new();
+    for file in ["head.json", "head.safetensors", PREPARATION_FILE, PREPARATION_TENSORS] {
+        hasher.update(digest_file(&input.model.join(file))?.as_bytes());
+    }
+    let digest = hasher.finalize().to_hex().to_string();
+    let read = reader.source_columns().to_vec();
+    let work = ColumnWork { head: &head, preparation: &preparation, reader, columns: &columns, ctx };
+    Job { input, settings, digest: &digest, columns: &columns, read: &read }.run(
+        &read.join("\u{1f}"),
+        &work,
+        output,
+        ctx,
+    )
+}
+
+/// Predicts from texts and the columns beside them.
+pub(super) fn predict_texts_and_columns(
+    predictor: &Predictor,
+    preparation: &Preparation,
+    options: EncodeOptions,
+    input: &PredictInput,
+    settings: &PredictSettings,
+    output: &Path,
+    ctx: &Context,
+) -> Result<PredictReport> {
+    let inputs = inputs(preparation, input);
+    let reader = RawReader::open(input.source, &inputs, VectorSource::Encoder)?;
+    // Where columns are engineered from the text, the encoder reads the same text.
+    let named = if input.text_columns.is_empty() { &inputs.text_columns } else { &input.text_columns };
+    let texts = TextColumns::resolve(input.source, named, &input.text_column_delimiter)?;
+    let columns = PredictionColumns {
+        task: predictor.task(),
+        labels: predictor.labels().to_vec(),
+        all_probabilities: settings.all_probabilities,
+    };
+    let mut read = reader.source_columns().to_vec();
+    read.extend(texts.names().iter().filter(|name| !reader.source_columns().contains(name)).cloned());
+    let work = TextAndColumnWork { predictor, reader, texts: &texts, options, columns: &columns, ctx };
+    let key = format!("{} {}", texts.key(), read.join("\u{1f}"));
+    Job { input, settings, digest: predictor.digest(), columns: &columns, read: &read }
+        .run(&key, &work, output, ctx)
+}
+
+/// What is read: as in training, but for text columns that are named anew.
+fn inputs(preparation: &Preparation, input: &PredictInput) -> PreparationInputs {
+    let mut inputs = preparation.inputs().clone();
+    if preparation.needs_texts() && !input.text_columns.is_empty() {
+        inputs.text_columns = input.text_columns.clone();
+        inputs.text_column_delimiter = input.text_column_delimiter.clone();
+    }
+    inputs
+}
+
+fn check_width(folder: &Path, preparation: &Preparation, expected: usize) -> Result<()> {
+    let width = preparation.names().len();
+    if width == expected {
+        return Ok(());
+    }
+    let problem = format!("the preparation makes {width} features, the classifier takes {expected}");
+    Err(Error::model(folder.display().to_string(), problem, "run classify again"))
+}
+
+struct ColumnWork<'a> {
+    head: &'a LinearHead,
+    preparation: &'a Preparation,
+    reader: RawReader,
+    columns: &'a PredictionColumns,
+    ctx: &'a Context<'a>,
+}
+
+impl RowWork for ColumnWork<'_> {
+    fn compute(&self, rows: &RowBuffer, emit: &mut Emit<'_>) -> Result<RowCounts> {
+        self.ctx.cancel.check()?;
+        let mut reader = self.reader.clone();
+        rows.chunks.iter().try_for_each(|chunk| reader.push(chunk))?;
+        let features = self.preparation.transform(&reader.finish()?.0, None)?;
+        emit(0..rows.rows, &self.columns.arrays(&outputs(self.head, &Features::Dense(features))?)?)?;
+        self.ctx.progress.advance(rows.rows as u64);
+        Ok(RowCounts::default())
+    }
+}
+
+struct TextAndColumnWork<'a> {
+    predictor: &'a Predictor,
+    reader: RawReader,
+    texts: &'a TextColumns,
+    options: EncodeOptions,
+    columns: &'a PredictionColumns,
+    ctx: &'a Context<'a>,
+}
+
+impl RowWork for TextAndColumnWork<'_> {
+    fn compute(&self, rows: &RowBuffer, emit: &mut Emit<'_>) -> Result<RowCounts> {
+        let mut reader = self.reader.clone();
+        rows.chunks.iter().try_for_each(|chunk| reader.push(chunk))?;
+        let (texts, empty_texts) = self.texts.of(rows)?;
+        let encodings = encode(self.predictor.tokenizer(), &texts, &self.options, rows)?;
+        let predicted = self.predictor.predict_prepared(&encodings, reader.finish()?.0, self.ctx)?;
+        emit(0..rows.rows, &self.columns.arrays(&predicted)?)?;
+        Ok(text_counts(&encodings, empty_texts))
+    }
+}
+
+#[cfg(test)]
+mod tests;
