@@ -190,15 +190,16 @@ mod tests {
         request
     }
 
-    fn list(items: &[&str]) -> Option<List<String>> {
-        Some(List(items.iter().map(|item| (*item).to_owned()).collect()))
+    fn list(items: &[&str]) -> List<String> {
+        List(items.iter().map(|item| (*item).to_owned()).collect())
     }
 
     #[test]
     fn features_are_prepared_when_a_key_says_so_and_left_alone_otherwise() {
         let settings = ClassifyRequest::default().resolve().unwrap();
         assert!(settings.preparation.is_none());
-        let settings = request(|request| request.categorical_columns = list(&["colour"])).resolve().unwrap();
+        let settings =
+            request(|request| request.categorical_columns = Some(list(&["colour"]))).resolve().unwrap();
         assert_eq!(settings.preparation.unwrap().kinds, [("colour".to_owned(), ColumnKind::Categorical)]);
         assert_eq!(settings.scaling, crate::features::scaling::Scaling::None);
     }
@@ -206,10 +207,10 @@ mod tests {
     #[test]
     fn a_completed_request_resolves_to_the_same() {
         let mut first = request(|request| {
-            request.scaler = list(&["log1p", "standard"]);
+            request.scaler = Some(list(&["log1p", "standard"]));
             request.engineered_features = Some(true);
-            request.block_weights = list(&["columns=2", "engineered=0.5"]);
-            request.datetime_columns = list(&["made"]);
+            request.block_weights = Some(list(&["columns=2", "engineered=0.5"]));
+            request.datetime_columns = Some(list(&["made"]));
             request.imputation = Some("constant".into());
             request.fill_value = Some(-1.0);
         });
@@ -226,24 +227,24 @@ mod tests {
     fn what_does_not_fit_together_is_refused_with_a_hint() {
         let refused = [
             request(|request| {
-                request.scaler = list(&["standard"]);
+                request.scaler = Some(list(&["standard"]));
                 request.scaling = Some("standard".into());
             }),
-            request(|request| request.scaler = list(&["none", "log1p"])),
-            request(|request| request.scaler = list(&["standart"])),
-            request(|request| request.block_weights = list(&["columns"])),
-            request(|request| request.block_weights = list(&["columns=-1"])),
-            request(|request| request.block_weights = list(&["columns=1", "columns=2"])),
+            request(|request| request.scaler = Some(list(&["none", "log1p"]))),
+            request(|request| request.scaler = Some(list(&["standart"]))),
+            request(|request| request.block_weights = Some(list(&["columns"]))),
+            request(|request| request.block_weights = Some(list(&["columns=-1"]))),
+            request(|request| request.block_weights = Some(list(&["columns=1", "columns=2"]))),
             request(|request| request.fill_value = Some(1.0)),
             request(|request| request.pca_components = Some(0)),
             request(|request| request.variance_threshold = Some(-1.0)),
             request(|request| {
-                request.numerical_columns = list(&["a"]);
-                request.tag_columns = list(&["a"]);
+                request.numerical_columns = Some(list(&["a"]));
+                request.tag_columns = Some(list(&["a"]));
             }),
             request(|request| {
                 request.engineered_features = Some(true);
-                request.engineered_families = list(&["emojis"]);
+                request.engineered_families = Some(list(&["emojis"]));
             }),
         ];
         for mut request in refused {

@@ -67,7 +67,7 @@ pub fn engineer(
     output: &Path,
     ctx: &Context,
 ) -> Result<ExtractReport> {
-    settings.engineered.check_format(settings.format)?;
+    check_format(settings.format)?;
     let texts = TextColumns::resolve(input.source, &input.text_columns, &input.text_column_delimiter)?;
     let limit = input.limit.map_or_else(String::new, |limit| limit.to_string());
     let digest = settings.engineered.spec_digest()?;
@@ -78,9 +78,10 @@ pub fn engineer(
     let spec = settings.engineered.spec(input.source, &texts, input.limit, None, ctx)?;
     let columns = if settings.keep_columns { None } else { Some(texts.names().to_vec()) };
     let read = ReadOptions { columns, limit: input.limit, ..ReadOptions::default() };
-    let kept = match settings.keep_columns {
-        true => open(input.source, &read)?.schema().as_ref().clone(),
-        false => Schema::empty(),
+    let kept = if settings.keep_columns {
+        open(input.source, &read)?.schema().as_ref().clone()
+    } else {
+        Schema::empty()
     };
     let about = serde_json::json!({"stage": "engineer", "settings": settings});
     let metadata = vec![("steep.settings".to_owned(), about.to_string())];
@@ -107,19 +108,6 @@ pub fn engineer(
 }
 
 impl EngineeredColumns {
-    /// Refuses a format that has no names for columns.
-    pub(super) fn check_format(&self, format: OutputFormat) -> Result<()> {
-        if format == OutputFormat::Npy {
-            let problem = "named columns have no place in a .npy file";
-            return Err(Error::config(
-                "engineered_features",
-                problem,
-                "write a .parquet, .csv or .jsonl file",
-            ));
-        }
-        Ok(())
-    }
-
     /// What names the content of the file of columns; empty where there is none.
     pub(super) fn spec_digest(&self) -> Result<String> {
         self.spec_file.as_ref().map_or_else(|| Ok(String::new()), |path| digest_file(path))
@@ -163,6 +151,15 @@ impl EngineeredColumns {
         ctx.progress.finish();
         Ok(fitter.finish())
     }
+}
+
+/// Refuses a format that has no names for columns.
+pub(super) fn check_format(format: OutputFormat) -> Result<()> {
+    if format == OutputFormat::Npy {
+        let problem = "named columns have no place in a .npy file";
+        return Err(Error::config("engineered_features", problem, "write a .parquet, .csv or .jsonl file"));
+    }
+    Ok(())
 }
 
 /// Writes what was learned beside the output.

@@ -178,7 +178,7 @@ fn check_format(settings: &ExtractSettings) -> Result<()> {
         let problem = "have no place beside token embeddings";
         return Err(Error::config("engineered_features", problem, "extract sentence embeddings"));
     }
-    settings.engineered.as_ref().map_or(Ok(()), |engineered| engineered.check_format(settings.format))
+    if settings.engineered.is_some() { engineered::check_format(settings.format) } else { Ok(()) }
 }
 
 fn extract_key(input: &ExtractInput, texts: &TextColumns, settings: &ExtractSettings) -> Result<String> {

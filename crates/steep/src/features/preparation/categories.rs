@@ -41,7 +41,7 @@ impl Categories {
         counts.retain(|(_, count)| *count >= frequency.min_count);
         // The place of rare ones is counted even where there is none yet, as in scikit-learn.
         if counts.len() >= frequency.max_categories {
-            counts = most_frequent(counts, frequency.max_categories);
+            counts = most_frequent(&counts, frequency.max_categories);
         }
         Self {
             column: column.to_owned(),
@@ -84,7 +84,7 @@ impl Categories {
 
 /// The most frequent categories with one place left over; of equally frequent ones those last in order, as
 /// scikit-learn has it.
-fn most_frequent(counts: Vec<(&str, u64)>, max_categories: usize) -> Vec<(&str, u64)> {
+fn most_frequent<'a>(counts: &[(&'a str, u64)], max_categories: usize) -> Vec<(&'a str, u64)> {
     let mut by_count: Vec<usize> = (0..counts.len()).collect();
     by_count.sort_by_key(|&at| (std::cmp::Reverse(counts[at].1), std::cmp::Reverse(at)));
     by_count.truncate(max_categories.saturating_sub(1));

@@ -93,11 +93,11 @@ impl CategoryPart {
                     .collect(),
             ),
             Self::Target { columns, tables, codes } => {
-                let of = |((categories, table), (_, values)): (
-                    (&Categories, &TargetTable),
-                    &(&str, &[Option<String>]),
-                )| { table.apply(categories, values) };
-                codes.apply(columns.iter().zip(tables).zip(values).flat_map(of).collect())
+                let mut encoded = Vec::new();
+                for ((categories, table), (_, values)) in columns.iter().zip(tables).zip(values) {
+                    encoded.extend(table.apply(categories, values));
+                }
+                codes.apply(encoded)
             }
             Self::Hashing { columns, .. } if columns.is_empty() => Vec::new(),
             Self::Hashing { columns, width } => {

@@ -65,7 +65,7 @@ impl ColumnScaler {
     pub(super) fn apply(&self, column: usize, values: &mut [f64]) {
         match self {
             Self::Standard(scaler) | Self::Robust(scaler) | Self::MinMax(scaler) => {
-                scaler.apply(column, values)
+                scaler.apply(column, values);
             }
             Self::QuantileNormal(scaler) => scaler.apply(column, values),
             Self::YeoJohnson(scaler) => scaler.apply(column, values),

@@ -8,6 +8,7 @@ use crate::data::{ReadOptions, open};
 use crate::features::columns::{ColumnKind, ColumnPlan, Table};
 use crate::features::engineered::EngineeredSettings;
 use crate::features::matrix::DenseMatrix;
+use std::fmt::Write;
 
 const ROWS: usize = 60;
 
@@ -33,12 +34,14 @@ fn csv(first: usize, rows: usize) -> String {
         let price = if row % 7 == 0 { String::new() } else { format!("{}", row * row % 101) };
         let colour = ["red", "green", "blue", "", "rare"][if row % 31 == 0 { 4 } else { row % 4 }];
         let day = row % 28 + 1;
-        csv.push_str(&format!(
-            "{price},{},2024-03-{day:02}T{:02}:00:00,{colour},a|b{}\n",
+        writeln!(
+            csv,
+            "{price},{},2024-03-{day:02}T{:02}:00:00,{colour},a|b{}",
             row % 3 == 0,
             row % 24,
             row % 5
-        ));
+        )
+        .unwrap();
     }
     csv
 }

@@ -82,8 +82,8 @@ pub(super) fn predict_texts_and_columns(
 fn inputs(preparation: &Preparation, input: &PredictInput) -> PreparationInputs {
     let mut inputs = preparation.inputs().clone();
     if preparation.needs_texts() && !input.text_columns.is_empty() {
-        inputs.text_columns = input.text_columns.clone();
-        inputs.text_column_delimiter = input.text_column_delimiter.clone();
+        inputs.text_columns.clone_from(&input.text_columns);
+        inputs.text_column_delimiter.clone_from(&input.text_column_delimiter);
     }
     inputs
 }

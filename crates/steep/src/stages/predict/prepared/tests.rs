@@ -12,6 +12,7 @@ use crate::stages::{
     extract, predict,
 };
 use serde_json::Value;
+use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 
@@ -31,11 +32,8 @@ fn raw_file(folder: &Path, name: &str, rows: std::ops::Range<usize>) -> String {
         };
         let split = if row % 4 == 3 { "test" } else { "train" };
         let text = "a bad cab! ".repeat(hash % 3 + 1);
-        csv.push_str(&format!(
-            "{text},{price},{colour},2024-0{}-11,x|t{},{label},{split}\n",
-            hash % 9 + 1,
-            hash % 4
-        ));
+        writeln!(csv, "{text},{price},{colour},2024-0{}-11,x|t{},{label},{split}", hash % 9 + 1, hash % 4)
+            .unwrap();
     }
     let path = folder.join(name);
     fs::write(&path, csv).unwrap();
