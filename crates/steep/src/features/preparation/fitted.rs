@@ -303,7 +303,6 @@ impl Preparation {
     }
 
     fn is_whole(&self) -> bool {
-        let width = self.all_names().len();
         let engineered = |part: &EngineeredPart| {
             part.spec.check().is_ok()
                 && part.numbers.is_whole()
@@ -330,8 +329,14 @@ impl Preparation {
             && self.categories.is_whole()
             && self.tags.iter().all(TagColumn::is_whole)
             && self.engineered.as_ref().is_none_or(engineered)
-            && self.kept.as_ref().is_none_or(|kept| kept.iter().all(|column| (*column as usize) < width))
+            && self.kept.as_ref().is_none_or(|kept| self.has_columns(kept))
             && self.block_factors.iter().all(|(_, factor)| factor.is_finite())
+    }
+
+    /// Whether there are such columns; the parts were found whole.
+    fn has_columns(&self, columns: &[u32]) -> bool {
+        let width = self.all_names().len();
+        columns.iter().all(|column| (*column as usize) < width)
     }
 
     fn visit(&mut self, visit: &mut Visit<'_>) {

@@ -225,6 +225,7 @@ fn damaged_folders_are_refused() {
     };
     assert!(damaged(&|_| ()).is_ok());
     assert!(damaged(&|json| json["format_version"] = 9.into()).is_err());
+    assert!(damaged(&|json| json["numbers"]["imputer"]["flagged"] = serde_json::json!([77])).is_err());
     assert!(damaged(&|json| json["kept"] = serde_json::json!([100_000])).is_err());
     assert!(damaged(&|json| json["vectors"]["names"] = serde_json::json!(["a"])).is_err());
     assert!(damaged(&|json| json["inputs"]["columns"] = serde_json::json!([])).is_err());

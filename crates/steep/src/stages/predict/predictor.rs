@@ -121,6 +121,9 @@ impl Predictor {
                 "run classify again with this encoder",
             ));
         }
+        if let Some(preparation) = &preparation {
+            super::prepared::check_width(&head_folder, preparation, head.description().feature_count)?;
+        }
         let no_texts: [&str; 0] = [];
         let options = stored.encode_options();
         let prompt_tokens = folder.tokenizer.encode(&no_texts, &options)?.prompt_tokens as usize;

@@ -88,7 +88,8 @@ fn inputs(preparation: &Preparation, input: &PredictInput) -> PreparationInputs 
     inputs
 }
 
-fn check_width(folder: &Path, preparation: &Preparation, expected: usize) -> Result<()> {
+/// The preparation must make the features that the classifier takes.
+pub(super) fn check_width(folder: &Path, preparation: &Preparation, expected: usize) -> Result<()> {
     let width = preparation.names().len();
     if width == expected {
         return Ok(());
