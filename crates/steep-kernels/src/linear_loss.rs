@@ -31,11 +31,19 @@ pub struct LinearLossShape {
 impl LinearLossShape {
     fn check(&self, x: &[f32], weight: &[f32], bias: &[f32], labels: &[u32]) {
         assert_eq!(x.len(), self.rows * self.hidden_size, "x must be [rows, hidden_size]");
-        assert_eq!(weight.len(), self.vocab_size * self.hidden_size, "the weight must be [vocab_size, hidden_size]");
+        assert_eq!(
+            weight.len(),
+            self.vocab_size * self.hidden_size,
+            "the weight must be [vocab_size, hidden_size]"
+        );
         assert_eq!(bias.len(), self.vocab_size, "the bias must be [vocab_size]");
         assert_eq!(labels.len(), self.rows, "there must be one label per row");
         for label in labels {
-            assert!((*label as usize) < self.vocab_size, "label {label} is outside {} classes", self.vocab_size);
+            assert!(
+                (*label as usize) < self.vocab_size,
+                "label {label} is outside {} classes",
+                self.vocab_size
+            );
         }
     }
 }
@@ -119,7 +127,8 @@ pub fn backward<E: Operand>(
         let count = SLAB.min(vocab_size - first);
         let weight = &weight[first * hidden_size..][..count * hidden_size];
         let bias = &bias[first..][..count];
-        let context = Backward { right: &right, states: &states, by_label: &by_label, log_sum_exp, dlosses, shape };
+        let context =
+            Backward { right: &right, states: &states, by_label: &by_label, log_sum_exp, dlosses, shape };
         let dweight = &mut gradients.weight[first * hidden_size..][..count * hidden_size];
         let dbias = &mut gradients.bias[first..][..count];
         let inputs = (weight.par_chunks(TILE * hidden_size), bias.par_chunks(TILE));
@@ -136,7 +145,17 @@ pub fn backward<E: Operand>(
         );
         let operand = E::rows(weight, &mut converted[..E::kept_length(weight.len())]);
         let dlogits = &dlogits[..count * rows];
-        transposed_product(dlogits, rows, rows, operand, hidden_size, hidden_size, count, &mut gradients.x, true);
+        transposed_product(
+            dlogits,
+            rows,
+            rows,
+            operand,
+            hidden_size,
+            hidden_size,
+            count,
+            &mut gradients.x,
+            true,
+        );
     }
     gradients
 }
@@ -222,15 +241,23 @@ fn log_sum_exp(partials: &[Partial], rows: usize) -> Vec<f32> {
     (0..rows)
         .map(|row| {
             let largest = partials.iter().map(|partial| partial.largest[row]).fold(f32::NEG_INFINITY, larger);
-            let total: f32 =
-                partials.iter().map(|partial| partial.exponentials[row] * exp(partial.largest[row] - largest)).sum();
+            let total: f32 = partials
+                .iter()
+                .map(|partial| partial.exponentials[row] * exp(partial.largest[row] - largest))
+                .sum();
             ln(total) + largest
         })
         .collect()
 }
 
 /// The logits that the labels point at, in f32 from operands as the tiles see them.
-fn logits_at_labels<E: Element>(x: &[f32], weight: &[f32], bias: &[f32], labels: &[u32], hidden: usize) -> Vec<f32> {
+fn logits_at_labels<E: Element>(
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    labels: &[u32],
+    hidden: usize,
+) -> Vec<f32> {
     let round = |value: &f32| E::from_f32(*value).to_f32();
     x.chunks_exact(hidden)
         .zip(labels)
@@ -276,7 +303,13 @@ impl Backward<'_> {
             tile.logits[(*label as usize - first) * rows + *row as usize] -= self.dlosses[*row as usize];
         }
         store_with_sums(Path::best(), &tile.logits, dlogits, dbias);
-        product_rows(dlogits, rows, bias.len(), self.states, &mut Plain { out: dweight, stride: hidden_size });
+        product_rows(
+            dlogits,
+            rows,
+            bias.len(),
+            self.states,
+            &mut Plain { out: dweight, stride: hidden_size },
+        );
     }
 }
 
@@ -320,14 +353,19 @@ mod tests {
         (0..shape.rows).map(|row| (row * 61 % shape.vocab_size) as u32).collect()
     }
 
-    fn reference(x: &[f64], weight: &[f64], bias: &[f64], labels: &[u32], shape: LinearLossShape) -> Vec<f64> {
+    fn reference(
+        x: &[f64],
+        weight: &[f64],
+        bias: &[f64],
+        labels: &[u32],
+        shape: LinearLossShape,
+    ) -> Vec<f64> {
         let hidden = shape.hidden_size;
         x.chunks_exact(hidden)
             .zip(labels)
             .map(|(x, label)| {
-                let logit = |v: usize| {
-                    x.iter().zip(&weight[v * hidden..]).map(|(x, w)| x * w).sum::<f64>() + bias[v]
-                };
+                let logit =
+                    |v: usize| x.iter().zip(&weight[v * hidden..]).map(|(x, w)| x * w).sum::<f64>() + bias[v];
                 let total: f64 = (0..shape.vocab_size).map(|v| logit(v).exp()).sum();
                 total.ln() - logit(*label as usize)
             })
@@ -357,7 +395,9 @@ mod tests {
         let ((x, weight, bias), labels) = (inputs(SHAPE), labels(SHAPE));
         let (x, weight, bias) = (wide(&x), wide(&weight), wide(&bias));
         let dlosses = numbers(SHAPE.rows, 4);
-        let loss = |x: &[f64], weight: &[f64], bias: &[f64]| dot(&reference(x, weight, bias, &labels, SHAPE), &dlosses);
+        let loss = |x: &[f64], weight: &[f64], bias: &[f64]| {
+            dot(&reference(x, weight, bias, &labels, SHAPE), &dlosses)
+        };
         let mut expected = reference(&x, &weight, &bias, &labels, SHAPE);
         expected.extend(finite_differences(&x, |x| loss(x, &weight, &bias)));
         expected.extend(finite_differences(&weight, |weight| loss(&x, weight, &bias)));

@@ -57,6 +57,7 @@ fn summary(report: &ClassifyReport, request: &ClassifyRequest, output: &Path) ->
         count(report.columns as u64),
         duration(report.seconds)
     )];
+    lines.extend(report.preparation.iter().map(|line| format!("  {line}")));
     if !report.classes.is_empty() {
         lines.push(format!("{} classes: {}", report.classes.len(), listed(&report.classes)));
     }

@@ -8,12 +8,15 @@ use steep::config::{ExtractRequest, ExtractSources, apply_dtype, estimate_embedd
 use steep::data::TextOptions;
 use steep::encoder::{HeadKind, Model};
 use steep::features::embed::Embedder;
-use steep::stages::{ExtractInput, ExtractReport, ExtractSettings, ModelFolder, RowCounts, extract};
+use steep::stages::{
+    EngineerInput, ExtractInput, ExtractReport, ExtractSettings, ModelFolder, RowCounts, engineer, extract,
+};
 
 pub(crate) fn run(asked: Asked<ExtractRequest>, session: &Session) -> anyhow::Result<()> {
     let mut request = session.request(asked)?;
     let sources = request.sources()?;
-    let model = session.model(&sources.model_name_or_path, sources.model_revision.as_ref())?;
+    let Some(name) = &sources.model_name_or_path else { return engineered(request, &sources, session) };
+    let model = session.model(name, sources.model_revision.as_ref())?;
     let settings = request.resolve(&model)?;
     if session.is_dry_run() {
         return session.say_plan(&request, &plan(&sources, &model, &settings, session)?);
@@ -27,6 +30,29 @@ pub(crate) fn run(asked: Asked<ExtractRequest>, session: &Session) -> anyhow::Re
     };
     let report = extract(&input, &settings, &sources.output_file, &session.context())?;
     session.say(&summary(&report, &settings))
+}
+
+/// Columns that are counted in the text, without an encoder.
+fn engineered(
+    mut request: ExtractRequest,
+    sources: &ExtractSources,
+    session: &Session,
+) -> anyhow::Result<()> {
+    let settings = request.resolve_engineered()?;
+    if session.is_dry_run() {
+        return session.say_plan(&request, &[]);
+    }
+    let input = EngineerInput {
+        source: &sources.input_file,
+        text_columns: sources.text_column_names.clone(),
+        text_column_delimiter: sources.text_column_delimiter.clone(),
+        limit: sources.limit,
+    };
+    let report = engineer(&input, &settings, &sources.output_file, &session.context())?;
+    let mut lines = counted("worked off", &report.counts, report.waiting_share, None);
+    lines.push(format!("{} columns", count(report.width as u64)));
+    lines.extend(report.files.iter().map(|file| format!("file: {}", file.display())));
+    session.say(&lines)
 }
 
 fn summary(report: &ExtractReport, settings: &ExtractSettings) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! Does the program do what its commands promise? One file a kind of claim, one binary for all of them.
 
+mod columns;
 mod commands;
 mod messages;
 mod workplace;

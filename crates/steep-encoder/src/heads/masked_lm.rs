@@ -33,7 +33,13 @@ impl MaskedLmHead {
     /// - `labels`: N
     pub fn losses(&self, pass: &Pass, hidden: Tensor<2>, labels: Arc<[u32]>) -> Tensor<1> {
         let x = self.transform(pass, hidden);
-        ops::linear_cross_entropy(x, pass.matrix(self.decoder), pass.vector(self.bias), labels, pass.precision())
+        ops::linear_cross_entropy(
+            x,
+            pass.matrix(self.decoder),
+            pass.vector(self.bias),
+            labels,
+            pass.precision(),
+        )
     }
 
     fn transform(&self, pass: &Pass, hidden: Tensor<2>) -> Tensor<2> {

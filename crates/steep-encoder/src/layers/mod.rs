@@ -32,7 +32,10 @@ impl Linear {
 
     /// Weight and bias as blocks take them.
     fn tensors(&self, pass: &Pass) -> Affine<Dispatch> {
-        Affine { weight: pass.matrix(self.weight).into_dispatch(), bias: pass.vector(self.bias).into_dispatch() }
+        Affine {
+            weight: pass.matrix(self.weight).into_dispatch(),
+            bias: pass.vector(self.bias).into_dispatch(),
+        }
     }
 
     /// The same followed by an activation, in one operation.
@@ -59,6 +62,9 @@ impl Norm {
 
     /// Weight and bias as blocks take them.
     fn tensors(&self, pass: &Pass) -> Affine<Dispatch> {
-        Affine { weight: pass.vector(self.weight).into_dispatch(), bias: pass.vector(self.bias).into_dispatch() }
+        Affine {
+            weight: pass.vector(self.weight).into_dispatch(),
+            bias: pass.vector(self.bias).into_dispatch(),
+        }
     }
 }

@@ -100,12 +100,24 @@ fn view<'a>(values: &'a [f32], like: &FlexTensor) -> View<'a, f32> {
 }
 
 impl EncoderOps for Flex {
-    fn linear_forward(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, precision: Precision) -> FlexTensor {
+    fn linear_forward(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        precision: Precision,
+    ) -> FlexTensor {
         let shape = linear_shape(&x, &weight);
         let output = [shape.tokens, shape.out_features];
         let mut y = vec![0.0; output[0] * output[1]];
         let bias = values(&bias);
-        linear::forward_with(precision.of_products(), &values(&x), &values(&weight), Some(&bias), &mut y, shape);
+        linear::forward_with(
+            precision.of_products(),
+            &values(&x),
+            &values(&weight),
+            Some(&bias),
+            &mut y,
+            shape,
+        );
         tensor(y, output)
     }
 
@@ -402,7 +414,11 @@ impl EncoderOps for Flex {
         Self::attention_block_evaluate(x, weights, bias, block)
     }
 
-    fn feed_forward_block(x: FlexTensor, weights: FeedForwardWeights<Self>, block: FeedForwardBlock) -> FlexTensor {
+    fn feed_forward_block(
+        x: FlexTensor,
+        weights: FeedForwardWeights<Self>,
+        block: FeedForwardBlock,
+    ) -> FlexTensor {
         Self::feed_forward_block_evaluate(x, weights, block)
     }
 

@@ -2,7 +2,8 @@
 //! in the backward pass the backend's `_backward` for the parents that ask for a gradient.
 
 use super::block::{
-    self, AttentionBlock, AttentionWeights, BlockOps, FeedForwardBlock, FeedForwardWeights, Precision, ScoreBias,
+    self, AttentionBlock, AttentionWeights, BlockOps, FeedForwardBlock, FeedForwardWeights, Precision,
+    ScoreBias,
 };
 use super::{Activation, AttentionGeometry, Dropout, EncoderOps};
 use burn::backend::Autodiff;

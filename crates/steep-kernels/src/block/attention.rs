@@ -3,7 +3,8 @@
 use super::chunks::{Rows, of_sequences, tokens_of};
 use super::epilogues::{Add, Bias, Store};
 use super::residual_norm::{
-    KeptNorm, NormRows, NormSaved, NormSums, Operand, ResidualNorm, add_columns, add_up, backward_rows, or_scratch,
+    KeptNorm, NormRows, NormSaved, NormSums, Operand, ResidualNorm, add_columns, add_up, backward_rows,
+    or_scratch,
 };
 use super::{Operands, Prepared};
 use crate::attention::{
@@ -340,7 +341,17 @@ fn backward_chunk<E: Operand>(
     let mut sums = NormSums { gamma, beta, bias };
     let (dx, dattended) = (chunk.dx, chunk.dattended);
     let path = Path::best();
-    backward_rows(path, &chunk.norm, weights.gamma, mask, chunk.first_row, chunk.dy, dx, dattended, &mut sums);
+    backward_rows(
+        path,
+        &chunk.norm,
+        weights.gamma,
+        mask,
+        chunk.first_row,
+        chunk.dy,
+        dx,
+        dattended,
+        &mut sums,
+    );
     dcontext.resize(rows * width, E::default());
     product_rows(dattended, hidden, rows, by_output, &mut Store { out: dcontext, stride: width });
     let [query, key, value] = View::split(chunk.projected, [width; 3]);

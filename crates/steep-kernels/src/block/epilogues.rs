@@ -108,10 +108,15 @@ impl<E: Element> Epilogue for ActivationGradient<'_, E> {
         let before = &self.before[start..][..length];
         let after = &mut self.after[start..][..length];
         let dbefore = &mut self.dbefore[start..][..length];
-        value_and_slope(self.activation, length, |index| before[index].to_f32(), |index, value, slope| {
-            after[index] = E::from_f32(value);
-            sums[index] *= slope;
-        });
+        value_and_slope(
+            self.activation,
+            length,
+            |index| before[index].to_f32(),
+            |index, value, slope| {
+                after[index] = E::from_f32(value);
+                sums[index] *= slope;
+            },
+        );
         store(sums, dbefore);
         let dbias = &mut self.dbias[column..][..length];
         for index in 0..length {

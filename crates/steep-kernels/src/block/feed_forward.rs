@@ -2,7 +2,9 @@
 
 use super::chunks::{Rows, of_tokens};
 use super::epilogues::{ActivationGradient, Add, BiasActivation};
-use super::residual_norm::{KeptNorm, NormRows, NormSaved, NormSums, Operand, ResidualNorm, add_up, backward_rows, or_scratch};
+use super::residual_norm::{
+    KeptNorm, NormRows, NormSaved, NormSums, Operand, ResidualNorm, add_up, backward_rows, or_scratch,
+};
 use super::{Operands, Prepared};
 use crate::activation::Activation;
 use crate::dispatch::Path;
@@ -169,7 +171,12 @@ fn forward_chunk<E: Operand>(
 }
 
 fn residual_norm(weights: FeedForwardWeights<'_>, block: FeedForwardBlock) -> ResidualNorm<'_> {
-    ResidualNorm { bias: weights.output_bias, gamma: weights.gamma, beta: weights.beta, epsilon: block.epsilon }
+    ResidualNorm {
+        bias: weights.output_bias,
+        gamma: weights.gamma,
+        beta: weights.beta,
+        epsilon: block.epsilon,
+    }
 }
 
 /// A chunk in the backward pass.
@@ -206,7 +213,8 @@ pub fn feed_forward_block_backward<E: Operand>(
     by_output.pack(weights.output, hidden, inner, E::PRECISION);
     by_intermediate.pack(weights.intermediate, inner, hidden, E::PRECISION);
     let mask = block.dropout.flat_mask(dy.len());
-    let (mut dx_rows, mut dprojection_rows) = (Rows::new(&mut dx, hidden), Rows::new(&mut dprojection, hidden));
+    let (mut dx_rows, mut dprojection_rows) =
+        (Rows::new(&mut dx, hidden), Rows::new(&mut dprojection, hidden));
     let (mut dbefore_rows, mut after_rows) = (Rows::new(&mut dbefore, inner), Rows::new(&mut after, inner));
     let chunks: Vec<Backward<E>> = ranges
         .iter()

@@ -19,8 +19,8 @@ mod feed_forward;
 mod residual_norm;
 
 pub use attention::{
-    AttentionBlock, AttentionGradients, AttentionSaved, AttentionWeights, PreparedAttention, attention_block_backward,
-    attention_block_forward,
+    AttentionBlock, AttentionGradients, AttentionSaved, AttentionWeights, PreparedAttention,
+    attention_block_backward, attention_block_forward,
 };
 pub use feed_forward::{
     FeedForwardBlock, FeedForwardGradients, FeedForwardSaved, FeedForwardWeights, PreparedFeedForward,
@@ -30,7 +30,8 @@ pub use feed_forward::{
 pub use residual_norm::Operand;
 
 use crate::gemm::{
-    Element, Epilogue, Packed, Precision, QuantizedRows, QuantizedWeight, product_rows, product_rows_int8, quantize_rows,
+    Element, Epilogue, Packed, Precision, QuantizedRows, QuantizedWeight, product_rows, product_rows_int8,
+    quantize_rows,
 };
 
 /// A weight in the order in which its product reads it.
@@ -78,7 +79,13 @@ impl Prepared {
     }
 
     /// `epilogue(rows · Wᵀ)` on the calling thread.
-    fn rows<E: Element>(&self, input: &[E], rows: usize, quantized: &mut QuantizedRows, epilogue: &mut impl Epilogue) {
+    fn rows<E: Element>(
+        &self,
+        input: &[E],
+        rows: usize,
+        quantized: &mut QuantizedRows,
+        epilogue: &mut impl Epilogue,
+    ) {
         match self {
             Self::Packed(packed) => product_rows(input, packed.inner(), rows, packed, epilogue),
             Self::Quantized(weight) => {

@@ -33,7 +33,11 @@ pub(super) struct NormSaved {
 
 impl NormSaved {
     pub(super) fn new(tokens: usize, hidden: usize) -> Self {
-        Self { sum: vec![0.0; tokens * hidden], mean: vec![0.0; tokens], inverse_deviation: vec![0.0; tokens] }
+        Self {
+            sum: vec![0.0; tokens * hidden],
+            mean: vec![0.0; tokens],
+            inverse_deviation: vec![0.0; tokens],
+        }
     }
 
     pub(super) fn rows(&mut self, hidden: usize) -> NormDealer<'_> {
@@ -138,7 +142,16 @@ impl<'a> ResidualNorm<'a> {
 
     /// Normalises the rows of the sum.
     pub(super) fn normalise(&self, path: Path, rows: &mut NormRows, y: &mut [f32]) {
-        norm::forward_rows(path, rows.sum, self.gamma, self.beta, self.epsilon, y, rows.mean, rows.inverse_deviation);
+        norm::forward_rows(
+            path,
+            rows.sum,
+            self.gamma,
+            self.beta,
+            self.epsilon,
+            y,
+            rows.mean,
+            rows.inverse_deviation,
+        );
     }
 }
 
@@ -162,7 +175,16 @@ pub(super) fn backward_rows<E: Element>(
     dprojection: &mut [E],
     sums: &mut NormSums,
 ) {
-    norm::backward_rows(path, rows.sum, gamma, (rows.mean, rows.inverse_deviation), dy, dsum, sums.gamma, sums.beta);
+    norm::backward_rows(
+        path,
+        rows.sum,
+        gamma,
+        (rows.mean, rows.inverse_deviation),
+        dy,
+        dsum,
+        sums.gamma,
+        sums.beta,
+    );
     let first = (first_row * gamma.len()) as u32;
     undrop(path, mask, first, dsum, dprojection, sums.bias);
 }

@@ -71,7 +71,8 @@ fn attention_block(bias: Option<&[f32]>) -> AttentionBlock<'_> {
             head_dim: HIDDEN / HEADS,
             visibility: Visibility::Bidirectional,
         },
-        position_bias: bias.map(|values| PositionBias { values, max_distance: (values.len() / HEADS - 1) / 2 }),
+        position_bias: bias
+            .map(|values| PositionBias { values, max_distance: (values.len() / HEADS - 1) / 2 }),
         scale: 0.35,
         attention_dropout: DROPOUT,
         epsilon: 1e-5,

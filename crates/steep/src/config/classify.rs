@@ -26,6 +26,56 @@ request! {
         output_dir: PathBuf, also ["output"];
         /// Feature columns; name* stands for all that begin so; default: embedding, or embedding_0, embedding_1, …
         feature_columns: List<String>;
+        /// Columns of numbers; naming this or another key of preparation (down to block_weights) prepares raw columns, and
+        /// feature_columns may then name columns of any kind, '*' for all
+        numerical_columns: List<String>, also ["num_cols"], old ["numerical_cols"];
+        /// Columns of categories; default: told by the values
+        categorical_columns: List<String>, also ["cat_cols"], old ["categorical_cols"];
+        /// Columns of true and false; default: told by the values
+        boolean_columns: List<String>;
+        /// Columns of dates or times; default: told by the values
+        datetime_columns: List<String>;
+        /// Columns of lists of strings; default: told by the values
+        tag_columns: List<String>;
+        /// Count things in the text (words, emoji, language …) and add them as columns; default false
+        engineered_features: bool;
+        /// Which: length, style, links, emoji, emoticons, readability, scripts, language, tokens; default all
+        engineered_families: List<String>;
+        /// So many of the most frequent hashtags, emoji and languages get a column each; default 20
+        engineered_top_k: u64;
+        /// Columns of that text; default text, or the only column of strings, or the first
+        text_column_names: List<String>, also ["text_columns"], old ["text_column_name", "text_column"];
+        /// Put between the texts of several columns; default a space
+        text_column_delimiter: String;
+        /// What fills missing numbers: mean, median, most_frequent or constant; default median
+        imputation: String, old ["imputer"];
+        /// The constant; default 0
+        fill_value: f64;
+        /// Add a column of flags for each column with missing values; default true
+        missing_flags: bool, old ["add_indicator"];
+        /// How numbers are scaled: standard, robust, min_max, quantile_normal, yeo_johnson, log1p or none; several are done
+        /// one after the other; default standard
+        scaler: List<String>, old ["numerical_transformer_method"];
+        /// How categories become numbers: one_hot, ordinal, target or hashing; default one_hot
+        categorical_encoding: String, old ["categorical_encode_type"];
+        /// Categories in fewer training rows share one place, 1 or more; default 5
+        min_category_count: u64, old ["min_frequency"];
+        /// Places for the categories of a column at most, that of rare ones included, 2 or more; default 100
+        max_categories: u64;
+        /// Columns that hashing gives, 1 or more; default 64
+        hashing_features: u64;
+        /// Tags of a column that get a column each, the most frequent ones; default 50
+        max_tags: u64;
+        /// Turn vectors onto so many principal components in place of scaling them; default: vectors stay whole
+        pca_components: u64, old ["n_components"];
+        /// Drop prepared columns whose variance is not greater, 0 or more; default: all stay
+        variance_threshold: f64;
+        /// Keep so many prepared columns, those with the greatest F statistic; default all
+        select_k_best: u64;
+        /// Scale the blocks of vectors, columns and engineered columns to the same total variance; default true
+        block_scaling: bool;
+        /// Their weights in that, as columns=2,engineered=0.5; default 1 each
+        block_weights: List<String>;
         /// The column of the labels; default label
         label_column_name: String, also ["label_column"];
         /// single_label_classification, multi_label_classification or regression; default: by the labels
@@ -44,7 +94,8 @@ request! {
         metric: String, old ["scoring", "metric_name"];
         /// Weight of the classes: none or balanced, which is inverse to their frequency; default none
         class_weight: String;
-        /// Scaling of the features, fitted inside each fold: standard, max_abs or none; default standard
+        /// Scaling of the features, fitted inside each fold: standard, max_abs or none; default standard, but none for
+        /// prepared columns
         scaling: String;
         /// Seed of the folds; default 42
         seed: u64, old ["random_state"];
@@ -70,10 +121,13 @@ impl ClassifyRequest {
             _ => "log_loss".to_owned(),
         });
         let weight = fill(&mut self.class_weight, || "none".to_owned());
-        let scaling = fill(&mut self.scaling, || "standard".to_owned());
+        let preparation = self.preparation()?;
+        let scaling =
+            fill(&mut self.scaling, || if preparation.is_some() { "none" } else { "standard" }.to_owned());
         let iterations = fill(&mut self.max_iterations, || 1_000);
         Ok(ClassifySettings {
             feature_columns: items(self.feature_columns.as_ref()),
+            preparation,
             label_column: fill(&mut self.label_column_name, || "label".to_owned()),
             task,
             group_column: self.group_column.clone(),

@@ -2,10 +2,13 @@
 
 use super::check::{at_least_one, fill, one_of, required, within};
 use super::choices::items;
+use super::engineered::engineered;
 use super::values::List;
 use crate::error::{Error, Result};
 use crate::features::embed::EmbedSettings;
-use crate::stages::{ExtractSettings, ModelFolder, OutputFormat, OutputValue};
+use crate::stages::{
+    EngineerSettings, EngineeredColumns, ExtractSettings, ModelFolder, OutputFormat, OutputValue,
+};
 use crate::text::Truncation;
 use std::path::PathBuf;
 use steep_encoder::pooling::PoolingMode;
@@ -13,7 +16,7 @@ use steep_encoder::pooling::PoolingMode;
 request! {
     /// Vectors of texts.
     "extract" ExtractRequest {
-        /// The encoder: a folder, or a name on the hub; needed
+        /// The encoder: a folder, or a name on the hub; needed, but for engineered features alone
         model_name_or_path: String, also ["model"];
         /// Branch, tag or commit of a model on the hub; default main
         model_revision: String, also ["revision"];
@@ -53,6 +56,16 @@ request! {
         truncation: String;
         /// Write the input's columns too; default true, but false for .npy
         keep_columns: bool;
+        /// Count things in the text (words, emoji, language …) and write them as columns text_…; default false
+        engineered_features: bool;
+        /// Which: length, style, links, emoji, emoticons, readability, scripts, language, tokens; default all
+        engineered_families: List<String>;
+        /// So many of the most frequent hashtags, emoji and languages get a column each; default 20
+        engineered_top_k: u64;
+        /// The file OUTPUT.engineered.json of another run, to write the same columns; default: they are learned here
+        engineered_features_file: PathBuf;
+        /// The column that says train for the rows from which it is learned what is frequent; default: from all rows
+        split_column: String;
         /// Tokens computed at once, 1 or more; bounds the memory and changes no bit; default 4096
         max_tokens_per_micro_batch: u64, old ["max_batch_tokens"];
         /// Numbers in which the encoder computes: f32, bf16, int8, or auto for what is quick on this machine; default auto
@@ -67,8 +80,8 @@ request! {
 /// What is read and where the result goes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExtractSources {
-    /// The encoder, as the user named it.
-    pub model_name_or_path: String,
+    /// The encoder, as the user named it; none where columns are engineered and nothing else.
+    pub model_name_or_path: Option<String>,
     /// Its revision on the hub.
     pub model_revision: Option<String>,
     /// The texts.
@@ -86,12 +99,12 @@ pub struct ExtractSources {
 impl ExtractRequest {
     /// What is read and written, checked as far as that needs no look at the data.
     pub fn sources(&mut self) -> Result<ExtractSources> {
+        let model = match (&self.model_name_or_path, self.asks_for_engineered()) {
+            (None, true) => None,
+            (model, _) => Some(required("model_name_or_path", model.as_ref(), "FOLDER_OR_NAME")?),
+        };
         Ok(ExtractSources {
-            model_name_or_path: required(
-                "model_name_or_path",
-                self.model_name_or_path.as_ref(),
-                "FOLDER_OR_NAME",
-            )?,
+            model_name_or_path: model,
             model_revision: self.model_revision.clone(),
             input_file: required("input_file", self.input_file.as_ref(), "FILE")?,
             text_column_names: items(self.text_column_names.as_ref()),
@@ -117,7 +130,55 @@ impl ExtractRequest {
             format,
             shard_rows: shard_rows(&mut self.shard_rows)?,
             keep_columns: fill(&mut self.keep_columns, || format != OutputFormat::Npy),
+            engineered: self.engineered()?,
         })
+    }
+
+    /// What is done without an encoder; fills the keys in that it needs.
+    pub fn resolve_engineered(&mut self) -> Result<EngineerSettings> {
+        let Some(engineered) = self.engineered()? else {
+            return Err(Error::config(
+                "model_name_or_path",
+                "is needed",
+                "give --model_name_or_path FOLDER_OR_NAME",
+            ));
+        };
+        Ok(EngineerSettings {
+            engineered,
+            format: self.format()?,
+            shard_rows: shard_rows(&mut self.shard_rows)?,
+            keep_columns: fill(&mut self.keep_columns, || true),
+        })
+    }
+
+    fn asks_for_engineered(&self) -> bool {
+        self.engineered_features.unwrap_or(self.engineered_features_file.is_some())
+    }
+
+    fn engineered(&mut self) -> Result<Option<EngineeredColumns>> {
+        if !self.asks_for_engineered() {
+            let others = self.engineered_families.is_some() || self.engineered_top_k.is_some();
+            if others && self.engineered_features.is_none() {
+                let problem = "is needed for engineered_families and engineered_top_k";
+                return Err(Error::config("engineered_features", problem, "set it to true"));
+            }
+            return Ok(None);
+        }
+        self.engineered_features = Some(true);
+        if self.engineered_features_file.is_some() && self.engineered_families.is_some() {
+            let problem = "says already which columns there are";
+            return Err(Error::config("engineered_features_file", problem, "leave engineered_families out"));
+        }
+        let (mut families, mut top_k) = (self.engineered_families.clone(), self.engineered_top_k);
+        let settings = engineered(&mut families, &mut top_k)?;
+        if self.engineered_features_file.is_none() {
+            (self.engineered_families, self.engineered_top_k) = (families, top_k);
+        }
+        Ok(Some(EngineeredColumns {
+            settings,
+            spec_file: self.engineered_features_file.clone(),
+            split_column: self.split_column.clone(),
+        }))
     }
 
     fn format(&mut self) -> Result<OutputFormat> {

@@ -214,7 +214,9 @@ fn apply_dense(dense: &Dense, values: Vec<f32>, rows: usize) -> Vec<f32> {
     let x = matrix(values, [rows, dense.in_features]);
     let weight = matrix(dense.weight.clone(), [dense.out_features, dense.in_features]);
     let y = match dense.activation {
-        Some(activation) => steep_encoder::ops::linear_activation(x, weight, bias, activation, Precision::F32),
+        Some(activation) => {
+            steep_encoder::ops::linear_activation(x, weight, bias, activation, Precision::F32)
+        }
         None => steep_encoder::ops::linear(x, weight, bias, Precision::F32),
     };
     Value::Matrix(y).to_vec()

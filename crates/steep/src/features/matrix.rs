@@ -46,14 +46,14 @@ impl DenseMatrix {
         &self.values
     }
 
-    /// All values, row-major, without a copy.
-    pub fn into_values(self) -> Vec<f32> {
-        self.values
-    }
-
     /// All values, row-major, to be changed in place.
     pub fn values_mut(&mut self) -> &mut [f32] {
         &mut self.values
+    }
+
+    /// All values, row-major, without copying them.
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
     }
 
     /// One row.
@@ -61,7 +61,7 @@ impl DenseMatrix {
         &self.values[row * self.columns..(row + 1) * self.columns]
     }
 
-    fn select_rows(&self, rows: &[u32]) -> Self {
+    pub(crate) fn select_rows(&self, rows: &[u32]) -> Self {
         let mut values = Vec::with_capacity(rows.len() * self.columns);
         for &row in rows {
             values.extend_from_slice(self.row(row as usize));

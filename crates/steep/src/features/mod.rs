@@ -1,8 +1,11 @@
 //! How do texts become columns of numbers that any learner takes?
 
+pub mod columns;
 pub mod distinct;
 pub mod embed;
+pub mod engineered;
 pub mod matrix;
+pub mod preparation;
 pub mod scaling;
 mod terms;
 pub mod tfidf;

@@ -132,8 +132,8 @@ impl StandardScaler {
     }
 }
 
-/// scikit-learn's `_is_constant_feature`: the variance is no larger than the rounding error of computing it.
-fn scale_of(variance: f64, mean: f64, rows: f64) -> f64 {
+/// The standard deviation, or 1 where, as in scikit-learn's `_is_constant_feature`, the variance is no larger than the rounding error of computing it.
+pub(super) fn scale_of(variance: f64, mean: f64, rows: f64) -> f64 {
     let upper_bound = rows * f64::EPSILON * variance + (rows * mean * f64::EPSILON).powi(2);
     if variance <= upper_bound { 1.0 } else { variance.sqrt() }
 }

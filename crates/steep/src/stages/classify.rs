@@ -4,6 +4,7 @@ mod features;
 mod fit;
 mod folder;
 mod npy;
+mod prepared;
 mod rows;
 
 pub(super) use features::FeatureColumns;
@@ -13,9 +14,11 @@ pub(super) use folder::{HEAD_FOLDER, RECIPE_FILE, StoredRecipe};
 use super::extract::{EMBEDDING_COLUMN, ExtractSettings, OutputValue};
 use super::key::{StageAbout, finished, stage_key};
 use super::model_folder::ModelFolder;
+use super::prepared::PreparedFeatures;
 use crate::data::{Task, fingerprint};
 use crate::error::{Error, Result};
 use crate::evaluation::metrics::Metric;
+use crate::features::preparation::Preparation;
 use crate::features::scaling::Scaling;
 use crate::learners::cross_validation::Selection;
 use crate::learners::labels::ClassWeight;
@@ -38,6 +41,9 @@ pub struct ClassifySettings {
     /// A column of lists gives one feature an item, one of numbers or booleans gives one; a name that is not there
     /// stands for the numbered columns `name_0`, `name_1`, …, and `name*` for all that begin so.
     pub feature_columns: Vec<String>,
+    /// How features are prepared from raw columns; absent, the feature columns are numbers and taken as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preparation: Option<PreparedFeatures>,
     /// The column of the labels.
     pub label_column: String,
     /// What is to be predicted; absent, lists mean several labels and all else one.
@@ -94,6 +100,9 @@ pub struct ClassifyReport {
     pub rows: u64,
     /// Feature columns.
     pub columns: usize,
+    /// What the raw columns were taken for, one line each; none without a preparation.
+    #[serde(default)]
+    pub preparation: Vec<String>,
     /// The labels; none for a regression.
     pub classes: Vec<String>,
     /// The candidates' scores and the chosen `C`.
@@ -128,28 +137,51 @@ pub fn classify(
     }
     let started = Instant::now();
     let rows = rows::read_rows(labels_source, settings, input.limit)?;
-    let features = features::read_features(input.features, &settings.feature_columns, input.limit)?;
-    if features.matrix.rows() != rows.labels.len() {
-        let (count, labels) = (features.matrix.rows(), rows.labels.len());
-        let problem = format!("holds {count} rows of features, {labels_source} has {labels} labels");
-        return Err(Error::data(input.features, problem, "give labels of the same rows in the same order"));
-    }
+    let (features, preparation, notes) = read_features(input, settings, &rows, labels_source)?;
     let columns = features.matrix.columns();
-    if let Some((model, extract)) = input.encoder {
-        check_encoder(model, extract, settings, columns)?;
-    }
     let fitted = fit::fit(&rows, features, settings, ctx)?;
     let report = ClassifyReport {
         rows: rows.train.len() as u64,
         columns,
+        preparation: notes,
         classes: fitted.head.description().classes.clone(),
         selection: fitted.selection,
         fit: fitted.report,
         metrics: fitted.metrics,
         seconds: started.elapsed().as_secs_f64(),
     };
-    write(input, settings, &fitted.head, &report, key, output)?;
+    write(
+        input,
+        settings,
+        &Trained { head: &fitted.head, preparation: preparation.as_ref() },
+        &report,
+        key,
+        output,
+    )?;
     Ok(report)
+}
+
+/// The features, the preparation that made them if one did, and what it decided about the columns.
+fn read_features(
+    input: &ClassifyInput,
+    settings: &ClassifySettings,
+    rows: &rows::Rows,
+    labels_source: &str,
+) -> Result<(features::NamedFeatures, Option<Preparation>, Vec<String>)> {
+    if let Some(asked) = &settings.preparation {
+        let prepared = prepared::prepare(input, asked, settings, rows)?;
+        return Ok((prepared.features, Some(prepared.preparation), prepared.notes));
+    }
+    let features = features::read_features(input.features, &settings.feature_columns, input.limit)?;
+    if features.matrix.rows() != rows.labels.len() {
+        let (count, labels) = (features.matrix.rows(), rows.labels.len());
+        let problem = format!("holds {count} rows of features, {labels_source} has {labels} labels");
+        return Err(Error::data(input.features, problem, "give labels of the same rows in the same order"));
+    }
+    if let Some((model, extract)) = input.encoder {
+        check_encoder(model, extract, settings, features.matrix.columns())?;
+    }
+    Ok((features, None, Vec::new()))
 }
 
 fn labels_source<'a>(input: &ClassifyInput<'a>) -> Result<&'a str> {
@@ -200,10 +232,16 @@ fn check_encoder(
     Ok(())
 }
 
+/// What is written.
+struct Trained<'a> {
+    head: &'a LinearHead,
+    preparation: Option<&'a Preparation>,
+}
+
 fn write(
     input: &ClassifyInput,
     settings: &ClassifySettings,
-    head: &LinearHead,
+    trained: &Trained<'_>,
     report: &ClassifyReport,
     key: String,
     output: &Path,
@@ -211,9 +249,13 @@ fn write(
     let writer = ArtefactWriter::create(output)?;
     match input.encoder {
         Some((model, extract)) => {
-            folder::write_folder(model, head, &StoredRecipe::of(extract), writer.path())?;
+            let recipe = StoredRecipe::of(extract);
+            folder::write_folder(model, trained.head, trained.preparation, &recipe, writer.path())?;
         }
-        None => head.save(writer.path())?,
+        None => {
+            trained.head.save(writer.path())?;
+            trained.preparation.map_or(Ok(()), |preparation| preparation.save(writer.path()))?;
+        }
     }
     let settings = serde_json::to_value(settings).expect("resolved settings are plain data");
     let value = serde_json::to_value(report).expect("a report is plain data");

@@ -1,5 +1,6 @@
 //! Texts to vectors: an encoder's embeddings of every row of a source, in one file.
 
+use super::engineered::{self, EngineeredColumns};
 use super::key::{StageAbout, stage_key};
 use super::model_folder::ModelFolder;
 use super::output::{
@@ -10,6 +11,7 @@ use crate::config::apply_dtype;
 use crate::data::{ReadOptions, fingerprint, open};
 use crate::error::{Error, Result};
 use crate::features::embed::{EmbedSettings, Embedder};
+use crate::features::engineered::EngineeredSpec;
 use crate::progress::Context;
 use crate::text::{EncodeOptions, Encodings, Tokenizer, Truncation};
 use crate::training::{Sequences, micro_batches};
@@ -57,6 +59,9 @@ pub struct ExtractSettings {
     pub shard_rows: usize,
     /// Whether the input's columns are written too; a `.npy` file has no place for them.
     pub keep_columns: bool,
+    /// Columns engineered from the texts, which are written beside the vectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engineered: Option<EngineeredColumns>,
 }
 
 impl ExtractSettings {
@@ -123,18 +128,22 @@ pub fn extract(
         return Ok(report);
     }
     let dense = input.model.modules.as_ref().map_or(&[][..], |modules| &modules.dense);
+    let tokenizer = &input.model.tokenizer;
+    let spec =
+        |asked: &EngineeredColumns| asked.spec(input.source, &texts, input.limit, Some(tokenizer), ctx);
+    let spec = settings.engineered.as_ref().map(spec).transpose()?;
     let width = match settings.output_value {
         OutputValue::SentenceEmbedding => settings.embed.width(&input.model.config, dense)?,
         OutputValue::TokenEmbeddings => input.model.config.hidden_size,
     };
     let preparation = TextPreparation {
-        tokenizer: &input.model.tokenizer,
+        tokenizer,
         columns: &texts,
         options: settings.encode_options(),
         max_tokens: settings.embed.max_tokens,
     };
     let (read, kept) = columns_read(input, settings, &texts)?;
-    let layout = layout(&kept, width, input.model, settings)?;
+    let layout = layout(&kept, width, input.model, settings, spec.as_ref())?;
     let job = ShardedOutput {
         source: input.source,
         read,
@@ -148,21 +157,30 @@ pub fn extract(
     ctx.progress.start("extract", known_rows(input.source, input.limit), "rows");
     let Written { counts, waiting_share } = write_sharded(
         &job,
-        |rows| preparation.prepare(rows),
+        |rows| {
+            preparation.prepare_with(rows, |texts| match &spec {
+                Some(spec) => engineered::arrays(spec, texts, Some(tokenizer)),
+                None => Ok(Vec::new()),
+            })
+        },
         || {
             let (mut model, _) = Model::load(&input.model.path, HeadKind::None, 0)?;
             apply_dtype(settings.embed.dtype, &mut model);
             Ok(model)
         },
-        |model, texts, emit| {
+        |model, (texts, engineered), emit| {
             let embedder = Embedder::new(model, dense, settings.embed.clone())?;
-            let tokenizer = &input.model.tokenizer;
-            ExtractWork { embedder: &embedder, tokenizer, settings, width, ctx }.compute(&texts, emit)
+            ExtractWork { embedder: &embedder, tokenizer, settings, width, ctx }
+                .compute(&texts, engineered, emit)
         },
         ctx,
     )?;
     ctx.progress.finish();
-    let report = ExtractReport { counts, waiting_share, width, files: vec![output.to_path_buf()] };
+    let mut files = vec![output.to_path_buf()];
+    if let Some(spec) = &spec {
+        files.push(engineered::save_beside(spec, output)?);
+    }
+    let report = ExtractReport { counts, waiting_share, width, files };
     let settings = serde_json::to_value(settings).expect("resolved settings are plain data");
     let value = serde_json::to_value(&report).expect("a report is plain data");
     record_file(output, StageAbout { stage: "extract".into(), key, settings, report: value })?;
@@ -175,13 +193,21 @@ fn check_format(settings: &ExtractSettings) -> Result<()> {
         let problem = format!("token embeddings have no place in {}", settings.format.name());
         return Err(Error::config("output_value", problem, "write a .parquet or .jsonl file"));
     }
-    Ok(())
+    if settings.output_value == OutputValue::TokenEmbeddings && settings.engineered.is_some() {
+        let problem = "have no place beside token embeddings";
+        return Err(Error::config("engineered_features", problem, "extract sentence embeddings"));
+    }
+    if settings.engineered.is_some() { engineered::check_format(settings.format) } else { Ok(()) }
 }
 
 fn extract_key(input: &ExtractInput, texts: &TextColumns, settings: &ExtractSettings) -> Result<String> {
     let limit = input.limit.map_or_else(String::new, |limit| limit.to_string());
-    let data = fingerprint(input.source)?;
-    Ok(stage_key("extract", &[&input.model.digest, &data, &texts.key(), &limit], settings))
+    let (data, texts_key) = (fingerprint(input.source)?, &texts.key());
+    let spec =
+        settings.engineered.as_ref().map(EngineeredColumns::spec_digest).transpose()?.unwrap_or_default();
+    let mut inputs = vec![input.model.digest.as_str(), &data, texts_key, &limit];
+    inputs.extend(Some(spec.as_str()).filter(|spec| !spec.is_empty()));
+    Ok(stage_key("extract", &inputs, settings))
 }
 
 /// What is read of the source, and the columns that are written again.
@@ -197,14 +223,22 @@ fn columns_read(
     Ok((read, kept))
 }
 
-fn layout(kept: &Schema, width: usize, model: &ModelFolder, settings: &ExtractSettings) -> Result<Layout> {
+fn layout(
+    kept: &Schema,
+    width: usize,
+    model: &ModelFolder,
+    settings: &ExtractSettings,
+    spec: Option<&EngineeredSpec>,
+) -> Result<Layout> {
     let about = serde_json::json!({"stage": "extract", "model": model.digest, "settings": settings});
     let metadata = vec![("steep.settings".to_owned(), about.to_string())];
     match settings.output_value {
         OutputValue::SentenceEmbedding => {
             let columns = (0..width).map(|at| format!("{EMBEDDING_COLUMN}_{at}")).collect();
             let spread = Spread { column: EMBEDDING_COLUMN.into(), columns, keys: None };
-            Layout::new(kept, vec![vector_field(EMBEDDING_COLUMN, width)], vec![spread], metadata)
+            let mut fields = vec![vector_field(EMBEDDING_COLUMN, width)];
+            fields.extend(spec.iter().flat_map(|spec| engineered::fields(spec)));
+            Layout::new(kept, fields, vec![spread], metadata)
         }
         OutputValue::TokenEmbeddings => {
             let states = Field::new(TOKEN_COLUMN, DataType::List(state_field(width)), false);
@@ -263,14 +297,22 @@ impl ExtractWork<'_> {
         Arc::new(lists.finish())
     }
 
-    fn compute(&self, texts: &PreparedTexts, emit: &mut Emit<'_>) -> Result<RowCounts> {
+    /// Emits the vectors, with the columns engineered from the same texts behind them.
+    fn compute(
+        &self,
+        texts: &PreparedTexts,
+        engineered: Vec<ArrayRef>,
+        emit: &mut Emit<'_>,
+    ) -> Result<RowCounts> {
         let encodings = &texts.encodings;
         let mut counts = texts.counts();
         match self.settings.output_value {
             OutputValue::SentenceEmbedding => {
                 let prompt_tokens = encodings.prompt_tokens as usize;
                 let matrix = self.embedder.embed_planned(encodings, &texts.plan, prompt_tokens, self.ctx)?;
-                emit(0..encodings.len(), &[vectors(matrix.into_values(), self.width)?])?;
+                let mut columns = vec![vectors(matrix.into_values(), self.width)?];
+                columns.extend(engineered);
+                emit(0..encodings.len(), &columns)?;
                 counts.repeated_texts = texts.plan.repeated() as u64;
             }
             OutputValue::TokenEmbeddings => self.token_embeddings(encodings, emit)?,

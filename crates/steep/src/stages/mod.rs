@@ -6,20 +6,24 @@
 
 pub(crate) mod adapt;
 mod classify;
+mod engineered;
 mod extract;
 pub(crate) mod finetune;
 mod key;
 mod model_folder;
 mod output;
 mod predict;
+mod prepared;
 
 pub use adapt::{AdaptInput, AdaptReport, AdaptSettings, adapt};
 pub use classify::{
     ClassifyInput, ClassifyReport, ClassifySettings, EmbeddingRecipe, classify, write_classifier_folder,
 };
+pub use engineered::{EngineerInput, EngineerSettings, EngineeredColumns, engineer};
 pub use extract::{EMBEDDING_COLUMN, ExtractInput, ExtractReport, ExtractSettings, OutputValue, extract};
 pub use finetune::{FinetuneInput, FinetuneReport, FinetuneSettings, finetune};
 pub use key::{StageAbout, stage_key};
 pub use model_folder::ModelFolder;
 pub use output::{OutputFormat, RowCounts};
 pub use predict::{PredictInput, PredictReport, PredictSettings, Predictor, predict};
+pub use prepared::PreparedFeatures;

@@ -2,6 +2,7 @@
 
 mod columns;
 mod predictor;
+mod prepared;
 
 pub use predictor::Predictor;
 
@@ -16,8 +17,8 @@ use crate::config::Dtype;
 use crate::data::{ReadOptions, fingerprint, open};
 use crate::error::{Error, Result};
 use crate::features::matrix::{DenseMatrix, Features};
+use crate::features::preparation::PREPARATION_FILE;
 use crate::learners::linear_head::LinearHead;
-use crate::learners::linear_model::Link;
 use crate::progress::Context;
 use crate::storage::{digest_file, read_json};
 use arrow::datatypes::Schema;
@@ -104,12 +105,27 @@ pub fn predict(
         return Err(Error::config("output", problem, "write a .parquet, .csv or .jsonl file"));
     }
     if is_head_only(input.model) {
-        return predict_features(input, &PredictSettings { dtype: None, ..settings.clone() }, output, ctx);
+        let settings = &PredictSettings { dtype: None, ..settings.clone() };
+        if input.model.join(PREPARATION_FILE).is_file() {
+            return prepared::predict_columns(input, settings, output, ctx);
+        }
+        return predict_features(input, settings, output, ctx);
     }
     let predictor = Predictor::open(input.model, settings.dtype)?;
     // The bits depend on what was chosen, so it is part of the result's name.
     let settings = &PredictSettings { dtype: Some(predictor.dtype()), ..settings.clone() };
     let options = predictor.encode_options_of(settings.max_seq_length)?;
+    if let Some(preparation) = predictor.preparation() {
+        return prepared::predict_texts_and_columns(
+            &predictor,
+            preparation,
+            options,
+            input,
+            settings,
+            output,
+            ctx,
+        );
+    }
     let texts = TextColumns::resolve(input.source, &input.text_columns, &input.text_column_delimiter)?;
     let columns = PredictionColumns {
         task: predictor.task(),
@@ -159,11 +175,7 @@ fn predict_features(
     let compute = |(): &(), features: DenseMatrix, emit: &mut Emit<'_>| {
         ctx.cancel.check()?;
         let (rows, features) = (features.rows(), Features::Dense(features));
-        let predicted = match head.description().link {
-            Link::Identity => head.decision_function(&features)?,
-            _ => head.predict_proba(&features)?,
-        };
-        emit(0..rows, &columns.arrays(&predicted)?)?;
+        emit(0..rows, &columns.arrays(&predictor::outputs(&head, &features)?)?)?;
         ctx.progress.advance(rows as u64);
         Ok(RowCounts::default())
     };

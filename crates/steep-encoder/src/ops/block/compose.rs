@@ -63,7 +63,10 @@ pub fn attention_block_forward<B: EncoderOps>(
 }
 
 /// Gradients of x, weights and position bias; see [`BlockOps::attention_block_backward`](super::BlockOps).
-pub fn attention_block_backward<B: EncoderOps>(saved: AttentionSaved<B>, dy: FloatTensor<B>) -> Vec<FloatTensor<B>> {
+pub fn attention_block_backward<B: EncoderOps>(
+    saved: AttentionSaved<B>,
+    dy: FloatTensor<B>,
+) -> Vec<FloatTensor<B>> {
     let AttentionSaved { x, weights, bias, query, key, value, context, log_sum_exp, block, .. } = saved;
     let (dattended, mut dx, dgamma, dbeta) = B::add_norm_backward(
         saved.attended,
@@ -74,7 +77,8 @@ pub fn attention_block_backward<B: EncoderOps>(saved: AttentionSaved<B>, dy: Flo
         dy,
         block.dropout,
     );
-    let (dcontext, doutput) = linear_backward::<B>(context.clone(), &weights.output, dattended, block.mode.precision);
+    let (dcontext, doutput) =
+        linear_backward::<B>(context.clone(), &weights.output, dattended, block.mode.precision);
     let geometry = block.geometry.clone();
     let (dquery, dkey, dvalue, dbias) = match bias.by_distance() {
         None => {
@@ -155,7 +159,8 @@ pub fn feed_forward_block_backward<B: EncoderOps>(
     );
     let (dinner, doutput) = linear_backward::<B>(saved.inner, &weights.output, douter, block.mode.precision);
     let dbefore = B::activation_backward(saved.before, dinner, block.activation);
-    let (dinput, dintermediate) = linear_backward::<B>(x, &weights.intermediate, dbefore, block.mode.precision);
+    let (dinput, dintermediate) =
+        linear_backward::<B>(x, &weights.intermediate, dbefore, block.mode.precision);
     let mut gradients = vec![B::float_add(dresidual, dinput)];
     gradients.extend(dintermediate);
     gradients.extend(doutput);
@@ -163,7 +168,11 @@ pub fn feed_forward_block_backward<B: EncoderOps>(
     gradients
 }
 
-fn linear_forward<B: EncoderOps>(x: FloatTensor<B>, layer: &Affine<B>, precision: Precision) -> FloatTensor<B> {
+fn linear_forward<B: EncoderOps>(
+    x: FloatTensor<B>,
+    layer: &Affine<B>,
+    precision: Precision,
+) -> FloatTensor<B> {
     B::linear_forward(x, layer.weight.clone(), layer.bias.clone(), precision)
 }
 

@@ -1,8 +1,8 @@
 //! The CPU's blocks: kernels that keep a chunk of tokens in the cache.
 
 use super::{
-    Affine, AttentionBlock, AttentionWeights, BlockMode, BlockOps, FeedForwardBlock, FeedForwardWeights, Precision,
-    ScoreBias,
+    Affine, AttentionBlock, AttentionWeights, BlockMode, BlockOps, FeedForwardBlock, FeedForwardWeights,
+    Precision, ScoreBias,
 };
 use crate::ops::flex::{bias_parts, position_bias, rows_columns, tensor, values};
 use burn::backend::Flex;

@@ -191,7 +191,8 @@ pub trait BlockOps: EncoderOps {
 
     /// Gradients of x, of the weights in their order (each part's weight, then its bias), and of the score bias if
     /// there is one.
-    fn attention_block_backward(saved: Self::AttentionSaved, dy: FloatTensor<Self>) -> Vec<FloatTensor<Self>>;
+    fn attention_block_backward(saved: Self::AttentionSaved, dy: FloatTensor<Self>)
+    -> Vec<FloatTensor<Self>>;
 
     /// The block's output `[T, H]`; `x` `[T, H]`.
     fn feed_forward_block_evaluate(
@@ -208,5 +209,8 @@ pub trait BlockOps: EncoderOps {
     ) -> (FloatTensor<Self>, Self::FeedForwardSaved);
 
     /// Gradients of x and of the weights in their order.
-    fn feed_forward_block_backward(saved: Self::FeedForwardSaved, dy: FloatTensor<Self>) -> Vec<FloatTensor<Self>>;
+    fn feed_forward_block_backward(
+        saved: Self::FeedForwardSaved,
+        dy: FloatTensor<Self>,
+    ) -> Vec<FloatTensor<Self>>;
 }

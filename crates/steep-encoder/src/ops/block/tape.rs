@@ -1,11 +1,13 @@
 //! Puts the blocks on the autodiff tape: one node each.
 
-use super::{Affine, AttentionBlock, AttentionWeights, BlockOps, FeedForwardBlock, FeedForwardWeights, ScoreBias};
+use super::{
+    Affine, AttentionBlock, AttentionWeights, BlockOps, FeedForwardBlock, FeedForwardWeights, ScoreBias,
+};
 use burn::backend::Autodiff;
+use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
@@ -61,7 +63,10 @@ fn register<B: BlockOps>(
 struct Untape(Vec<NodeGuard>);
 
 impl Untape {
-    fn tensor<B: BlockOps, C: CheckpointStrategy>(&mut self, tensor: FloatTensor<Autodiff<B, C>>) -> FloatTensor<B> {
+    fn tensor<B: BlockOps, C: CheckpointStrategy>(
+        &mut self,
+        tensor: FloatTensor<Autodiff<B, C>>,
+    ) -> FloatTensor<B> {
         let (tensor, node) = tensor.into_parts();
         self.0.push(node);
         tensor

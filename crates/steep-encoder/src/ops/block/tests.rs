@@ -1,8 +1,8 @@
 //! The composed blocks against the kernels: what a GPU would run is tested on the CPU.
 
 use super::{
-    Affine, AttentionBlock, AttentionWeights, BlockMode, BlockOps, FeedForwardBlock, FeedForwardWeights, Precision,
-    ScoreBias, WeightCache, compose,
+    Affine, AttentionBlock, AttentionWeights, BlockMode, BlockOps, FeedForwardBlock, FeedForwardWeights,
+    Precision, ScoreBias, WeightCache, compose,
 };
 use crate::ops::tests::{near, tensor};
 use crate::ops::{Activation, AttentionGeometry, Dropout};
@@ -17,8 +17,9 @@ fn affine<const D: usize>(seed: u32, shape: [usize; D]) -> Affine<Flex> {
 fn modes() -> impl Iterator<Item = (BlockMode, f32)> {
     [(Precision::F32, 1e-5), (Precision::Bf16, 0.05), (Precision::Int8, 0.05)].into_iter().flat_map(
         |(precision, tolerance)| {
-            [false, true]
-                .map(|recompute| (BlockMode { precision, recompute, cache: WeightCache::default() }, tolerance))
+            [false, true].map(|recompute| {
+                (BlockMode { precision, recompute, cache: WeightCache::default() }, tolerance)
+            })
         },
     )
 }
@@ -77,8 +78,7 @@ fn feed_forward_blocks() {
         for dropout in [Dropout::NONE, Dropout { probability: 0.3, seed: 4 }] {
             for (mode, tolerance) in modes() {
                 let block = FeedForwardBlock { activation, epsilon: 1e-5, dropout, mode };
-                let (y, saved) =
-                    Flex::feed_forward_block_forward(x.clone(), weights.clone(), block.clone());
+                let (y, saved) = Flex::feed_forward_block_forward(x.clone(), weights.clone(), block.clone());
                 let composed =
                     compose::feed_forward_block_forward::<Flex>(x.clone(), weights.clone(), block.clone());
                 near(&y, &composed.0, tolerance, "feed-forward block");

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::features::embed::EmbedSettings;
+use crate::features::preparation::Preparation;
 use crate::learners::linear_head::LinearHead;
 use crate::stages::extract::ExtractSettings;
 use crate::stages::model_folder::ModelFolder;
@@ -73,18 +74,22 @@ pub fn write_classifier_folder(
     folder: &Path,
 ) -> Result<()> {
     let stored = StoredRecipe { recipe: embedding.clone(), truncation: Truncation::Head };
-    write_folder(model, head, &stored, folder)
+    write_folder(model, head, None, &stored, folder)
 }
 
-/// The same with what is kept of long texts.
+/// The same with what is kept of long texts, and a preparation between the embeddings and the classifier.
 pub(super) fn write_folder(
     model: &ModelFolder,
     head: &LinearHead,
+    preparation: Option<&Preparation>,
     embedding: &StoredRecipe,
     folder: &Path,
 ) -> Result<()> {
     let width = embedding_width(model, &embedding.recipe.embed);
-    let columns = head.description().feature_count;
+    let columns = match preparation {
+        Some(preparation) => preparation.inputs().vector_names.len(),
+        None => head.description().feature_count,
+    };
     if width != columns {
         let problem = format!("the classifier takes {columns} features, the encoder makes {width}");
         return Err(Error::config("head", problem, "give the encoder whose embeddings it was trained on"));
@@ -96,6 +101,7 @@ pub(super) fn write_folder(
     let head_folder = folder.join(HEAD_FOLDER);
     fs::create_dir_all(&head_folder).map_err(Error::io("create", &head_folder))?;
     head.save(&head_folder)?;
+    preparation.map_or(Ok(()), |preparation| preparation.save(&head_folder))?;
     write_json(&head_folder.join(RECIPE_FILE), embedding)
 }
 

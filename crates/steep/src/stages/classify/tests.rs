@@ -9,6 +9,7 @@ use std::path::PathBuf;
 pub(in crate::stages) fn settings() -> ClassifySettings {
     ClassifySettings {
         feature_columns: Vec::new(),
+        preparation: None,
         label_column: "label".to_owned(),
         task: None,
         group_column: None,

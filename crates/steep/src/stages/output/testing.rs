@@ -60,6 +60,7 @@ pub(in crate::stages) fn settings(format: OutputFormat) -> ExtractSettings {
         format,
         shard_rows: 5,
         keep_columns: true,
+        engineered: None,
     }
 }
 

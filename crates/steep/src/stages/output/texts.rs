@@ -75,11 +75,21 @@ pub(in crate::stages) struct PreparedTexts {
 
 impl TextPreparation<'_> {
     pub(in crate::stages) fn prepare(&self, rows: &RowBuffer) -> Result<PreparedTexts> {
+        Ok(self.prepare_with(rows, |_| Ok(()))?.0)
+    }
+
+    /// The same, with what else is made of the texts.
+    pub(in crate::stages) fn prepare_with<T>(
+        &self,
+        rows: &RowBuffer,
+        make: impl FnOnce(&[String]) -> Result<T>,
+    ) -> Result<(PreparedTexts, T)> {
         let (texts, empty_texts) = self.columns.of(rows)?;
+        let made = make(&texts)?;
         let encodings = encode(self.tokenizer, &texts, &self.options, rows)?;
         let all: Vec<u32> = (0..encodings.len() as u32).collect();
         let plan = DistinctRows::new(&encodings, &all, self.max_tokens);
-        Ok(PreparedTexts { encodings, plan, empty_texts })
+        Ok((PreparedTexts { encodings, plan, empty_texts }, made))
     }
 }
 

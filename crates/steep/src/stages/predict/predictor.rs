@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::features::distinct::DistinctRows;
 use crate::features::embed::{EmbedSettings, Embedder};
 use crate::features::matrix::{DenseMatrix, Features};
+use crate::features::preparation::{PREPARATION_FILE, PREPARATION_TENSORS, Preparation, RawRows};
 use crate::learners::linear_head::LinearHead;
 use crate::learners::linear_model::Link;
 use crate::progress::Context;
@@ -45,6 +46,8 @@ struct LinearScorer {
     head: LinearHead,
     stored: StoredRecipe,
     prompt_tokens: usize,
+    /// What makes features of the embeddings and of other columns.
+    preparation: Option<Preparation>,
 }
 
 impl Predictor {
@@ -109,20 +112,33 @@ impl Predictor {
         let dtype = dtype.unwrap_or(stored.recipe.embed.dtype);
         apply_dtype(dtype, &mut model);
         let width = Embedder::new(&model, dense(&folder), stored.recipe.embed.clone())?.width();
-        if width != head.description().feature_count {
-            let columns = head.description().feature_count;
+        let preparation = if head_folder.join(PREPARATION_FILE).is_file() {
+            Some(Preparation::load(&head_folder)?)
+        } else {
+            None
+        };
+        let columns = match &preparation {
+            Some(preparation) => preparation.inputs().vector_names.len(),
+            None => head.description().feature_count,
+        };
+        if width != columns {
             return Err(Error::model(
                 head_folder.display().to_string(),
                 format!("the classifier takes {columns} features, the encoder makes {width}"),
                 "run classify again with this encoder",
             ));
         }
+        if let Some(preparation) = &preparation {
+            super::prepared::check_width(&head_folder, preparation, head.description().feature_count)?;
+        }
         let no_texts: [&str; 0] = [];
         let options = stored.encode_options();
         let prompt_tokens = folder.tokenizer.encode(&no_texts, &options)?.prompt_tokens as usize;
         let mut hasher = blake3::Hasher::new();
         hasher.update(folder.digest.as_bytes());
-        for file in ["head.json", "head.safetensors", RECIPE_FILE] {
+        let tables: &[&str] =
+            if preparation.is_some() { &[PREPARATION_FILE, PREPARATION_TENSORS] } else { &[] };
+        for file in ["head.json", "head.safetensors", RECIPE_FILE].iter().chain(tables) {
             hasher.update(digest_file(&head_folder.join(file))?.as_bytes());
         }
         Ok(Self {
@@ -130,7 +146,7 @@ impl Predictor {
             task: task_of(head.description().link),
             max_tokens: stored.recipe.embed.max_tokens,
             digest: hasher.finalize().to_hex().to_string(),
-            scorer: Scorer::Linear(Box::new(LinearScorer { head, stored, prompt_tokens })),
+            scorer: Scorer::Linear(Box::new(LinearScorer { head, stored, prompt_tokens, preparation })),
             folder,
             model,
             dtype,
@@ -186,7 +202,8 @@ impl Predictor {
     /// `[rows, outputs]`. The sequences must have been made with [`Self::encode_options`].
     ///
     /// # Errors
-    /// A stop on request.
+    /// A stop on request; a classifier that takes other columns beside the texts, for which there is
+    /// [`crate::stages::predict()`].
     pub fn predict(&self, sequences: &dyn Sequences, rows: &[u32], ctx: &Context) -> Result<DenseMatrix> {
         self.predict_planned(sequences, &DistinctRows::new(sequences, rows, self.max_tokens), ctx)
     }
@@ -211,13 +228,50 @@ impl Predictor {
         plan: &DistinctRows,
         ctx: &Context,
     ) -> Result<DenseMatrix> {
-        let embedder = Embedder::new(&self.model, dense(&self.folder), linear.stored.recipe.embed.clone())?;
-        let embeddings =
-            Features::Dense(embedder.embed_planned(sequences, plan, linear.prompt_tokens, ctx)?);
-        match self.task {
-            Task::Regression => linear.head.decision_function(&embeddings),
-            Task::SingleLabel | Task::MultiLabel => linear.head.predict_proba(&embeddings),
+        if linear.preparation.is_some() {
+            let hint = "predict for a file that has these columns";
+            return Err(Error::model(
+                self.folder.path.display().to_string(),
+                "takes columns beside the texts",
+                hint,
+            ));
         }
+        outputs(&linear.head, &Features::Dense(self.embeddings(linear, sequences, plan, ctx)?))
+    }
+
+    fn embeddings(
+        &self,
+        linear: &LinearScorer,
+        sequences: &dyn Sequences,
+        plan: &DistinctRows,
+        ctx: &Context,
+    ) -> Result<DenseMatrix> {
+        let embedder = Embedder::new(&self.model, dense(&self.folder), linear.stored.recipe.embed.clone())?;
+        embedder.embed_planned(sequences, plan, linear.prompt_tokens, ctx)
+    }
+
+    /// The preparation, where features are made of more than embeddings.
+    pub(super) fn preparation(&self) -> Option<&Preparation> {
+        match &self.scorer {
+            Scorer::Linear(linear) => linear.preparation.as_ref(),
+            Scorer::Network => None,
+        }
+    }
+
+    /// The same for rows with other columns beside the texts, in `raw`.
+    pub(super) fn predict_prepared(
+        &self,
+        sequences: &dyn Sequences,
+        plan: &DistinctRows,
+        mut raw: RawRows,
+        ctx: &Context,
+    ) -> Result<DenseMatrix> {
+        let Scorer::Linear(linear) = &self.scorer else {
+            unreachable!("only a linear head has a preparation")
+        };
+        let preparation = linear.preparation.as_ref().expect("the caller has asked for it");
+        raw.vectors = Some(self.embeddings(linear, sequences, plan, ctx)?);
+        outputs(&linear.head, &Features::Dense(preparation.transform(&raw, Some(self.tokenizer()))?))
     }
 
     fn network_outputs(
@@ -252,6 +306,14 @@ fn is_classifier(config: &Config) -> bool {
     let architectures = config.raw.get("architectures").and_then(serde_json::Value::as_array);
     let mut names = architectures.into_iter().flatten().filter_map(serde_json::Value::as_str);
     names.any(|name| name.ends_with("ForSequenceClassification"))
+}
+
+/// Probabilities, or the values of a regression.
+pub(super) fn outputs(head: &LinearHead, features: &Features) -> Result<DenseMatrix> {
+    match head.description().link {
+        Link::Identity => head.decision_function(features),
+        _ => head.predict_proba(features),
+    }
 }
 
 /// What is predicted by a linear head of this kind.

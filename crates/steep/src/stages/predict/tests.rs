@@ -33,6 +33,7 @@ fn input_of<'a>(model: &'a Path, source: &'a str) -> PredictInput<'a> {
 fn classify_settings() -> ClassifySettings {
     ClassifySettings {
         feature_columns: Vec::new(),
+        preparation: None,
         label_column: "label".to_owned(),
         task: None,
         group_column: None,
