@@ -2,7 +2,8 @@
 
 use crate::dispatch::{Path, per_path};
 use crate::gemm::{
-    Epilogue, Packed, Precision, convert_rows, product_rows, rows, transposed_product_on, with_scratch,
+    Epilogue, Packed, Precision, TILE_COLUMNS, convert_rows, fetch, product_rows, rows,
+    transposed_product_on, with_scratch,
 };
 use half::bf16;
 use rayon::prelude::*;
@@ -173,6 +174,11 @@ impl Epilogue for Write<'_> {
             }
             None => out.copy_from_slice(values),
         }
+    }
+
+    #[inline(always)]
+    fn prepare(&mut self, row: usize, column: usize) {
+        fetch(&self.out[row * self.columns + column..][..TILE_COLUMNS.min(self.columns - column)]);
     }
 }
 

@@ -2,7 +2,7 @@
 //! loop over registers that ran just before it, because the clock of a shared machine moves.
 //!
 //! `cargo bench -p steep-kernels --bench gemm -- [word…]` prints one table for 1 and for all threads; words select the
-//! lines whose names contain them all.
+//! lines whose names contain them all (`threads=1` is part of a name).
 
 #![allow(missing_docs, clippy::print_stdout, reason = "a program that prints a table")]
 
@@ -13,8 +13,8 @@ use peak::Kind;
 use rayon::prelude::*;
 use std::time::Instant;
 use steep_kernels::gemm::{
-    Element, Epilogue, Packed, Precision, QuantizedRows, QuantizedWeight, convert_rows, product_rows,
-    product_rows_int8, quantize_rows, transposed_product,
+    Element, Epilogue, Packed, Precision, QuantizedRows, QuantizedWeight, TILE_COLUMNS, convert_rows, fetch,
+    product_rows, product_rows_int8, quantize_rows, transposed_product,
 };
 use steep_kernels::linear::{self, LinearShape};
 
@@ -47,6 +47,11 @@ impl<E: Element> Epilogue for Write<'_, E> {
             *out = E::from_f32(*value);
         }
     }
+
+    #[inline(always)]
+    fn prepare(&mut self, row: usize, column: usize) {
+        fetch(&self.out[row * self.stride + column..][..TILE_COLUMNS.min(self.stride - column)]);
+    }
 }
 
 /// The table, and which lines of it are wanted.
@@ -58,7 +63,8 @@ struct Table {
 impl Table {
     /// Runs `work` between loops over registers and prints medians.
     fn line(&self, name: &str, kind: Kind, operations: usize, mut work: impl FnMut()) {
-        if !self.words.iter().all(|word| name.contains(word.as_str())) {
+        let full = format!("{name} threads={}", self.threads);
+        if !self.words.iter().all(|word| full.contains(word.as_str())) {
             return;
         }
         work();

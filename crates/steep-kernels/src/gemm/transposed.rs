@@ -3,7 +3,7 @@
 use super::driver::product_of_words;
 use super::packed::{LINE, Words, with_scratch};
 use super::packing::columns_to_rows;
-use super::tile::fetch_row;
+use super::tile::fetch;
 use super::{Element, Epilogue, Packed, Precision, TILE_COLUMNS};
 use crate::dispatch::Path;
 use rayon::prelude::*;
@@ -116,6 +116,6 @@ impl Epilogue for AddRows<'_> {
     #[inline(always)]
     fn prepare(&mut self, row: usize, column: usize) {
         let first = row * self.stride + column;
-        fetch_row(&self.out[first..self.out.len().min(first + TILE_COLUMNS)]);
+        fetch(&self.out[first..self.out.len().min(first + TILE_COLUMNS)]);
     }
 }
