@@ -30,7 +30,6 @@ pub mod embedding;
 pub mod gemm;
 pub mod linear;
 pub mod loss;
-pub mod matrix;
 pub mod norm;
 pub mod optimizer;
 pub mod small_product;

@@ -1,6 +1,7 @@
 //! Packing with registers of 512 bits.
 
 use super::packing::SIDE;
+use super::tile::fetch;
 use super::{Element, Precision, TILE_COLUMNS};
 use crate::dispatch::Path;
 use std::arch::x86_64::{
@@ -171,6 +172,18 @@ fn at<E>(rows: &[&[E]], index: usize, column: usize) -> Option<*const E> {
     rows.get(index).map(|row| row[column..].as_ptr())
 }
 
+/// Asks for the numbers of a row that will be packed soon. Rows lie far apart in memory, so that the processor does not
+/// guess which line comes next.
+#[inline(always)]
+fn fetch_columns<E>(rows: &[&[E]], index: usize, columns: &Range<usize>) {
+    if let Some(row) = rows.get(index) {
+        fetch(&row[columns.clone()]);
+    }
+}
+
+/// Rows between the one that is packed and the one that is asked for.
+const AHEAD: usize = 2 * SIDE;
+
 /// See [`super::packing::interleave`], which checks.
 #[inline(always)]
 unsafe fn interleave_body<E: Element, R: Rounding>(
@@ -180,10 +193,14 @@ unsafe fn interleave_body<E: Element, R: Rounding>(
     panel: &mut [u32],
 ) {
     let per_word = precision.per_word();
-    for (words, rows) in panel.chunks_exact_mut(TILE_COLUMNS).zip(rows.chunks(per_word)) {
+    for (position, words) in panel.chunks_exact_mut(TILE_COLUMNS).enumerate() {
+        let first_row = position * per_word;
+        for row in 0..per_word {
+            fetch_columns(rows, first_row + row + AHEAD, &columns);
+        }
         for (index, words) in words.chunks_exact_mut(SIDE).enumerate() {
             let column = (columns.start + index * SIDE).min(columns.end);
-            let rows = [at(rows, 0, column), at(rows, 1, column)];
+            let rows = [at(rows, first_row, column), at(rows, first_row + 1, column)];
             // SAFETY: all rows reach to the end of the columns (checked by the caller); the path has the instructions.
             unsafe {
                 let packed = words_of_columns::<E, R>(rows, precision, first(columns.end - column));
@@ -229,21 +246,38 @@ unsafe fn columns_body<E: Element, R: Rounding>(
     stride: usize,
 ) {
     let per_word = precision.per_word();
-    for (index, rows) in rows.chunks(SIDE * per_word).enumerate() {
+    let height = SIDE * per_word;
+    for index in 0..rows.len().div_ceil(height) {
+        let first_row = index * height;
+        for row in 0..height {
+            fetch_columns(rows, first_row + row + height, &columns);
+        }
         for (group, column) in columns.clone().step_by(SIDE).enumerate() {
             let count = columns.end - column;
             // SAFETY: all rows reach to the end of the columns, and `left` has `stride` words for each column, which
             // are enough for a block (checked by the caller); the path has the instructions.
             unsafe {
                 let mut block = [_mm512_setzero_si512(); SIDE];
-                for row in 0..SIDE {
-                    let rows = [at(rows, per_word * row, column), at(rows, per_word * row + 1, column)];
-                    block[row] = words_of_columns::<E, R>(rows, precision, first(count));
-                }
-                exchange(&mut block);
                 let target = left.as_mut_ptr().add(group * SIDE * stride + index * SIDE);
-                for row in 0..SIDE {
-                    if row < count {
+                if count >= SIDE && first_row + height <= rows.len() {
+                    for row in 0..SIDE {
+                        let upper = first_row + per_word * row;
+                        let low = rows.get_unchecked(upper).as_ptr().add(column);
+                        let high = rows.get_unchecked(upper + per_word - 1).as_ptr().add(column);
+                        block[row] = words_of_columns::<E, R>([Some(low), Some(high)], precision, !0);
+                    }
+                    exchange(&mut block);
+                    for row in 0..SIDE {
+                        _mm512_storeu_si512(target.add(row * stride).cast(), block[row]);
+                    }
+                } else {
+                    for row in 0..SIDE {
+                        let upper = first_row + per_word * row;
+                        let rows = [at(rows, upper, column), at(rows, upper + 1, column)];
+                        block[row] = words_of_columns::<E, R>(rows, precision, first(count));
+                    }
+                    exchange(&mut block);
+                    for row in 0..SIDE.min(count) {
                         _mm512_storeu_si512(target.add(row * stride).cast(), block[row]);
                     }
                 }
