@@ -62,7 +62,8 @@ pub fn forward_with(
     if let Some(bias) = bias {
         assert_eq!(bias.len(), shape.out_features, "the bias must be [out_features]");
     }
-    with_scratch(|packed| {
+    with_scratch(1, |packed| {
+        let packed = &mut packed[0];
         packed.pack_transposed(weight, shape.out_features, shape.in_features, precision);
         product(x, packed, bias, y, shape.tokens);
     });
@@ -87,7 +88,8 @@ pub fn backward_input_with(
     shape.check_output(dy);
     shape.check_weight(weight);
     shape.check_input(dx);
-    with_scratch(|packed| {
+    with_scratch(1, |packed| {
+        let packed = &mut packed[0];
         packed.pack(weight, shape.out_features, shape.in_features, precision);
         product(dy, packed, None, dx, shape.tokens);
     });
@@ -151,7 +153,7 @@ thread_local! {
 /// more than the caches hold, no fewer than repay reading the whole right operand.
 fn rows_per_chunk(rows: usize) -> usize {
     let share = rows.div_ceil(4 * rayon::current_num_threads());
-    share.clamp(24, 252).next_multiple_of(12)
+    share.clamp(24, 264).next_multiple_of(12)
 }
 
 /// Writes sums, with a bias or without.

@@ -15,6 +15,9 @@ use std::ops::Range;
 /// right operand (128 KiB each) and a block of left rows.
 const WORDS: usize = 512;
 
+/// Slices of tokens that are packed before any of them is multiplied: each time the threads wait for each other costs.
+const SLICES: usize = 4;
+
 /// Output rows of one task.
 const ROWS: usize = 96;
 
@@ -64,18 +67,25 @@ pub(crate) fn transposed_product_on<E: Element>(
     if out.is_empty() {
         return;
     }
-    with_scratch(|packed| {
-        let tokens = WORDS * precision.per_word();
-        for (slice, (a, b)) in a.chunks(tokens).zip(b.chunks(tokens)).enumerate() {
-            let add = add || slice > 0;
-            packed.pack_rows(path, b, n, precision);
+    let tokens = WORDS * precision.per_word();
+    let group = SLICES * tokens;
+    for (index, (a, b)) in a.chunks(group).zip(b.chunks(group)).enumerate() {
+        let add = add || index > 0;
+        with_scratch(b.len().div_ceil(tokens), |packed| {
+            packed
+                .par_iter_mut()
+                .zip(b.par_chunks(tokens))
+                .for_each(|(packed, b)| packed.pack_rows(path, b, n, precision));
             out.par_chunks_mut(ROWS * n).enumerate().for_each(|(block, out)| {
                 let first = block * ROWS;
                 let columns = first..first + out.len() / n;
-                block_of_rows(path, a, columns, precision, packed, Sums { out, stride: n, add });
+                for (slice, (a, packed)) in a.chunks(tokens).zip(&*packed).enumerate() {
+                    let sums = Sums { out, stride: n, add: add || slice > 0 };
+                    block_of_rows(path, a, columns.clone(), precision, packed, sums);
+                }
             });
-        }
-    });
+        });
+    }
 }
 
 thread_local! {
