@@ -32,7 +32,6 @@ pub mod gemm;
 pub mod linear;
 pub mod linear_loss;
 pub mod loss;
-pub mod matrix;
 pub mod norm;
 pub mod optimizer;
 pub mod small_product;

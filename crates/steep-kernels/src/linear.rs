@@ -2,7 +2,8 @@
 
 use crate::dispatch::{Path, per_path};
 use crate::gemm::{
-    Epilogue, Packed, Precision, convert_rows, product_rows, rows, transposed_product_on, with_scratch,
+    Epilogue, Packed, Precision, TILE_COLUMNS, convert_rows, fetch, product_rows, rows,
+    transposed_product_on, with_scratch,
 };
 use half::bf16;
 use rayon::prelude::*;
@@ -61,7 +62,8 @@ pub fn forward_with(
     if let Some(bias) = bias {
         assert_eq!(bias.len(), shape.out_features, "the bias must be [out_features]");
     }
-    with_scratch(|packed| {
+    with_scratch(1, |packed| {
+        let packed = &mut packed[0];
         packed.pack_transposed(weight, shape.out_features, shape.in_features, precision);
         product(x, packed, bias, y, shape.tokens);
     });
@@ -86,7 +88,8 @@ pub fn backward_input_with(
     shape.check_output(dy);
     shape.check_weight(weight);
     shape.check_input(dx);
-    with_scratch(|packed| {
+    with_scratch(1, |packed| {
+        let packed = &mut packed[0];
         packed.pack(weight, shape.out_features, shape.in_features, precision);
         product(dy, packed, None, dx, shape.tokens);
     });
@@ -150,7 +153,7 @@ thread_local! {
 /// more than the caches hold, no fewer than repay reading the whole right operand.
 fn rows_per_chunk(rows: usize) -> usize {
     let share = rows.div_ceil(4 * rayon::current_num_threads());
-    share.clamp(24, 252).next_multiple_of(12)
+    share.clamp(24, 264).next_multiple_of(12)
 }
 
 /// Writes sums, with a bias or without.
@@ -173,6 +176,11 @@ impl Epilogue for Write<'_> {
             }
             None => out.copy_from_slice(values),
         }
+    }
+
+    #[inline(always)]
+    fn prepare(&mut self, row: usize, column: usize) {
+        fetch(&self.out[row * self.columns + column..][..TILE_COLUMNS.min(self.columns - column)]);
     }
 }
 
@@ -272,6 +280,60 @@ mod tests {
         );
     }
 
+    /// What rounding the operands leaves of them.
+    fn rounded(values: &[f32]) -> Vec<f32> {
+        values.iter().map(|value| bf16::from_f32(*value).to_f32()).collect()
+    }
+
+    #[test]
+    fn in_bf16_only_the_operands_are_rounded() {
+        let shape = LinearShape { tokens: 131, in_features: 67, out_features: 35 };
+        let x = numbers(shape.tokens * shape.in_features, 1);
+        let dy = numbers(shape.tokens * shape.out_features, 2);
+        let weight = numbers(shape.out_features * shape.in_features, 3);
+        let bias = numbers(shape.out_features, 4);
+        let both = |precision, x: &[f32], dy: &[f32], weight: &[f32]| {
+            let (mut y, mut dx, mut dweight) = (dy.to_vec(), x.to_vec(), weight.to_vec());
+            forward_with(precision, x, weight, Some(&bias), &mut y, shape);
+            backward_input_with(precision, dy, weight, &mut dx, shape);
+            backward_weight_with(precision, dy, x, &mut dweight, shape);
+            [y, dx, dweight]
+        };
+        let in_bf16 = both(Precision::Bf16, &x, &dy, &weight);
+        let expected = both(Precision::F32, &rounded(&x), &rounded(&dy), &rounded(&weight));
+        for (values, expected) in in_bf16.iter().zip(&expected) {
+            assert_close(values, &wide(expected), 2e-6);
+        }
+        let unrounded = both(Precision::F32, &x, &dy, &weight);
+        assert!(in_bf16.iter().zip(&unrounded).all(|(values, other)| values != other));
+    }
+
+    #[test]
+    fn a_row_does_not_know_its_neighbours() {
+        let (in_features, out_features) = (65, 131);
+        let weight = numbers(in_features * out_features, 1);
+        let x = numbers(517 * in_features, 2);
+        for precision in [Precision::F32, Precision::Bf16] {
+            let rows = |first: usize, tokens: usize| {
+                let mut y = vec![0.0; tokens * out_features];
+                let shape = LinearShape { tokens, in_features, out_features };
+                forward_with(
+                    precision,
+                    &x[first * in_features..][..tokens * in_features],
+                    &weight,
+                    None,
+                    &mut y,
+                    shape,
+                );
+                bits(&y)
+            };
+            let all = rows(0, 517);
+            for (first, count) in [(0, 1), (516, 1), (23, 2), (100, 300)] {
+                assert_eq!(rows(first, count), all[first * out_features..][..count * out_features]);
+            }
+        }
+    }
+
     #[test]
     fn no_tokens_give_zero_gradients() {
         let shape = LinearShape { tokens: 0, in_features: 4, out_features: 3 };
@@ -297,6 +359,19 @@ mod tests {
             backward_weight(&dy, &x, &mut dweight, shape);
             dweight
         });
+        let weight = numbers(shape.out_features * shape.in_features, 6);
+        for precision in [Precision::F32, Precision::Bf16] {
+            same_for_any_thread_count(|| {
+                let mut y = vec![0.0; shape.tokens * shape.out_features];
+                forward_with(precision, &x, &weight, None, &mut y, shape);
+                y
+            });
+            same_for_any_thread_count(|| {
+                let mut dx = vec![0.0; shape.tokens * shape.in_features];
+                backward_input_with(precision, &dy, &weight, &mut dx, shape);
+                dx
+            });
+        }
         let sums: Vec<_> = Path::available()
             .into_iter()
             .map(|path| {

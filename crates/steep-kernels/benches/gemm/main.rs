@@ -2,19 +2,25 @@
 //! loop over registers that ran just before it, because the clock of a shared machine moves.
 //!
 //! `cargo bench -p steep-kernels --bench gemm -- [word…]` prints one table for 1 and for all threads; words select the
-//! lines whose names contain them all.
+//! lines whose names contain them all (`threads=1` is part of a name).
 
 #![allow(missing_docs, clippy::print_stdout, reason = "a program that prints a table")]
+#![allow(
+    clippy::inline_always,
+    reason = "epilogues are compiled into the function that enables an instruction set"
+)]
 
 mod peak;
+mod peer;
 
 use half::bf16;
 use peak::Kind;
+use peer::Matrix;
 use rayon::prelude::*;
 use std::time::Instant;
 use steep_kernels::gemm::{
-    Element, Epilogue, Packed, Precision, QuantizedRows, QuantizedWeight, convert_rows, product_rows,
-    product_rows_int8, quantize_rows, transposed_product,
+    Element, Epilogue, Packed, Precision, QuantizedRows, QuantizedWeight, TILE_COLUMNS, convert_rows, fetch,
+    product_rows, product_rows_int8, quantize_rows, transposed_product,
 };
 use steep_kernels::linear::{self, LinearShape};
 
@@ -47,6 +53,11 @@ impl<E: Element> Epilogue for Write<'_, E> {
             *out = E::from_f32(*value);
         }
     }
+
+    #[inline(always)]
+    fn prepare(&mut self, row: usize, column: usize) {
+        fetch(&self.out[row * self.stride + column..][..TILE_COLUMNS.min(self.stride - column)]);
+    }
 }
 
 /// The table, and which lines of it are wanted.
@@ -58,7 +69,8 @@ struct Table {
 impl Table {
     /// Runs `work` between loops over registers and prints medians.
     fn line(&self, name: &str, kind: Kind, operations: usize, mut work: impl FnMut()) {
-        if !self.words.iter().all(|word| name.contains(word.as_str())) {
+        let full = format!("{name} threads={}", self.threads);
+        if !self.words.iter().all(|word| full.contains(word.as_str())) {
             return;
         }
         work();
@@ -126,35 +138,6 @@ fn packing(table: &Table, [out, inner]: [usize; 2]) {
     });
 }
 
-fn main() {
-    let words = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect::<Vec<_>>();
-    println!("threads  product                                            G(FL)OP/s  % of peak");
-    for threads in [1, rayon::current_num_threads()] {
-        let table = Table { words: words.clone(), threads };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
-        pool.install(|| {
-            for weight in WEIGHTS {
-                prepacked::<bf16>(&table, Kind::Bf16, weight);
-            }
-            for weight in WEIGHTS {
-                prepacked::<f32>(&table, Kind::F32, weight);
-            }
-            for weight in WEIGHTS {
-                layers(&table, Kind::Bf16, Precision::Bf16, weight);
-            }
-            for weight in WEIGHTS {
-                layers(&table, Kind::F32, Precision::F32, weight);
-            }
-            for weight in WEIGHTS {
-                bytes(&table, weight);
-            }
-            for weight in WEIGHTS {
-                packing(&table, weight);
-            }
-        });
-    }
-}
-
 /// The products as a linear layer runs them: operands in f32, rounded and packed on the fly.
 fn layers(table: &Table, kind: Kind, precision: Precision, [out, inner]: [usize; 2]) {
     let shape = LinearShape { tokens: TOKENS, in_features: inner, out_features: out };
@@ -173,18 +156,18 @@ fn layers(table: &Table, kind: Kind, precision: Precision, [out, inner]: [usize;
         linear::backward_weight_with(precision, &dy, &x, &mut dweight, shape);
     });
     if precision == Precision::F32 {
-        use steep_kernels::matrix::{Accumulate, Matrix, multiply};
-        let w = Matrix::row_major(&weight, out, inner);
-        let xm = Matrix::row_major(&x, TOKENS, inner);
-        let dym = Matrix::row_major(&dy, TOKENS, out);
-        table.line(&name("gemmcrate forward"), kind, operations, || {
-            multiply(&mut y, xm, w.transposed(), Accumulate::Overwrite)
+        let name = |what: &str| format!("gemm crate F32 {what} {TOKENS} x {inner} x {out}");
+        let shape = [TOKENS, inner, out];
+        table.line(&name("forward"), kind, operations, || {
+            peer::product(&mut y, Matrix::rows(&x, inner), Matrix::columns(&weight, inner), shape);
         });
-        table.line(&name("gemmcrate input gradient"), kind, operations, || {
-            multiply(&mut dx, dym, w, Accumulate::Overwrite)
+        let shape = [TOKENS, out, inner];
+        table.line(&name("input gradient"), kind, operations, || {
+            peer::product(&mut dx, Matrix::rows(&dy, out), Matrix::rows(&weight, inner), shape);
         });
-        table.line(&name("gemmcrate weight gradient"), kind, operations, || {
-            multiply(&mut dweight, dym.transposed(), xm, Accumulate::Overwrite)
+        let shape = [out, TOKENS, inner];
+        table.line(&name("weight gradient"), kind, operations, || {
+            peer::product(&mut dweight, Matrix::columns(&dy, out), Matrix::rows(&x, inner), shape);
         });
     }
 }
@@ -215,4 +198,33 @@ fn bytes(table: &Table, [out, inner]: [usize; 2]) {
             },
         );
     });
+}
+
+fn main() {
+    let words = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect::<Vec<_>>();
+    println!("threads  product                                            G(FL)OP/s  % of peak");
+    for threads in [1, rayon::current_num_threads()] {
+        let table = Table { words: words.clone(), threads };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
+        pool.install(|| {
+            for weight in WEIGHTS {
+                prepacked::<bf16>(&table, Kind::Bf16, weight);
+            }
+            for weight in WEIGHTS {
+                prepacked::<f32>(&table, Kind::F32, weight);
+            }
+            for weight in WEIGHTS {
+                layers(&table, Kind::Bf16, Precision::Bf16, weight);
+            }
+            for weight in WEIGHTS {
+                layers(&table, Kind::F32, Precision::F32, weight);
+            }
+            for weight in WEIGHTS {
+                bytes(&table, weight);
+            }
+            for weight in WEIGHTS {
+                packing(&table, weight);
+            }
+        });
+    }
 }

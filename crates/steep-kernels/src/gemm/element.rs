@@ -87,6 +87,11 @@ pub fn convert_rows(source: &[f32], target: &mut [bf16]) {
 
 pub(super) fn convert_on(path: Path, source: &[f32], target: &mut [bf16]) {
     assert_eq!(source.len(), target.len(), "source and target of a conversion differ in length");
+    #[cfg(target_arch = "x86_64")]
+    if path.has_bf16() {
+        // SAFETY: the path says that the processor has the instruction.
+        return unsafe { super::packing_x86::convert(source, target) };
+    }
     convert_per_path(path, source, target);
 }
 

@@ -293,20 +293,32 @@ struct Scaled<'a, P> {
     epilogue: &'a mut P,
 }
 
-impl<P: Epilogue> Sink<i32> for Scaled<'_, P> {
+impl<P: Epilogue> Scaled<'_, P> {
     #[inline(always)]
-    fn take(&mut self, row: usize, column: usize, sums: &mut [i32]) {
+    fn scale(&self, row: usize, column: usize, sums: &[i32], values: &mut [f32]) {
         let scale = self.left.scales[self.first + row];
         let zero_point = self.left.zero_points[self.first + row];
         let scales = &self.right.scales[column..][..sums.len()];
         let channels = &self.right.sums[column..][..sums.len()];
-        let mut values = [0.0; TILE_COLUMNS];
-        let values = &mut values[..sums.len()];
         for lane in 0..sums.len() {
             let sum = sums[lane].wrapping_sub(zero_point.wrapping_mul(channels[lane]));
-            values[lane] = sum as f32 * (scale * scales[lane]);
+            values[lane] = sum as f32 * scales[lane] * scale;
         }
-        self.epilogue.store(row, column, values);
+    }
+}
+
+impl<P: Epilogue> Sink<i32> for Scaled<'_, P> {
+    #[inline(always)]
+    fn take(&mut self, row: usize, column: usize, sums: &mut [i32]) {
+        let mut values = [0.0; TILE_COLUMNS];
+        if let Ok(sums) = <&[i32; TILE_COLUMNS]>::try_from(&*sums) {
+            self.scale(row, column, sums, &mut values);
+            self.epilogue.store(row, column, &mut values);
+        } else {
+            let values = &mut values[..sums.len()];
+            self.scale(row, column, sums, values);
+            self.epilogue.store(row, column, values);
+        }
     }
 
     #[inline(always)]

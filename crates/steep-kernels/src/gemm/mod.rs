@@ -13,6 +13,8 @@ mod element;
 mod int8;
 mod packed;
 mod packing;
+#[cfg(target_arch = "x86_64")]
+mod packing_x86;
 mod step;
 mod tile;
 mod transposed;
@@ -27,6 +29,7 @@ pub use element::{Element, Precision, convert_rows};
 pub use int8::{QuantizedRows, QuantizedWeight, product_rows_int8, quantize_rows};
 pub use packed::Packed;
 pub(crate) use packed::with_scratch;
+pub use tile::fetch;
 pub use transposed::transposed_product;
 pub(crate) use transposed::{rows, transposed_product_on};
 

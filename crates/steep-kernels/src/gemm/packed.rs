@@ -175,19 +175,20 @@ fn stacked_rows<'a>(sources: &[&'a [f32]], rows_each: &[usize], length: usize) -
     all
 }
 
-/// The most memory that a thread keeps for its next operand.
+/// The most memory that a thread keeps for its next operands.
 const KEPT_BYTES: usize = 32 << 20;
 
-/// Runs `work` with an operand to pack, whose memory the thread keeps: pages that are fresh at every call cost several
-/// per cent of a product.
-pub(crate) fn with_scratch<R>(work: impl FnOnce(&mut Packed) -> R) -> R {
+/// Runs `work` with `count` operands to pack, whose memory the thread keeps: pages that are fresh at every call cost
+/// several per cent of a product.
+pub(crate) fn with_scratch<R>(count: usize, work: impl FnOnce(&mut [Packed]) -> R) -> R {
     thread_local! {
-        static SCRATCH: Cell<Packed> = Cell::default();
+        static SCRATCH: Cell<Vec<Packed>> = const { Cell::new(Vec::new()) };
     }
     // Taken, not borrowed: while `work` waits for other threads, this one may begin another product.
     let mut packed = SCRATCH.take();
-    let result = work(&mut packed);
-    if packed.bytes() <= KEPT_BYTES {
+    packed.resize_with(count.max(packed.len()), Packed::default);
+    let result = work(&mut packed[..count]);
+    if packed.iter().map(Packed::bytes).sum::<usize>() <= KEPT_BYTES {
         SCRATCH.set(packed);
     }
     result

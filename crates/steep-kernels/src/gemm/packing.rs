@@ -1,23 +1,18 @@
 //! How do numbers get into the order in which the tiles read them?
 //!
-//! A block of 16 x 16 words is the unit: its rows are made by plain loops, and exchanging its rows and columns is the
-//! one thing for which an instruction set has a method of its own.
+//! These are plain loops, which the compiler vectorises where that needs no shuffling; AVX-512 has its own
+//! (`packing_x86.rs`). All of them give the same words.
 
+#[cfg(target_arch = "x86_64")]
+use super::packing_x86;
 use super::{Element, Precision, TILE_COLUMNS};
+#[cfg(target_arch = "x86_64")]
+use crate::dispatch::Level;
 use crate::dispatch::{Path, per_path};
 use std::ops::Range;
 
-/// Rows and columns of a block.
-const SIDE: usize = 16;
-
-/// Words of a block, row after row.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-pub(super) struct Block(pub(super) [[u32; SIDE]; SIDE]);
-
-impl Block {
-    const ZERO: Self = Self([[0; SIDE]; SIDE]);
-}
+/// Rows and columns of the blocks in which words are transposed.
+pub(super) const SIDE: usize = 16;
 
 impl Precision {
     /// Numbers in a word of 32 bits.
@@ -98,6 +93,11 @@ pub(super) fn interleave<E: Element>(
     precision: Precision,
     panel: &mut [u32],
 ) {
+    assert!(rows.iter().all(|row| columns.end <= row.len()), "a row to pack is too short");
+    #[cfg(target_arch = "x86_64")]
+    if path.level() == Level::Avx512 {
+        return packing_x86::interleave(path, rows, columns, precision, panel);
+    }
     interleave_per_path(path, rows, columns, precision, panel);
 }
 
@@ -125,31 +125,30 @@ fn interleave_body<E: Element>(
 
 /// One panel from columns of the operand, `columns[i]` being column `i`, at most 64 of one length.
 pub(super) fn transpose(path: Path, columns: &[&[f32]], precision: Precision, panel: &mut [u32]) {
-    transpose_per_path(path, path, columns, precision, panel);
+    #[cfg(target_arch = "x86_64")]
+    if path.level() == Level::Avx512 {
+        return packing_x86::transpose(path, columns, precision, panel);
+    }
+    transpose_per_path(path, columns, precision, panel);
 }
 
-per_path!(fn transpose_per_path(
-    own: Path, columns: &[&[f32]], precision: Precision, panel: &mut [u32],
-) = transpose_body);
+per_path!(fn transpose_per_path(columns: &[&[f32]], precision: Precision, panel: &mut [u32]) = transpose_body);
 
 #[inline(always)]
-fn transpose_body(path: Path, columns: &[&[f32]], precision: Precision, panel: &mut [u32]) {
+fn transpose_body(columns: &[&[f32]], precision: Precision, panel: &mut [u32]) {
     let numbers = SIDE * precision.per_word();
     for lane in (0..TILE_COLUMNS).step_by(SIDE) {
         let columns = &columns[lane.min(columns.len())..columns.len().min(lane + SIDE)];
         for (index, words) in panel.chunks_mut(SIDE * TILE_COLUMNS).enumerate() {
-            let mut block = Block::ZERO;
-            for (row, column) in block.0.iter_mut().zip(columns) {
+            let mut block = [[0; SIDE]; SIDE];
+            for (row, column) in block.iter_mut().zip(columns) {
                 let rest = &column[index * numbers..];
-                if rest.len() >= numbers {
-                    words_of_row(&rest[..numbers], precision, row);
-                } else {
-                    words_of_row(rest, precision, row);
-                }
+                words_of_row(&rest[..numbers.min(rest.len())], precision, row);
             }
-            exchange(path, &mut block);
-            for (words, row) in words.chunks_exact_mut(TILE_COLUMNS).zip(&block.0) {
-                words[lane..lane + SIDE].copy_from_slice(row);
+            for (position, words) in words.chunks_exact_mut(TILE_COLUMNS).enumerate() {
+                for (word, row) in words[lane..lane + SIDE].iter_mut().zip(&block) {
+                    *word = row[position];
+                }
             }
         }
     }
@@ -165,16 +164,22 @@ pub(super) fn columns_to_rows<E: Element>(
     left: &mut [u32],
     stride: usize,
 ) {
-    columns_per_path(path, path, rows, columns, precision, left, stride);
+    assert!(rows.iter().all(|row| columns.end <= row.len()), "a row to transpose is too short");
+    assert!(columns.len() * stride <= left.len(), "no room for the transposed rows");
+    assert!(precision.words(rows.len()).next_multiple_of(SIDE) <= stride, "transposed rows overlap");
+    #[cfg(target_arch = "x86_64")]
+    if path.level() == Level::Avx512 {
+        return packing_x86::columns_to_rows(path, rows, columns, precision, left, stride);
+    }
+    columns_per_path(path, rows, columns, precision, left, stride);
 }
 
 per_path!(fn columns_per_path<E: Element>(
-    own: Path, rows: &[&[E]], columns: Range<usize>, precision: Precision, left: &mut [u32], stride: usize,
+    rows: &[&[E]], columns: Range<usize>, precision: Precision, left: &mut [u32], stride: usize,
 ) = columns_body);
 
 #[inline(always)]
 fn columns_body<E: Element>(
-    path: Path,
     rows: &[&[E]],
     columns: Range<usize>,
     precision: Precision,
@@ -184,55 +189,14 @@ fn columns_body<E: Element>(
     let per_word = precision.per_word();
     for (index, rows) in rows.chunks(SIDE * per_word).enumerate() {
         for (group, first) in columns.clone().step_by(SIDE).enumerate() {
-            let mut block = Block::ZERO;
-            for (words, rows) in block.0.iter_mut().zip(rows.chunks(per_word)) {
-                if columns.end - first >= SIDE {
-                    words_of_columns(rows, first..first + SIDE, precision, words);
-                } else {
-                    words_of_columns(rows, first..columns.end, precision, words);
-                }
+            let count = SIDE.min(columns.end - first);
+            let mut block = [[0; SIDE]; SIDE];
+            for (words, rows) in block.iter_mut().zip(rows.chunks(per_word)) {
+                words_of_columns(rows, first..first + count, precision, words);
             }
-            exchange(path, &mut block);
-            let left = &mut left[group * SIDE * stride..];
-            for (row, words) in left.chunks_mut(stride).zip(&block.0).take(columns.end - first) {
-                row[index * SIDE..][..SIDE].copy_from_slice(words);
-            }
-        }
-    }
-}
-
-/// Exchanges rows and columns.
-#[inline(always)]
-fn exchange(path: Path, block: &mut Block) {
-    #[cfg(target_arch = "x86_64")]
-    if path.level() == crate::dispatch::Level::Avx512 {
-        // SAFETY: the path says that the processor has AVX-512.
-        unsafe { super::x86::exchange(block) };
-        return;
-    }
-    let _ = path;
-    for row in 0..SIDE {
-        for column in 0..row {
-            let word = block.0[row][column];
-            block.0[row][column] = block.0[column][row];
-            block.0[column][row] = word;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn exchanging_rows_and_columns_is_the_same_on_every_path() {
-        for path in Path::available() {
-            let mut block =
-                Block(std::array::from_fn(|row| std::array::from_fn(|column| (row * 100 + column) as u32)));
-            exchange(path, &mut block);
-            for row in 0..SIDE {
-                for column in 0..SIDE {
-                    assert_eq!(block.0[row][column], (column * 100 + row) as u32, "{path:?}");
+            for (column, row) in left[group * SIDE * stride..].chunks_mut(stride).take(count).enumerate() {
+                for (word, words) in row[index * SIDE..][..SIDE].iter_mut().zip(&block) {
+                    *word = words[column];
                 }
             }
         }

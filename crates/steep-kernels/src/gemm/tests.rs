@@ -30,7 +30,9 @@ impl Keep {
 impl Epilogue for Keep {
     #[inline(always)]
     fn store(&mut self, row: usize, column: usize, values: &mut [f32]) {
-        assert!(column % TILE_COLUMNS == 0 && values.len() == TILE_COLUMNS.min(self.columns - column));
+        assert!(
+            column.is_multiple_of(TILE_COLUMNS) && values.len() == TILE_COLUMNS.min(self.columns - column)
+        );
         let run = &mut self.values[row * self.columns + column..][..values.len()];
         assert!(run.iter().all(|value| value.is_nan()), "a run of sums came twice");
         run.copy_from_slice(values);

@@ -23,7 +23,7 @@ pub(super) fn fetched_words(depth: usize) -> usize {
 
 /// Brings a cache line into the second-level cache. Any address is allowed.
 #[inline(always)]
-fn fetch(line: *const u32) {
+fn fetch_line(line: *const u32) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: the instruction is part of the baseline and never faults.
     unsafe {
@@ -33,12 +33,19 @@ fn fetch(line: *const u32) {
     let _ = line;
 }
 
-/// Brings numbers that will be read and written soon into the caches.
+/// Brings what will be read or written soon into the caches, where the architecture can: for
+/// [`Epilogue::prepare`](super::Epilogue::prepare). Does not change any value.
 #[inline(always)]
-pub(super) fn fetch_row(values: &[f32]) {
-    for line in values.chunks(LINE) {
-        fetch(line.as_ptr().cast());
+pub fn fetch<T>(values: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        for offset in (0..size_of_val(values)).step_by(64) {
+            // SAFETY: the instruction is part of the baseline and never faults.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().cast::<i8>().wrapping_add(offset)) };
+        }
     }
+    let _ = values;
 }
 
 /// Some rows of the left operand, where they lie in memory.
@@ -147,7 +154,7 @@ pub(super) unsafe fn tile<S: Step, const R: usize, const C: usize>(
             let mut ahead = ahead;
             let mut word = 0;
             while word + FETCH_EVERY <= left.words {
-                fetch(ahead);
+                fetch_line(ahead);
                 ahead = ahead.wrapping_add(LINE);
                 step::<S, R, C>(&rows, 4 * word, panel.add(word * TILE_COLUMNS), &mut totals);
                 step::<S, R, C>(&rows, 4 * word + 4, panel.add((word + 1) * TILE_COLUMNS), &mut totals);

@@ -3,16 +3,20 @@
 use super::driver::product_of_words;
 use super::packed::{LINE, Words, with_scratch};
 use super::packing::columns_to_rows;
-use super::tile::fetch_row;
+use super::tile::fetch;
 use super::{Element, Epilogue, Packed, Precision, TILE_COLUMNS};
 use crate::dispatch::Path;
 use rayon::prelude::*;
 use std::cell::Cell;
 use std::ops::Range;
 
-/// Tokens whose products are added up in one chain; the sums of the chains are added in order. Fixed, so that the bits
-/// do not depend on the number of threads, and short enough for a panel of the right operand to stay in the cache.
-const TOKENS: usize = 1024;
+/// Words of tokens whose products are added up in one chain; the sums of the chains are added in order. Fixed, so that
+/// the bits do not depend on the number of threads, and few enough for the second-level cache to hold two panels of the
+/// right operand (128 KiB each) and a block of left rows.
+const WORDS: usize = 512;
+
+/// Slices of tokens that are packed before any of them is multiplied: each time the threads wait for each other costs.
+const SLICES: usize = 4;
 
 /// Output rows of one task.
 const ROWS: usize = 96;
@@ -57,22 +61,31 @@ pub(crate) fn transposed_product_on<E: Element>(
     add: bool,
 ) {
     assert_eq!(out.len(), m * n, "the output must be [m, n]");
-    if !add {
+    if a.is_empty() && !add {
         out.fill(0.0);
     }
     if out.is_empty() {
         return;
     }
-    with_scratch(|packed| {
-        for (a, b) in a.chunks(TOKENS).zip(b.chunks(TOKENS)) {
-            packed.pack_rows(path, b, n, precision);
+    let tokens = WORDS * precision.per_word();
+    let group = SLICES * tokens;
+    for (index, (a, b)) in a.chunks(group).zip(b.chunks(group)).enumerate() {
+        let add = add || index > 0;
+        with_scratch(b.len().div_ceil(tokens), |packed| {
+            packed
+                .par_iter_mut()
+                .zip(b.par_chunks(tokens))
+                .for_each(|(packed, b)| packed.pack_rows(path, b, n, precision));
             out.par_chunks_mut(ROWS * n).enumerate().for_each(|(block, out)| {
                 let first = block * ROWS;
                 let columns = first..first + out.len() / n;
-                add_rows(path, a, columns, precision, packed, AddRows { out, stride: n });
+                for (slice, (a, packed)) in a.chunks(tokens).zip(&*packed).enumerate() {
+                    let sums = Sums { out, stride: n, add: add || slice > 0 };
+                    block_of_rows(path, a, columns.clone(), precision, packed, sums);
+                }
             });
-        }
-    });
+        });
+    }
 }
 
 thread_local! {
@@ -81,13 +94,13 @@ thread_local! {
 }
 
 /// Adds the products of some columns of `a` with `packed`.
-fn add_rows<E: Element>(
+fn block_of_rows<E: Element>(
     path: Path,
     a: &[&[E]],
     columns: Range<usize>,
     precision: Precision,
     packed: &Packed,
-    mut sums: AddRows,
+    mut sums: Sums,
 ) {
     let mut left = LEFT.take();
     let words = precision.words(a.len());
@@ -99,23 +112,28 @@ fn add_rows<E: Element>(
     LEFT.set(left);
 }
 
-/// Adds the sums to an output.
-struct AddRows<'a> {
+/// Adds the sums to an output, or writes the first of them.
+struct Sums<'a> {
     out: &'a mut [f32],
     stride: usize,
+    add: bool,
 }
 
-impl Epilogue for AddRows<'_> {
+impl Epilogue for Sums<'_> {
     #[inline(always)]
     fn store(&mut self, row: usize, column: usize, values: &mut [f32]) {
         let out = &mut self.out[row * self.stride + column..][..values.len()];
-        for (out, value) in out.iter_mut().zip(values) {
-            *out += *value;
+        if self.add {
+            for (out, value) in out.iter_mut().zip(values) {
+                *out += *value;
+            }
+        } else {
+            out.copy_from_slice(values);
         }
     }
     #[inline(always)]
     fn prepare(&mut self, row: usize, column: usize) {
         let first = row * self.stride + column;
-        fetch_row(&self.out[first..self.out.len().min(first + TILE_COLUMNS)]);
+        fetch(&self.out[first..self.out.len().min(first + TILE_COLUMNS)]);
     }
 }

@@ -1,6 +1,5 @@
 //! The steps and tiles of x86-64.
 
-use super::packing::Block;
 use super::step::Step;
 use super::tile::{Kernel, LeftRows, Sums, tile_of_rows};
 use std::arch::x86_64::{
@@ -10,8 +9,7 @@ use std::arch::x86_64::{
     _mm256_slli_epi32, _mm256_srai_epi16, _mm256_storeu_ps, _mm256_storeu_si256, _mm512_and_si512,
     _mm512_castps_si512, _mm512_castsi512_ps, _mm512_dpbf16_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps,
     _mm512_loadu_ps, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
-    _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_storeu_si512,
-    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_storeu_si512,
 };
 use std::mem::transmute;
 
@@ -174,39 +172,3 @@ kernel!(Int8On512, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni", 4, 
 kernel!(Int8On256, "avx2,fma", 2, 4, [1 2 3 4]);
 kernel!(F32On256, "avx2,fma", 2, 6, [1 2 3 4 5 6]);
 kernel!(WidenedOn256, "avx2,fma", 2, 4, [1 2 3 4]);
-
-/// Exchanges rows and columns of a block: pairs of words, pairs of pairs, then quarters of registers.
-#[target_feature(enable = "avx512f")]
-pub(super) fn exchange(block: &mut Block) {
-    // SAFETY: a block is 16 rows of 16 words.
-    let rows = block.0.each_ref().map(|row| unsafe { _mm512_loadu_si512(row.as_ptr().cast()) });
-    let mut pairs = rows;
-    for i in (0..16).step_by(2) {
-        pairs[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
-        pairs[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
-    }
-    // quads[4 i + j]: of the rows 4 i .. 4 i + 4 the columns j, 4 + j, 8 + j and 12 + j.
-    let mut quads = pairs;
-    for i in (0..16).step_by(4) {
-        quads[i] = _mm512_unpacklo_epi64(pairs[i], pairs[i + 2]);
-        quads[i + 1] = _mm512_unpackhi_epi64(pairs[i], pairs[i + 2]);
-        quads[i + 2] = _mm512_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
-        quads[i + 3] = _mm512_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
-    }
-    for j in 0..4 {
-        let low = _mm512_shuffle_i32x4::<0b10_00_10_00>(quads[j], quads[4 + j]);
-        let low_odd = _mm512_shuffle_i32x4::<0b11_01_11_01>(quads[j], quads[4 + j]);
-        let high = _mm512_shuffle_i32x4::<0b10_00_10_00>(quads[8 + j], quads[12 + j]);
-        let high_odd = _mm512_shuffle_i32x4::<0b11_01_11_01>(quads[8 + j], quads[12 + j]);
-        let columns = [
-            _mm512_shuffle_i32x4::<0b10_00_10_00>(low, high),
-            _mm512_shuffle_i32x4::<0b10_00_10_00>(low_odd, high_odd),
-            _mm512_shuffle_i32x4::<0b11_01_11_01>(low, high),
-            _mm512_shuffle_i32x4::<0b11_01_11_01>(low_odd, high_odd),
-        ];
-        for (quarter, column) in columns.into_iter().enumerate() {
-            // SAFETY: as above.
-            unsafe { _mm512_storeu_si512(block.0[4 * quarter + j].as_mut_ptr().cast(), column) };
-        }
-    }
-}
