@@ -39,6 +39,8 @@ fn adapt_tells_losses_and_writes_a_request_that_repeats_it() {
         "out/adapted",
         "--epochs",
         "2",
+        "--dtype",
+        "f32",
     ]);
     assert!(text.contains("adapted to 57 texts: 4 optimizer steps in f32"), "{text}");
     assert!(
@@ -152,6 +154,8 @@ fn extract_then_classify_then_predict() {
         "--output",
         "f.parquet",
         "--normalize",
+        "--dtype",
+        "f32",
     ]);
     assert!(text.contains("extracted 80 rows") && text.contains("16 dimensions, computed in f32"), "{text}");
     let arguments =

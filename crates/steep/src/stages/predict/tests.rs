@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::Dtype;
 use crate::learners::labels::ClassWeight;
 use crate::stages::output::testing::{
     input, model_folder, quietly, settings as extract_settings, text_file, texts,
@@ -109,7 +110,7 @@ fn a_classifier_folder_predicts_what_its_head_says() {
 #[test]
 fn a_network_gives_the_probabilities_of_its_logits() {
     let place = tempfile::tempdir().unwrap();
-    let predictor = Predictor::open(&model_folder(place.path(), "classification"), None).unwrap();
+    let predictor = Predictor::open(&model_folder(place.path(), "classification"), Some(Dtype::F32)).unwrap();
     assert_eq!(predictor.labels(), ["red", "green", "blue"]);
     assert_eq!(predictor.task(), crate::data::Task::SingleLabel);
     let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../../goldens/encoders/bert/reference.safetensors");
