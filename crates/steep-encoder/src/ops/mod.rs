@@ -50,8 +50,9 @@ pub trait EncoderOps: burn::backend::Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        _precision: Precision,
+        precision: Precision,
     ) -> FloatTensor<Self> {
+        let _ = precision;
         compose::linear_forward::<Self>(x, weight, bias)
     }
 
@@ -59,8 +60,9 @@ pub trait EncoderOps: burn::backend::Backend {
     fn linear_backward_input(
         dy: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        _precision: Precision,
+        precision: Precision,
     ) -> FloatTensor<Self> {
+        let _ = precision;
         Self::float_matmul(dy, weight)
     }
 
@@ -68,8 +70,9 @@ pub trait EncoderOps: burn::backend::Backend {
     fn linear_backward_weight(
         dy: FloatTensor<Self>,
         x: FloatTensor<Self>,
-        _precision: Precision,
+        precision: Precision,
     ) -> FloatTensor<Self> {
+        let _ = precision;
         Self::float_matmul(Self::float_transpose(dy), x)
     }
 

@@ -237,8 +237,12 @@ pub(super) fn kinds(num_heads: usize, head_dim: usize) -> Vec<Case> {
         cross(&[3, 2, 0, 5], &[4, 0, 6, 1]),
         Case { visibility: Visibility::Causal, ..cross(&[4, 2], &[2, 6]) },
         Case {
-            visibility: Visibility::SlidingWindow { reach: 1 },
             max_distance: Some(6),
+            dropout: Dropout { probability: 0.2, seed: 4 },
+            ..cross(&[7, 1, 3], &[2, 5, 3])
+        },
+        Case {
+            visibility: Visibility::SlidingWindow { reach: 1 },
             dropout: Dropout { probability: 0.2, seed: 4 },
             ..cross(&[7, 1, 3], &[2, 5, 3])
         },

@@ -6,6 +6,7 @@
 use super::AttentionElement;
 use super::vector::Vector;
 #[cfg(target_arch = "x86_64")]
+#[allow(clippy::wildcard_imports, reason = "intrinsics carry their prefix")]
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 

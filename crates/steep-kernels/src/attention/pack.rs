@@ -43,6 +43,7 @@ pub(super) struct Rows<'a, E> {
 
 impl<'a, E> Rows<'a, E> {
     /// The columns `column..column + width` of the rows from `first` on.
+    #[expect(clippy::needless_pass_by_value, reason = "a view is a slice and a number")]
     pub(super) fn new(view: View<'a, E>, first: usize, count: usize, column: usize, width: usize) -> Self {
         let start = first * view.stride + column;
         assert!(

@@ -123,6 +123,7 @@ fn turn_round(bias: PositionBias, task: Task, target: &mut [f32]) {
 }
 
 /// Per query: the largest score and the sum of the exponentials above it.
+#[derive(Clone, Copy)]
 pub(super) struct Sums {
     pub(super) largest: *mut f32,
     pub(super) sums: *mut f32,

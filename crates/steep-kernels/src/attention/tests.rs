@@ -53,7 +53,7 @@ fn long_sequences_match_the_definition() {
             Visibility::SlidingWindow { reach: 40 },
         ] {
             for route in Route::available() {
-                let case = Case { route, visibility, ..Case::new(lengths, num_heads, head_dim) };
+                let case = Case { visibility, route, ..Case::new(lengths, num_heads, head_dim) };
                 case.check::<f32>(&EXACT);
                 case.check::<bf16>(&ROUNDED);
                 Case { max_distance: Some(130), ..case }.check::<f32>(&EXACT);

@@ -4,6 +4,7 @@
 
 use super::AttentionElement;
 #[cfg(target_arch = "x86_64")]
+#[allow(clippy::wildcard_imports, reason = "intrinsics carry their prefix")]
 use std::arch::x86_64::*;
 
 /// Base-2 logarithm of the probability of a key that a query does not see: finite, so that differences are no NaN.
@@ -439,7 +440,7 @@ unsafe fn widen<E: AttentionElement, const N: usize>(source: *const E, count: us
     // SAFETY: the caller's promise.
     unsafe {
         if count >= N {
-            return source.cast::<[E; N]>().read().map(|value| value.to_f32());
+            return source.cast::<[E; N]>().read().map(AttentionElement::to_f32);
         }
         let mut values = [0.0; N];
         for (lane, value) in values.iter_mut().enumerate().take(count) {

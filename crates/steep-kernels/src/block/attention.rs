@@ -1,7 +1,7 @@
 //! `y = LayerNorm(x + dropout(Wₒ · attention(x Wqᵀ, x Wkᵀ, x Wvᵀ)))`, each projection with its bias.
 
 use super::chunks::{Rows, of_sequences, tokens_of};
-use super::epilogues::{Add, Bias, Store};
+use super::epilogues::{Add, AddBias, Store};
 use super::residual_norm::{
     KeptNorm, NormRows, NormSaved, NormSums, Operand, ResidualNorm, add_columns, add_up, backward_rows,
     or_scratch,
@@ -194,7 +194,7 @@ fn forward_chunk<E: Operand>(
     let operand = or_scratch(chunk.operand, &mut scratch.operand, E::kept_length(rows * hidden));
     let operand = E::rows(chunk.x, operand);
     let projected = or_scratch(chunk.projected, &mut scratch.projected, rows * 3 * width);
-    let mut bias = Bias { out: projected, stride: 3 * width, bias: &prepared.biases };
+    let mut bias = AddBias { out: projected, stride: 3 * width, bias: &prepared.biases };
     prepared.projections.rows(operand, rows, &mut scratch.quantized, &mut bias);
     let context = or_scratch(chunk.context, &mut scratch.context, rows * width);
     let heads = block.shape.num_heads;

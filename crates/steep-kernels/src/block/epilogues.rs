@@ -5,13 +5,13 @@ use crate::dropout::Mask;
 use crate::gemm::{Element, Epilogue};
 
 /// `out = sum + bias`.
-pub(super) struct Bias<'a, E> {
+pub(super) struct AddBias<'a, E> {
     pub(super) out: &'a mut [E],
     pub(super) stride: usize,
     pub(super) bias: &'a [f32],
 }
 
-impl<E: Element> Epilogue for Bias<'_, E> {
+impl<E: Element> Epilogue for AddBias<'_, E> {
     #[inline(always)]
     fn store(&mut self, row: usize, column: usize, sums: &mut [f32]) {
         let out = &mut self.out[row * self.stride + column..][..sums.len()];

@@ -263,30 +263,15 @@ fn backward_chunk<E: Operand>(
     by_intermediate: &Packed,
 ) {
     let (hidden, inner) = (weights.gamma.len(), weights.intermediate_bias.len());
-    let rows = chunk.dy.len() / hidden;
-    let (gamma, rest) = chunk.sums.split_at_mut(hidden);
+    let Backward { first_row, dy, before, norm, dx, dprojection, dbefore, after, sums } = chunk;
+    let rows = dy.len() / hidden;
+    let (gamma, rest) = sums.split_at_mut(hidden);
     let (beta, rest) = rest.split_at_mut(hidden);
     let (bias, dbias) = rest.split_at_mut(hidden);
     let mut sums = NormSums { gamma, beta, bias };
-    backward_rows(
-        Path::best(),
-        &chunk.norm,
-        weights.gamma,
-        mask,
-        chunk.first_row,
-        chunk.dy,
-        chunk.dx,
-        chunk.dprojection,
-        &mut sums,
-    );
-    let mut activation = ActivationGradient {
-        before: chunk.before,
-        dbefore: chunk.dbefore,
-        after: chunk.after,
-        stride: inner,
-        dbias,
-        activation: block.activation,
-    };
-    product_rows(chunk.dprojection, hidden, rows, by_output, &mut activation);
-    product_rows(chunk.dbefore, inner, rows, by_intermediate, &mut Add { out: chunk.dx, stride: hidden });
+    backward_rows(Path::best(), &norm, weights.gamma, mask, first_row, dy, dx, dprojection, &mut sums);
+    let mut activation =
+        ActivationGradient { before, dbefore, after, stride: inner, dbias, activation: block.activation };
+    product_rows(dprojection, hidden, rows, by_output, &mut activation);
+    product_rows(dbefore, inner, rows, by_intermediate, &mut Add { out: dx, stride: hidden });
 }

@@ -73,7 +73,7 @@ impl BlockMode {
 /// The slices of a block's weights.
 type Slices<'a> = Vec<Cow<'a, [f32]>>;
 
-fn slices<'a, const N: usize>(parts: [&'a Affine<Flex>; N]) -> Slices<'a> {
+fn slices<const N: usize>(parts: [&Affine<Flex>; N]) -> Slices<'_> {
     parts.into_iter().flat_map(|part| [values(&part.weight), values(&part.bias)]).collect()
 }
 

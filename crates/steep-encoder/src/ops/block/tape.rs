@@ -77,7 +77,10 @@ impl Untape {
     }
 
     fn nodes<const N: usize>(self) -> [NodeGuard; N] {
-        self.0.try_into().ok().expect("a block has as many parents as parameters and an input")
+        let Ok(nodes) = self.0.try_into() else {
+            unreachable!("a block's parents are its parameters and an input")
+        };
+        nodes
     }
 }
 
