@@ -28,4 +28,11 @@ impl<'a> Disjoint<'a> {
         // SAFETY: inside the slice (just checked), not aliased (the caller's promise).
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
     }
+
+    /// The address of an element, for kernels that take strides.
+    pub(crate) fn pointer(&self, index: usize) -> *mut f32 {
+        assert!(index < self.length, "index outside the slice");
+        // SAFETY: inside the slice (just checked).
+        unsafe { self.start.add(index) }
+    }
 }
