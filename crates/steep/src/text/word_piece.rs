@@ -69,6 +69,10 @@ impl Entries {
 
 impl AsciiWordPiece {
     /// `None` where the tokenizer is of another kind, or does more than the usual.
+    #[expect(
+        clippy::iter_over_hash_type,
+        reason = "entries are distinct, so tables are the same in any order"
+    )]
     pub(super) fn of(inner: &tokenizers::Tokenizer) -> Option<Self> {
         let Some(NormalizerWrapper::BertNormalizer(normalizer)) = inner.get_normalizer() else { return None };
         let Some(PreTokenizerWrapper::BertPreTokenizer(_)) = inner.get_pre_tokenizer() else { return None };

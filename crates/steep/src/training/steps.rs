@@ -21,14 +21,14 @@ pub(super) struct MicroBatch<P> {
 pub(super) struct Steps<'a, O> {
     objective: &'a O,
     settings: &'a TrainingSettings,
-    steps: Range<u64>,
+    left: Range<u64>,
     /// Rows of an epoch in their order.
     order: (u64, Vec<u32>),
 }
 
 impl<'a, O: Objective> Steps<'a, O> {
     pub(super) fn new(objective: &'a O, settings: &'a TrainingSettings, steps: Range<u64>) -> Self {
-        Self { objective, settings, steps, order: (u64::MAX, Vec::new()) }
+        Self { objective, settings, left: steps, order: (u64::MAX, Vec::new()) }
     }
 
     fn rows(&mut self, step: u64) -> (u64, &[u32]) {
@@ -51,7 +51,7 @@ impl<O: Objective> Iterator for Steps<'_, O> {
     type Item = Result<Vec<MicroBatch<O::Prepared>>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let step = self.steps.next()?;
+        let step = self.left.next()?;
         let (objective, budget) = (self.objective, self.settings.max_tokens_per_micro_batch);
         let length = |row: u32| objective.sequences().length(row as usize);
         let (epoch, rows) = self.rows(step);

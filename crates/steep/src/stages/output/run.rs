@@ -121,7 +121,7 @@ fn compute_all<P>(
     ctx: &Context,
 ) -> Result<Computed> {
     let (mut earlier, mut part, mut counts) = (RowCounts::default(), 0, RowCounts::default());
-    while let Some(piece) = pieces.next() {
+    for piece in pieces.by_ref() {
         ctx.cancel.check()?;
         match piece? {
             Piece::Finished(finished) => {
