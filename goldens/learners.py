@@ -1,4 +1,4 @@
-"""Reference fits from scikit-learn: logistic regression in all forms, ridge, scalers, selection of C on folds.
+"""Reference fits from scikit-learn: every learner, calibration, scalers, selection of C on folds.
 
 Run: python goldens/learners.py     (needs scikit-learn; writes goldens/learners/learners.json)
 """
@@ -9,10 +9,17 @@ import pathlib
 import numpy as np
 import scipy.sparse
 import sklearn
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.metrics import accuracy_score, f1_score, log_loss
+from sklearn.model_selection import PredefinedSplit
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, NearestCentroid
+from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+from sklearn.svm import LinearSVC
 
 RNG = np.random.default_rng(20250101)
 ROWS, COLUMNS, CLASSES = 400, 20, 5
@@ -116,6 +123,152 @@ def selection(matrix, labels, folds, grid, metric):
     return {"metric": metric, "fold_scores": scores}
 
 
+def elastic_net(matrix, labels, c, l1_ratio):
+    model = LogisticRegression(C=c, l1_ratio=l1_ratio, solver="saga", tol=1e-9, max_iter=100000, random_state=0)
+    model.fit(matrix, labels)
+    penalty = (1 - l1_ratio) * 0.5 * np.sum(model.coef_**2) + l1_ratio * np.abs(model.coef_).sum()
+    return {
+        "c": c,
+        "l1_ratio": l1_ratio,
+        "labels": labels.tolist(),
+        "class_count": int(labels.max()) + 1,
+        "objective": float(c * losses(model, matrix, labels).sum() + penalty),
+        "zeros": int((model.coef_ == 0).sum()),
+        "probabilities": short(model.predict_proba(matrix)[:20], 8),
+        "predictions": model.predict(matrix).tolist(),
+    }
+
+
+def linear(model, matrix, labels, **settings):
+    """A linear model with decisions."""
+    model.fit(matrix, labels)
+    return {
+        **settings,
+        "labels": labels.tolist(),
+        "class_count": int(labels.max()) + 1,
+        "coef": short(model.coef_),
+        "intercept": short(model.intercept_),
+        "predictions": model.predict(matrix).tolist(),
+    }
+
+
+def calibrated(matrix, labels, folds, method):
+    svm = LinearSVC(C=1.0, tol=1e-10, max_iter=1000000, dual=False)
+    model = CalibratedClassifierCV(svm, method=method, cv=PredefinedSplit(folds), ensemble=False)
+    model.fit(matrix, labels)
+    return {
+        "method": method,
+        "labels": labels.tolist(),
+        "class_count": int(labels.max()) + 1,
+        "probabilities": short(model.predict_proba(matrix)[:40], 8),
+    }
+
+
+def neighbors(matrix, labels, values):
+    cases = []
+    for metric in ["euclidean", "cosine"]:
+        for weights in ["uniform", "distance"]:
+            settings = {"n_neighbors": 7, "metric": metric, "weights": weights}
+            model = KNeighborsClassifier(**settings, algorithm="brute").fit(matrix[:300], labels[:300])
+            values_model = KNeighborsRegressor(**settings, algorithm="brute").fit(matrix[:300], values[:300])
+            probabilities, predicted = model.predict_proba(matrix[300:]), values_model.predict(matrix[300:])
+            cases.append({**settings, "probabilities": short(probabilities, 8), "values": short(predicted, 8)})
+    return cases
+
+
+def network(kind, matrix, targets, sizes, epochs):
+    """A few epochs in the given order from recorded first weights."""
+
+    class Recorded(kind):
+        def _init_coef(self, fan_in, fan_out, dtype):
+            made = super()._init_coef(fan_in, fan_out, dtype)
+            first.append([short(made[0].T), short(made[1])])
+            return made
+
+    first = []
+    model = Recorded(sizes, alpha=0.1, batch_size=50, max_iter=epochs, shuffle=False, random_state=3, tol=0.0)
+    model.fit(matrix, targets)
+    last = [[short(weight.T), short(bias)] for weight, bias in zip(model.coefs_, model.intercepts_)]
+    return {"sizes": list(sizes), "epochs": epochs, "batch_size": 50, "alpha": 0.1, "first": first, "last": last}
+
+
+def interactions(rows):
+    """Rows that the tests make by the same formulas: four classes, told by products and steps of eight columns."""
+    state, values = 12345, np.empty((rows, 9))
+    for row in range(rows):
+        for column in range(9):
+            state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+            values[row, column] = (state >> 40) / 2**24 - 0.5
+    features, noise = values[:, :8], values[:, 8]
+    classes = 2 * (features[:, 0] * features[:, 1] > 0) + (features[:, 2] + features[:, 3] ** 2 > 0.05)
+    classes = np.where(noise > 0.4, (classes + 1) % 4, classes)
+    numbers = 10 * features[:, 0] * features[:, 1] + np.sin(6 * features[:, 2]) + noise
+    return features, classes, numbers
+
+
+def trees():
+    features, classes, numbers = interactions(3000)
+    settings = {"learning_rate": 0.1, "max_iter": 200, "max_leaf_nodes": 31, "l2_regularization": 1.0}
+    settings.update(early_stopping=True, validation_fraction=0.1, n_iter_no_change=20, random_state=0)
+    model = HistGradientBoostingClassifier(**settings).fit(features[:2000], classes[:2000])
+    regression = HistGradientBoostingRegressor(**settings).fit(features[:2000], numbers[:2000])
+    return {
+        "accuracy": float(model.score(features[2000:], classes[2000:])),
+        "log_loss": float(log_loss(classes[2000:], model.predict_proba(features[2000:]))),
+        "r_squared": float(regression.score(features[2000:], numbers[2000:])),
+    }
+
+
+def others(matrix, labels, binary, uneven, members, values, folds):
+    scaled = StandardScaler().fit_transform(matrix).astype(np.float32).astype(np.float64)
+    svm = {"tol": 1e-10, "max_iter": 1000000, "dual": False}
+    lda = LinearDiscriminantAnalysis
+    cases = [
+        elastic_net(scaled, labels, 1.0, 1.0),
+        elastic_net(scaled, labels, 0.05, 1.0),
+        elastic_net(scaled, labels, 0.1, 0.5),
+        elastic_net(scaled, binary, 0.1, 1.0),
+    ]
+    return {
+        "scaled": short(scaled),
+        "elastic_net": cases,
+        "linear_svm": [
+            linear(LinearSVC(C=1.0, **svm), scaled, labels, c=1.0, class_weight="none"),
+            linear(LinearSVC(C=0.01, **svm), scaled, labels, c=0.01, class_weight="none"),
+            linear(LinearSVC(C=0.5, class_weight="balanced", **svm), scaled, uneven, c=0.5, class_weight="balanced"),
+            linear(LinearSVC(C=0.5, class_weight="balanced", **svm), scaled, (uneven > 0).astype(int), c=0.5, class_weight="balanced"),
+        ],
+        "calibration": [
+            calibrated(scaled, these, folds, method)
+            for these in [labels, binary]
+            for method in ["sigmoid", "isotonic"]
+        ],
+        "ridge_classifier": [
+            linear(RidgeClassifier(alpha=2.0), matrix, labels, alpha=2.0, class_weight="none"),
+            linear(RidgeClassifier(alpha=2.0, class_weight="balanced"), matrix, uneven, alpha=2.0, class_weight="balanced"),
+            linear(RidgeClassifier(alpha=0.5), matrix, binary, alpha=0.5, class_weight="none"),
+        ],
+        "nearest_centroid": [
+            {"labels": these.tolist(), "class_count": int(these.max()) + 1, "predictions": NearestCentroid().fit(matrix, these).predict(matrix).tolist()}
+            for these in [labels, binary]
+        ],
+        "lda": [
+            linear(lda(solver="lsqr", shrinkage="auto"), matrix, labels, shrinkage="auto"),
+            linear(lda(solver="lsqr", shrinkage=0.3), matrix, labels, shrinkage={"share": 0.3}),
+            linear(lda(solver="lsqr"), matrix, labels, shrinkage="none"),
+            linear(lda(solver="lsqr", shrinkage="auto"), matrix, binary, shrinkage="auto"),
+        ],
+        "lda_svd": lda(solver="svd").fit(matrix, labels).predict_proba(matrix)[:20].tolist(),
+        "neighbors": neighbors(matrix, labels, values),
+        "networks": {
+            "classes": network(MLPClassifier, scaled, labels, (8, 6), 5),
+            "binary": network(MLPClassifier, scaled, binary, (8,), 5),
+            "labels": network(MLPClassifier, scaled, members.astype(int), (8,), 5),
+        },
+        "trees": trees(),
+    }
+
+
 def main():
     matrix = dense()
     labels = classes_of(matrix, CLASSES)
@@ -186,6 +339,7 @@ def main():
             "grid": grid,
             "by_metric": [selection(matrix, labels, folds, grid, name) for name in ["log_loss", "accuracy", "macro_f1"]],
         },
+        "others": others(matrix, labels, binary, uneven, members, values, folds),
     }
     path = pathlib.Path(__file__).parent / "learners" / "learners.json"
     path.write_text(json.dumps(golden, separators=(",", ":")) + "\n")

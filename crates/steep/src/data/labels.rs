@@ -8,14 +8,17 @@ use crate::error::{Error, Result};
 use arrow::array::Array;
 use std::collections::HashMap;
 
-/// What is to be predicted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is to be predicted; in files by transformers' names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Task {
     /// Exactly one class a row.
+    #[serde(rename = "single_label_classification")]
     SingleLabel,
     /// Any number of classes a row.
+    #[serde(rename = "multi_label_classification")]
     MultiLabel,
     /// A number a row.
+    #[serde(rename = "regression")]
     Regression,
 }
 

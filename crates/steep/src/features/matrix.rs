@@ -61,6 +61,7 @@ impl DenseMatrix {
         &self.values[row * self.columns..(row + 1) * self.columns]
     }
 
+    /// A copy of the given rows, in the given order.
     pub(crate) fn select_rows(&self, rows: &[u32]) -> Self {
         let mut values = Vec::with_capacity(rows.len() * self.columns);
         for &row in rows {
@@ -335,15 +336,27 @@ fn multiply_transposed_dense(matrix: &DenseMatrix, residuals: &[f32], outputs: u
     }
 }
 
+/// Entries of a column added up in 32 bits before their sum meets the others' in 64.
+const ENTRIES_PER_SUM: usize = 64;
+
 fn multiply_transposed_sparse(matrix: &SparseMatrix, residuals: &[f32], outputs: usize, product: &mut [f64]) {
     let by_column = matrix.by_column();
-    product.par_chunks_exact_mut(outputs).with_min_len(256).enumerate().for_each(|(column, sums)| {
-        let span = by_column.offsets[column]..by_column.offsets[column + 1];
-        for (&row, &value) in by_column.rows[span.clone()].iter().zip(&by_column.values[span]) {
-            let residuals = &residuals[row as usize * outputs..][..outputs];
-            sums.iter_mut().zip(residuals).for_each(|(sum, residual)| *sum += f64::from(value * residual));
-        }
-    });
+    let columns = product.par_chunks_exact_mut(outputs).with_min_len(64).enumerate();
+    columns.for_each_init(
+        || vec![0.0f32; outputs],
+        |partial, (column, sums)| {
+            let span = by_column.offsets[column]..by_column.offsets[column + 1];
+            let (rows, values) = (&by_column.rows[span.clone()], &by_column.values[span]);
+            for (rows, values) in rows.chunks(ENTRIES_PER_SUM).zip(values.chunks(ENTRIES_PER_SUM)) {
+                partial.fill(0.0);
+                for (&row, &value) in rows.iter().zip(values) {
+                    let residuals = &residuals[row as usize * outputs..][..outputs];
+                    partial.iter_mut().zip(residuals).for_each(|(sum, residual)| *sum += value * residual);
+                }
+                sums.iter_mut().zip(&*partial).for_each(|(sum, part)| *sum += f64::from(*part));
+            }
+        },
+    );
 }
 
 fn features_error(problem: impl Into<String>, hint: impl Into<String>) -> Error {

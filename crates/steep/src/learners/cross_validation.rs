@@ -7,7 +7,7 @@ use crate::features::scaling::{Scaler, Scaling};
 use crate::learners::labels::{Labels, SampleWeights};
 use crate::learners::linear_fit::FitReport;
 use crate::learners::linear_model::LinearModel;
-use crate::learners::logistic_regression::{LogisticRegression, TrainingRows};
+use crate::learners::logistic_regression::{LogisticRegression, TrainingRows, check_rows};
 use crate::progress::Context;
 use serde::{Deserialize, Serialize};
 
@@ -137,13 +137,12 @@ impl LogisticRegressionCv {
         scaler.transform(&mut held_out)?;
         let labels = &fold.training.1;
         let rows = TrainingRows { features: &training, labels, sample_weights: SampleWeights::Equal };
+        check_rows(&rows)?;
+        let conditioned = self.learner.condition(&training);
         let (mut scores, mut last): (Vec<f64>, Option<LinearModel>) = (Vec::new(), None);
         for &c in grid {
             let learner = LogisticRegression { c, ..self.learner.clone() };
-            let (model, _) = match &last {
-                None => learner.fit(&rows, &quiet(context))?,
-                Some(start) => learner.fit_from(start, &rows, &quiet(context))?,
-            };
+            let (model, _) = learner.fit_conditioned(&conditioned, &rows, last.as_ref(), &quiet(context))?;
             scores.push(score(self.metric, &fold.held_out.1, &model.predict_proba(&held_out)?)?);
             last = Some(model);
             context.progress.advance(1);

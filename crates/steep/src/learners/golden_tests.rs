@@ -68,6 +68,7 @@ fn logistic_regression_equals_scikit_learn() {
         let weights: Option<Vec<f64>> = list(&case["sample_weights"]);
         let learner = LogisticRegression {
             c: list(&case["c"]),
+            l1_ratio: 0.0,
             class_weight: list::<ClassWeight>(&case["class_weight"]),
             tolerance: 1e-7,
             max_iterations: 5000,
@@ -92,6 +93,7 @@ fn several_labels_equal_one_vs_rest() {
         let labels = Labels::multi_label(members, list(&case["label_count"])).unwrap();
         let learner = LogisticRegression {
             c: list(&case["c"]),
+            l1_ratio: 0.0,
             class_weight: list(&case["class_weight"]),
             tolerance: 1e-7,
             max_iterations: 5000,

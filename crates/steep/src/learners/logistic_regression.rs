@@ -1,6 +1,7 @@
-//! Logistic regression with an L2 penalty, equal to scikit-learn's `LogisticRegression(solver="lbfgs")`.
+//! Logistic regression with an L2, L1 or elastic-net penalty, equal to scikit-learn's `LogisticRegression`.
 //!
-//! Minimised is `C Σ wᵢ lossᵢ + ‖W‖² / 2`, `wᵢ` being sample weight times class weight; intercepts are not penalised.
+//! Minimised is `C Σ wᵢ lossᵢ + (1 − r) ‖W‖² / 2 + r ‖W‖₁`, `wᵢ` being sample weight times class weight and `r` the L1
+//! ratio; intercepts are not penalised.
 //!
 //! - Three or more classes: softmax over all classes. The common shift of the intercepts, which the loss leaves
 //!   open, is chosen so that they add up to 0.
@@ -11,6 +12,8 @@
 
 use crate::error::{Error, Result};
 use crate::features::matrix::Features;
+use crate::learners::conditioning::{Conditioned, Intercepts};
+use crate::learners::elastic_net::ElasticNetFit;
 use crate::learners::labels::{
     ClassWeight, Labels, SampleWeights, class_factors, given_factors, labels_error,
 };
@@ -26,6 +29,8 @@ use serde::{Deserialize, Serialize};
 pub struct LogisticRegression {
     /// The inverse strength of the penalty, above 0; default 1.
     pub c: f64,
+    /// The share of the L1 norm in the penalty, from 0 (L2, the default) to 1 (L1).
+    pub l1_ratio: f64,
     /// How much each class counts; default all the same.
     pub class_weight: ClassWeight,
     /// The fit ends when no derivative of the mean objective is larger; default 1e-4.
@@ -36,7 +41,7 @@ pub struct LogisticRegression {
 
 impl Default for LogisticRegression {
     fn default() -> Self {
-        Self { c: 1.0, class_weight: ClassWeight::None, tolerance: 1e-4, max_iterations: 1000 }
+        Self { c: 1.0, l1_ratio: 0.0, class_weight: ClassWeight::None, tolerance: 1e-4, max_iterations: 1000 }
     }
 }
 
@@ -57,9 +62,8 @@ impl LogisticRegression {
     /// Errors: features that are not finite, lengths that differ, fewer than two classes among the rows, options out
     /// of range, a requested stop.
     pub fn fit(&self, rows: &TrainingRows<'_>, context: &Context<'_>) -> Result<(LinearModel, FitReport)> {
-        let problem = Problem::new(self, rows)?;
-        let start = problem.first_parameters();
-        problem.solve(start, context)
+        check_rows(rows)?;
+        self.fit_conditioned(&self.condition(rows.features), rows, None, context)
     }
 
     /// Fits from the weights of another model, such as one fitted with another `c`.
@@ -69,7 +73,31 @@ impl LogisticRegression {
         rows: &TrainingRows<'_>,
         context: &Context<'_>,
     ) -> Result<(LinearModel, FitReport)> {
-        let problem = Problem::new(self, rows)?;
+        check_rows(rows)?;
+        self.fit_conditioned(&self.condition(rows.features), rows, Some(start), context)
+    }
+
+    /// Prepares finite features for any number of fits.
+    pub(crate) fn condition<'a>(&self, features: &'a Features) -> Conditioned<'a> {
+        if self.l1_ratio > 0.0 {
+            return Conditioned::as_given(features);
+        }
+        Conditioned::new(features, Intercepts::Free)
+    }
+
+    /// Fits on features that [`Self::condition`] prepared from those of `rows`.
+    pub(crate) fn fit_conditioned(
+        &self,
+        conditioned: &Conditioned<'_>,
+        rows: &TrainingRows<'_>,
+        start: Option<&LinearModel>,
+        context: &Context<'_>,
+    ) -> Result<(LinearModel, FitReport)> {
+        let problem = Problem::new(self, conditioned, rows)?;
+        let Some(start) = start else {
+            let start = problem.first_parameters();
+            return problem.solve(start, context);
+        };
         if (start.columns, start.outputs()) != (rows.features.columns(), problem.outputs) {
             let problem = "the model to start from has other columns or classes";
             return Err(Error::config(
@@ -90,6 +118,10 @@ impl LogisticRegression {
             let problem = format!("{} is not a tolerance", self.tolerance);
             return Err(Error::config("tolerance", problem, "give a small number such as 1e-4"));
         }
+        if !(0.0..=1.0).contains(&self.l1_ratio) {
+            let problem = format!("{} is not a share", self.l1_ratio);
+            return Err(Error::config("l1_ratio", problem, "give a number from 0 (L2) to 1 (L1)"));
+        }
         Ok(())
     }
 }
@@ -97,7 +129,7 @@ impl LogisticRegression {
 /// A checked fit.
 struct Problem<'a> {
     options: &'a LogisticRegression,
-    features: &'a Features,
+    rows: &'a Conditioned<'a>,
     loss: RowLoss,
     outputs: usize,
     total_weight: f64,
@@ -105,24 +137,26 @@ struct Problem<'a> {
 }
 
 impl<'a> Problem<'a> {
-    fn new(options: &'a LogisticRegression, rows: &TrainingRows<'a>) -> Result<Self> {
+    fn new(
+        options: &'a LogisticRegression,
+        conditioned: &'a Conditioned<'a>,
+        rows: &TrainingRows<'_>,
+    ) -> Result<Self> {
         options.check()?;
-        check_rows(rows)?;
         let row_weights = rows.sample_weights.of_rows(rows.labels.rows())?;
-        let features = rows.features;
         match rows.labels {
             Labels::SingleLabel { indices, class_count } => {
-                Self::single_label(options, features, indices, *class_count, row_weights)
+                Self::single_label(options, conditioned, indices, *class_count, row_weights)
             }
             Labels::MultiLabel { members, label_count } => {
-                Self::multi_label(options, features, members, *label_count, row_weights)
+                Self::multi_label(options, conditioned, members, *label_count, row_weights)
             }
         }
     }
 
     fn single_label(
         options: &'a LogisticRegression,
-        features: &'a Features,
+        rows: &'a Conditioned<'a>,
         indices: &[u32],
         class_count: usize,
         row_weights: Vec<f64>,
@@ -142,12 +176,12 @@ impl<'a> Problem<'a> {
         } else {
             (RowLoss::Softmax { classes: indices.to_vec(), weights }, class_count, Link::Softmax)
         };
-        Ok(Self { options, features, loss, outputs, total_weight, link })
+        Ok(Self { options, rows, loss, outputs, total_weight, link })
     }
 
     fn multi_label(
         options: &'a LogisticRegression,
-        features: &'a Features,
+        rows: &'a Conditioned<'a>,
         members: &[bool],
         label_count: usize,
         row_weights: Vec<f64>,
@@ -167,53 +201,63 @@ impl<'a> Problem<'a> {
                 .collect::<Result<Vec<_>>>()?,
         };
         let loss = RowLoss::Logistic { positives: members.to_vec(), weights: row_weights, factors };
-        Ok(Self { options, features, loss, outputs: label_count, total_weight, link: Link::MultiLabel })
+        Ok(Self { options, rows, loss, outputs: label_count, total_weight, link: Link::MultiLabel })
     }
 
     /// Zero weights, and the log-odds of smoothed frequencies as intercepts, so that a label that no row has starts
     /// where its optimum lies: far below zero.
     fn first_parameters(&self) -> Vec<f64> {
-        let mut parameters = vec![0.0; self.features.columns() * self.outputs];
+        let mut parameters = vec![0.0; self.rows.features().columns() * self.outputs];
+        let sums = self.loss.positive_weights(self.outputs);
         match &self.loss {
-            RowLoss::Softmax { classes, weights } => {
-                let mut sums = vec![0.5; self.outputs];
-                classes.iter().zip(weights).for_each(|(&class, weight)| sums[class as usize] += weight);
-                parameters.extend(sums.iter().map(|sum: &f64| sum.ln()));
-            }
-            RowLoss::Logistic { positives, weights, factors } => {
-                let mut sums = vec![[0.5; 2]; self.outputs];
-                for (row, weight) in positives.chunks_exact(self.outputs).zip(weights) {
-                    for ((sums, factors), &positive) in sums.iter_mut().zip(factors).zip(row) {
-                        sums[usize::from(positive)] += weight * factors[usize::from(positive)];
-                    }
-                }
-                parameters.extend(sums.iter().map(|sums| (sums[1] / sums[0]).ln()));
+            RowLoss::Softmax { .. } => parameters.extend(sums.iter().map(|[_, sum]| (sum + 0.5).ln())),
+            RowLoss::Logistic { .. } | RowLoss::SquaredHinge { .. } => {
+                parameters.extend(
+                    sums.iter().map(|[negative, positive]| ((positive + 0.5) / (negative + 0.5)).ln()),
+                );
             }
         }
         parameters
     }
 
     fn solve(&self, mut start: Vec<f64>, context: &Context<'_>) -> Result<(LinearModel, FitReport)> {
-        let fit = PenalizedFit {
-            features: self.features,
-            loss: &self.loss,
-            outputs: self.outputs,
-            total_weight: self.total_weight,
-            c: self.options.c,
-            tolerance: self.options.tolerance,
-            max_iterations: self.options.max_iterations,
-        };
         self.center_intercepts(&mut start);
         context.progress.start("fit logistic regression", None, "steps");
-        let (mut parameters, report) = fit.run(start, context)?;
+        let bends = self.loss.bends(self.outputs);
+        let (mut parameters, report) = if self.options.l1_ratio > 0.0 {
+            let fit = ElasticNetFit {
+                rows: self.rows,
+                loss: &self.loss,
+                bends,
+                total_weight: self.total_weight,
+                c: self.options.c,
+                l1_ratio: self.options.l1_ratio,
+                tolerance: self.options.tolerance,
+                max_iterations: self.options.max_iterations,
+            };
+            fit.run(start, context)?
+        } else {
+            let fit = PenalizedFit {
+                rows: self.rows,
+                loss: &self.loss,
+                bends,
+                intercepts: Intercepts::Free,
+                total_weight: self.total_weight,
+                c: self.options.c,
+                tolerance: self.options.tolerance,
+                max_iterations: self.options.max_iterations,
+            };
+            fit.run(start, context)?
+        };
         context.progress.finish();
         self.center_intercepts(&mut parameters);
-        Ok((LinearModel::from_parameters(&parameters, self.features.columns(), self.link), report))
+        let columns = self.rows.features().columns();
+        Ok((LinearModel::from_parameters(&parameters, columns, self.link), report))
     }
 
     fn center_intercepts(&self, parameters: &mut [f64]) {
         if self.link == Link::Softmax {
-            let intercepts = &mut parameters[self.features.columns() * self.outputs..];
+            let intercepts = &mut parameters[self.rows.features().columns() * self.outputs..];
             let mean = intercepts.iter().sum::<f64>() / intercepts.len() as f64;
             for intercept in intercepts {
                 *intercept -= mean;
@@ -222,7 +266,7 @@ impl<'a> Problem<'a> {
     }
 }
 
-fn check_rows(rows: &TrainingRows<'_>) -> Result<()> {
+pub(crate) fn check_rows(rows: &TrainingRows<'_>) -> Result<()> {
     let (feature_rows, label_rows) = (rows.features.rows(), rows.labels.rows());
     if feature_rows != label_rows || label_rows == 0 {
         let problem = format!("{feature_rows} rows of features and {label_rows} labels");
@@ -231,7 +275,7 @@ fn check_rows(rows: &TrainingRows<'_>) -> Result<()> {
     rows.features.check_finite()
 }
 
-fn check_two_classes(indices: &[u32]) -> Result<()> {
+pub(crate) fn check_two_classes(indices: &[u32]) -> Result<()> {
     if indices.iter().any(|index| index != &indices[0]) {
         return Ok(());
     }
@@ -239,7 +283,7 @@ fn check_two_classes(indices: &[u32]) -> Result<()> {
     Err(labels_error(problem, "train on rows of at least two classes, or use the majority baseline"))
 }
 
-fn check_total(total: f64) -> Result<f64> {
+pub(crate) fn check_total(total: f64) -> Result<f64> {
     if total > 0.0 {
         return Ok(total);
     }

@@ -4,20 +4,15 @@
 //! sparse or very wide ones by conjugate gradients.
 
 use crate::error::{Error, Result};
-use crate::features::matrix::{DenseMatrix, Features};
+use crate::features::matrix::Features;
 use crate::learners::linear_model::{LinearModel, Link};
+use crate::learners::moments::{Right, centered_products, column_means};
 use crate::learners::sums::{dot, inner_product};
 use crate::progress::Context;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use steep_kernels::small_product::{Order, matrix_product};
 
 /// Wider features are solved by conjugate gradients.
 const MAX_CHOLESKY_COLUMNS: usize = 2048;
-/// Partial Gram matrices held at once.
-const GRAM_PARTS: usize = 8;
-/// Rows centred at a time.
-const BLOCK_ROWS: usize = 512;
 /// Conjugate gradients end at this share of the first residual; products are in 32 bits.
 const RESIDUAL_TOLERANCE: f64 = 1e-7;
 /// Conjugate gradients end after so many steps at the latest.
@@ -37,103 +32,160 @@ impl RidgeRegression {
     /// Errors: features or values that are not finite, lengths that differ, equations without a unique solution, a
     /// requested stop.
     pub fn fit(&self, features: &Features, values: &[f64], context: &Context<'_>) -> Result<LinearModel> {
-        self.check(features, values)?;
-        let mean = values.iter().sum::<f64>() / values.len() as f64;
-        let centered: Vec<f64> = values.iter().map(|value| value - mean).collect();
-        let (weights, column_means) = match features {
+        check_values(features, values)?;
+        let targets = Targets { values, width: 1, weights: None };
+        RidgeSystem::new(features, targets)?.solve(self.alpha, Link::Identity, context)
+    }
+}
+
+/// What a linear model is to give for each row.
+#[derive(Clone, Copy)]
+pub(crate) struct Targets<'a> {
+    /// `[rows, width]`.
+    pub(crate) values: &'a [f64],
+    pub(crate) width: usize,
+    /// How much each row counts.
+    pub(crate) weights: Option<&'a [f64]>,
+}
+
+/// Checked features and centred targets, to be solved with any number of penalties.
+pub(crate) struct RidgeSystem<'a> {
+    features: &'a Features,
+    weights: Option<&'a [f64]>,
+    /// `[rows, width]`.
+    centered: Vec<f64>,
+    target_means: Vec<f64>,
+    column_means: Vec<f64>,
+    /// `Xᵀ X` and `Xᵀ Y` of centred columns, where that is to be solved exactly.
+    normal: Option<(Vec<f64>, Vec<f64>)>,
+}
+
+impl<'a> RidgeSystem<'a> {
+    /// Centres finite features and targets; an error if features are not finite.
+    pub(crate) fn new(features: &'a Features, targets: Targets<'a>) -> Result<Self> {
+        features.check_finite()?;
+        let Targets { values, width, weights } = targets;
+        let target_means = weighted_means(values, width, weights);
+        let centered: Vec<f64> = values
+            .chunks_exact(width)
+            .flat_map(|row| row.iter().zip(&target_means).map(|(v, mean)| v - mean))
+            .collect();
+        let (column_means, normal) = match features {
             Features::Dense(matrix) if matrix.columns() <= MAX_CHOLESKY_COLUMNS => {
-                solve_exactly(matrix, &centered, self.alpha)?
+                let means = column_means(matrix, weights);
+                let right = Right { values: &centered, width };
+                let normal = centered_products(matrix, &means, weights, right);
+                (means, Some(normal))
             }
-            _ => solve_by_gradients(features, &centered, self.alpha, context)?,
+            _ => (means_by_product(features, weights), None),
         };
-        let intercept = mean - inner_product(&weights, &column_means);
-        let mut parameters = weights;
-        parameters.push(intercept);
-        Ok(LinearModel::from_parameters(&parameters, features.columns(), Link::Identity))
+        Ok(Self { features, weights, centered, target_means, column_means, normal })
     }
 
-    fn check(self, features: &Features, values: &[f64]) -> Result<()> {
-        if !(self.alpha.is_finite() && self.alpha >= 0.0) {
-            let problem = format!("{} is not a penalty", self.alpha);
+    /// The weights with this penalty.
+    pub(crate) fn solve(&self, alpha: f64, link: Link, context: &Context<'_>) -> Result<LinearModel> {
+        if !(alpha.is_finite() && alpha >= 0.0) {
+            let problem = format!("{alpha} is not a penalty");
             return Err(Error::config("alpha", problem, "give a number that is not negative, such as 1.0"));
         }
-        if features.rows() != values.len() || values.is_empty() {
-            let problem = format!("{} rows of features and {} values", features.rows(), values.len());
-            return Err(Error::config(
-                "values",
-                problem,
-                "give one value for each row, and at least one row",
-            ));
+        let (columns, width) = (self.column_means.len(), self.target_means.len());
+        let mut parameters = vec![0.0; columns * width];
+        match &self.normal {
+            Some((gram, moments)) => {
+                let mut gram = gram.clone();
+                (0..columns).for_each(|column| gram[column * columns + column] += alpha);
+                factorize(&mut gram, columns)?;
+                for output in 0..width {
+                    let right = moments.iter().skip(output).step_by(width.max(1)).copied().collect();
+                    put_column(&mut parameters, output, width, &substitute(&gram, right));
+                }
+            }
+            None => {
+                for output in 0..width {
+                    let target: Vec<f64> =
+                        self.centered.iter().skip(output).step_by(width).copied().collect();
+                    put_column(
+                        &mut parameters,
+                        output,
+                        width,
+                        &self.solve_by_gradients(&target, alpha, context)?,
+                    );
+                }
+            }
         }
-        if let Some(row) = values.iter().position(|value| !value.is_finite()) {
-            let problem = format!("row {}: {} is not a finite number", row + 1, values[row]);
-            return Err(Error::config("values", problem, "leave out rows without a value"));
+        for (output, mean) in self.target_means.iter().enumerate() {
+            let weights = parameters[..columns * width].iter().skip(output).step_by(width);
+            let shift: f64 = weights.zip(&self.column_means).map(|(weight, mean)| weight * mean).sum();
+            parameters.push(mean - shift);
         }
-        features.check_finite()
+        Ok(LinearModel::from_parameters(&parameters, columns, link))
     }
-}
 
-fn solve_exactly(matrix: &DenseMatrix, centered: &[f64], alpha: f64) -> Result<(Vec<f64>, Vec<f64>)> {
-    let columns = matrix.columns();
-    let means = dense_means(matrix);
-    let (mut gram, moments) = normal_equations(matrix, &means, centered);
-    for column in 0..columns {
-        gram[column * columns + column] += alpha;
-    }
-    factorize(&mut gram, columns)?;
-    Ok((substitute(&gram, moments), means))
-}
-
-fn dense_means(matrix: &DenseMatrix) -> Vec<f64> {
-    let mut sums = vec![0.0; matrix.columns()];
-    for row in 0..matrix.rows() {
-        sums.iter_mut().zip(matrix.row(row)).for_each(|(sum, value)| *sum += f64::from(*value));
-    }
-    sums.into_iter().map(|sum| sum / matrix.rows() as f64).collect()
-}
-
-/// `Xᵀ X` and `Xᵀ y` of centred columns.
-fn normal_equations(matrix: &DenseMatrix, means: &[f64], centered: &[f64]) -> (Vec<f64>, Vec<f64>) {
-    let columns = matrix.columns();
-    let (mut gram, mut moments) = (vec![0.0; columns * columns], vec![0.0; columns]);
-    if columns == 0 {
-        return (gram, moments);
-    }
-    let part_rows = matrix.rows().div_ceil(GRAM_PARTS).max(BLOCK_ROWS);
-    let parts: Vec<(Vec<f64>, Vec<f64>)> = matrix
-        .values()
-        .par_chunks(part_rows * columns)
-        .zip(centered.par_chunks(part_rows))
-        .map(|(rows, values)| normal_part(rows, means, values))
-        .collect();
-    for (gram_part, moments_part) in parts {
-        gram.iter_mut().zip(gram_part).for_each(|(sum, part)| *sum += part);
-        moments.iter_mut().zip(moments_part).for_each(|(sum, part)| *sum += part);
-    }
-    (gram, moments)
-}
-
-fn normal_part(rows: &[f32], means: &[f64], values: &[f64]) -> (Vec<f64>, Vec<f64>) {
-    let columns = means.len();
-    let (mut gram, mut moments) = (vec![0.0; columns * columns], vec![0.0; columns]);
-    let mut product = vec![0.0; columns * columns];
-    for (block, values) in rows.chunks(BLOCK_ROWS * columns).zip(values.chunks(BLOCK_ROWS)) {
-        let block: Vec<f64> = block
-            .chunks_exact(columns)
-            .flat_map(|row| row.iter().zip(means).map(|(value, mean)| f64::from(*value) - mean))
-            .collect();
-        let shape = [columns, values.len(), columns];
-        matrix_product(&block, Order::Transposed, &block, shape, &mut product);
-        gram.iter_mut().zip(&product).for_each(|(sum, part)| *sum += part);
-        for (row, value) in block.chunks_exact(columns).zip(values) {
-            moments.iter_mut().zip(row).for_each(|(sum, entry)| *sum += entry * value);
+    /// Conjugate gradients on the normal equations.
+    fn solve_by_gradients(&self, target: &[f64], alpha: f64, context: &Context<'_>) -> Result<Vec<f64>> {
+        let matrix = Centered { features: self.features, means: &self.column_means, weights: self.weights };
+        let mut residual = matrix.multiply_transposed(target);
+        let (mut weights, mut direction) = (vec![0.0; residual.len()], residual.clone());
+        let first = inner_product(&residual, &residual);
+        let mut length = first;
+        for _ in 0..MAX_GRADIENT_STEPS {
+            context.cancel.check()?;
+            if length <= first * RESIDUAL_TOLERANCE * RESIDUAL_TOLERANCE {
+                break;
+            }
+            let product = matrix.multiply_normal(&direction, alpha);
+            let curvature = inner_product(&direction, &product);
+            if curvature <= 0.0 {
+                break;
+            }
+            let step = length / curvature;
+            weights.iter_mut().zip(&direction).for_each(|(weight, value)| *weight += step * value);
+            residual.iter_mut().zip(&product).for_each(|(value, change)| *value -= step * change);
+            let next = inner_product(&residual, &residual);
+            direction.iter_mut().zip(&residual).for_each(|(old, value)| *old = value + next / length * *old);
+            length = next;
         }
+        Ok(weights)
     }
-    (gram, moments)
+}
+
+fn put_column(parameters: &mut [f64], output: usize, width: usize, values: &[f64]) {
+    parameters.iter_mut().skip(output).step_by(width).zip(values).for_each(|(to, value)| *to = *value);
+}
+
+pub(crate) fn check_values(features: &Features, values: &[f64]) -> Result<()> {
+    if features.rows() != values.len() || values.is_empty() {
+        let problem = format!("{} rows of features and {} values", features.rows(), values.len());
+        return Err(Error::config("values", problem, "give one value for each row, and at least one row"));
+    }
+    if let Some(row) = values.iter().position(|value| !value.is_finite()) {
+        let problem = format!("row {}: {} is not a finite number", row + 1, values[row]);
+        return Err(Error::config("values", problem, "leave out rows without a value"));
+    }
+    Ok(())
+}
+
+fn weighted_means(values: &[f64], width: usize, weights: Option<&[f64]>) -> Vec<f64> {
+    let (mut sums, mut total) = (vec![0.0; width], 0.0);
+    for (row, values) in values.chunks_exact(width).enumerate() {
+        let weight = weights.map_or(1.0, |weights| weights[row]);
+        total += weight;
+        sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += weight * value);
+    }
+    sums.into_iter().map(|sum| sum / total).collect()
+}
+
+fn means_by_product(features: &Features, weights: Option<&[f64]>) -> Vec<f64> {
+    let ones: Vec<f32> =
+        (0..features.rows()).map(|row| weights.map_or(1.0, |weights| weights[row] as f32)).collect();
+    let total: f64 = ones.iter().map(|&one| f64::from(one)).sum();
+    let mut sums = vec![0.0; features.columns()];
+    features.multiply_transposed(&ones, 1, &mut sums);
+    sums.into_iter().map(|sum| sum / total).collect()
 }
 
 /// Replaces the lower triangle of a symmetric matrix by its Cholesky factor.
-fn factorize(matrix: &mut [f64], size: usize) -> Result<()> {
+pub(crate) fn factorize(matrix: &mut [f64], size: usize) -> Result<()> {
     let largest = (0..size).map(|at| matrix[at * size + at]).fold(0.0, f64::max);
     for row in 0..size {
         let (done, rest) = matrix.split_at_mut(row * size);
@@ -154,7 +206,7 @@ fn factorize(matrix: &mut [f64], size: usize) -> Result<()> {
 }
 
 /// Solves `L Lᵀ x = right`.
-fn substitute(factor: &[f64], mut right: Vec<f64>) -> Vec<f64> {
+pub(crate) fn substitute(factor: &[f64], mut right: Vec<f64>) -> Vec<f64> {
     let size = right.len();
     for row in 0..size {
         let sum = dot(&factor[row * size..][..row], &right[..row]);
@@ -172,23 +224,26 @@ fn substitute(factor: &[f64], mut right: Vec<f64>) -> Vec<f64> {
 /// Features whose columns are centred without being written out: sparse ones stay sparse.
 struct Centered<'a> {
     features: &'a Features,
-    means: Vec<f64>,
+    means: &'a [f64],
+    weights: Option<&'a [f64]>,
 }
 
 impl Centered<'_> {
-    /// `Xᵀ u` of centred columns.
+    /// `Xᵀ D u` of centred columns, `D` being the row weights.
     fn multiply_transposed(&self, values: &[f64]) -> Vec<f64> {
+        let weight = |row: usize| self.weights.map_or(1.0, |weights| weights[row]);
+        let values: Vec<f64> = values.iter().enumerate().map(|(row, value)| weight(row) * value).collect();
         let sum: f64 = values.iter().sum();
         let values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
         let mut product = vec![0.0; self.means.len()];
         self.features.multiply_transposed(&values, 1, &mut product);
-        product.iter_mut().zip(&self.means).for_each(|(value, mean)| *value -= mean * sum);
+        product.iter_mut().zip(self.means).for_each(|(value, mean)| *value -= mean * sum);
         product
     }
 
-    /// `(Xᵀ X + alpha) v` of centred columns.
+    /// `(Xᵀ D X + alpha) v` of centred columns.
     fn multiply_normal(&self, vector: &[f64], alpha: f64) -> Vec<f64> {
-        let shift = inner_product(vector, &self.means);
+        let shift = inner_product(vector, self.means);
         let weights: Vec<f32> = vector.iter().map(|&value| value as f32).collect();
         let mut fitted = vec![0.0; self.features.rows()];
         self.features.multiply(&weights, 1, &mut fitted);
@@ -199,45 +254,10 @@ impl Centered<'_> {
     }
 }
 
-fn solve_by_gradients(
-    features: &Features,
-    centered: &[f64],
-    alpha: f64,
-    context: &Context<'_>,
-) -> Result<(Vec<f64>, Vec<f64>)> {
-    let columns = features.columns();
-    let mut sums = vec![0.0; columns];
-    features.multiply_transposed(&vec![1.0; features.rows()], 1, &mut sums);
-    let means = sums.into_iter().map(|sum| sum / features.rows() as f64).collect();
-    let matrix = Centered { features, means };
-    let mut residual = matrix.multiply_transposed(centered);
-    let (mut weights, mut direction) = (vec![0.0; columns], residual.clone());
-    let first = inner_product(&residual, &residual);
-    let mut length = first;
-    for _ in 0..MAX_GRADIENT_STEPS {
-        context.cancel.check()?;
-        if length <= first * RESIDUAL_TOLERANCE * RESIDUAL_TOLERANCE {
-            break;
-        }
-        let product = matrix.multiply_normal(&direction, alpha);
-        let curvature = inner_product(&direction, &product);
-        if curvature <= 0.0 {
-            break;
-        }
-        let step = length / curvature;
-        weights.iter_mut().zip(&direction).for_each(|(weight, value)| *weight += step * value);
-        residual.iter_mut().zip(&product).for_each(|(value, change)| *value -= step * change);
-        let next = inner_product(&residual, &residual);
-        direction.iter_mut().zip(&residual).for_each(|(old, value)| *old = value + next / length * *old);
-        length = next;
-    }
-    Ok((weights, matrix.means))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::matrix::SparseMatrix;
+    use crate::features::matrix::{DenseMatrix, SparseMatrix};
     use crate::progress::{Cancel, Silent};
 
     fn fit(alpha: f64, features: &Features, values: &[f64]) -> Result<LinearModel> {

@@ -27,6 +27,15 @@ pub(crate) enum RowLoss {
         /// The factors of negative and positive rows, for each output.
         factors: Vec<[f64; 2]>,
     },
+    /// Squared hinge of each output on its own: `max(0, 1 − margin)²`.
+    SquaredHinge {
+        /// Whether a row is positive: `[rows, outputs]`.
+        positives: Vec<bool>,
+        /// The factor of each row.
+        weights: Vec<f64>,
+        /// The factors of negative and positive rows, for each output.
+        factors: Vec<[f64; 2]>,
+    },
 }
 
 /// A line in the space of logits, all `[rows, outputs]`.
@@ -69,10 +78,46 @@ impl RowLoss {
         })
     }
 
+    /// For each output the weights of its negative and of its positive rows, added up.
+    pub(crate) fn positive_weights(&self, outputs: usize) -> Vec<[f64; 2]> {
+        let mut sums = vec![[0.0; 2]; outputs];
+        match self {
+            Self::Softmax { classes, weights } => {
+                let total: f64 = weights.iter().sum();
+                for (&class, weight) in classes.iter().zip(weights) {
+                    sums[class as usize][1] += weight;
+                }
+                sums.iter_mut().for_each(|sums| sums[0] = total - sums[1]);
+            }
+            Self::Logistic { positives, weights, factors }
+            | Self::SquaredHinge { positives, weights, factors } => {
+                for (row, weight) in positives.chunks_exact(outputs).zip(weights) {
+                    for ((sums, factors), &positive) in sums.iter_mut().zip(factors).zip(row) {
+                        sums[usize::from(positive)] += weight * factors[usize::from(positive)];
+                    }
+                }
+            }
+        }
+        sums
+    }
+
+    /// The second derivative of the mean loss by each output's logit: for cross-entropies where the logits say no
+    /// more than the frequencies, for the squared hinge where every row is inside its margin.
+    pub(crate) fn bends(&self, outputs: usize) -> Vec<f64> {
+        let bend = |[negative, positive]: [f64; 2]| match self {
+            Self::SquaredHinge { .. } => 2.0,
+            Self::Softmax { .. } | Self::Logistic { .. } => {
+                let share = (positive + 0.5) / (positive + negative + 1.0);
+                share * (1.0 - share)
+            }
+        };
+        self.positive_weights(outputs).into_iter().map(bend).collect()
+    }
+
     fn outputs(&self, residual_count: usize) -> usize {
         match self {
             Self::Softmax { classes, .. } => residual_count / classes.len().max(1),
-            Self::Logistic { factors, .. } => factors.len(),
+            Self::Logistic { factors, .. } | Self::SquaredHinge { factors, .. } => factors.len(),
         }
     }
 
@@ -97,6 +142,10 @@ impl RowLoss {
                 Self::Logistic { positives, weights, factors } => {
                     let positives = &positives[row * outputs..][..outputs];
                     logistic_row(&logits, positives, factors, weights[row] * scale, residuals)
+                }
+                Self::SquaredHinge { positives, weights, factors } => {
+                    let positives = &positives[row * outputs..][..outputs];
+                    squared_hinge_row(&logits, positives, factors, weights[row] * scale, residuals)
                 }
             };
         }
@@ -156,6 +205,26 @@ fn logistic_row(
     sum
 }
 
+/// Squared hinge losses of one row; `residuals` become the derivatives by its logits.
+fn squared_hinge_row(
+    logits: &[f64],
+    positives: &[bool],
+    factors: &[[f64; 2]],
+    weight: f64,
+    residuals: &mut [f32],
+) -> f64 {
+    let mut sum = 0.0;
+    let labels = positives.iter().zip(factors);
+    for ((residual, logit), (&positive, factors)) in residuals.iter_mut().zip(logits).zip(labels) {
+        let weight = weight * factors[usize::from(positive)];
+        let sign = if positive { 1.0 } else { -1.0 };
+        let short = (1.0 - sign * logit).max(0.0);
+        sum += weight * short * short;
+        *residual = (-2.0 * weight * sign * short) as f32;
+    }
+    sum
+}
+
 fn arg_max(values: &[f64]) -> (usize, f64) {
     let mut best = (0, f64::NEG_INFINITY);
     for (at, &value) in values.iter().enumerate() {
@@ -181,7 +250,7 @@ fn sum(values: &[f32]) -> f32 {
 /// `exp(x)` for `x <= 0` with a relative error under 2e-7; below −87 it stays at `exp(−87)`, about 1.6e-38.
 ///
 /// Cephes' `expf` without branches, so that the compiler turns loops over it into vector instructions.
-fn exp_of_negative(x: f32) -> f32 {
+pub(crate) fn exp_of_negative(x: f32) -> f32 {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
@@ -230,9 +299,16 @@ mod tests {
             &RowLoss::Softmax { classes: vec![0, 2, 1, 2], weights: vec![1.0, 2.0, 0.5, 1.0] },
             &logits,
         );
-        let positives = (0..12).map(|i| i % 3 == 0).collect();
+        let positives: Vec<bool> = (0..12).map(|i| i % 3 == 0).collect();
         let factors = vec![[1.0, 2.0], [0.5, 1.0], [1.0, 1.0]];
-        check_derivatives(&RowLoss::Logistic { positives, weights: vec![1.0; 4], factors }, &logits);
+        let weights = vec![1.0; 4];
+        let hinge = RowLoss::SquaredHinge {
+            positives: positives.clone(),
+            weights: weights.clone(),
+            factors: factors.clone(),
+        };
+        check_derivatives(&hinge, &logits);
+        check_derivatives(&RowLoss::Logistic { positives, weights, factors }, &logits);
     }
 
     #[test]
