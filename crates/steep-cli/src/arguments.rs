@@ -56,7 +56,7 @@ pub(crate) enum Command {
     /// Turn texts into vectors
     Extract(Asked<ExtractRequest>),
     /// Train a classifier on feature files
-    Classify(Asked<ClassifyRequest>),
+    Classify(Box<Asked<ClassifyRequest>>),
     /// Label texts with a trained folder
     Predict(Asked<PredictRequest>),
     /// Tell what is in a model folder

@@ -61,18 +61,37 @@ fn summary(report: &ClassifyReport, request: &ClassifyRequest, output: &Path) ->
     if !report.classes.is_empty() {
         lines.push(format!("{} classes: {}", report.classes.len(), listed(&report.classes)));
     }
-    let selection = &report.selection;
-    let metric = request.metric.as_deref().unwrap_or("score");
-    for candidate in &selection.candidates {
-        let mark = if candidate.c == selection.c { "  ← chosen" } else { "" };
-        lines
-            .push(format!("  C {:<8} {metric} {:.4} in cross-validation{mark}", candidate.c, candidate.mean));
-    }
+    lines.extend(choice_lines(report, request.metric.as_deref().unwrap_or("score")));
     for (part, values) in &report.metrics {
         lines.push(part.clone());
         lines.extend(metrics(values));
     }
     lines.push(format!("classifier: {}", output.display()));
+    lines
+}
+
+/// How learners and candidates did in cross-validation.
+fn choice_lines(report: &ClassifyReport, metric: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    if report.learners.len() > 1 {
+        lines.push(format!("learners, by {metric} in cross-validation"));
+        for (place, score) in report.learners.iter().enumerate() {
+            let mark = if place == report.best { "  ← kept" } else { "" };
+            let parameter = score
+                .parameter
+                .as_ref()
+                .map_or_else(String::new, |name| format!("{name} {}", score.selection.c));
+            let (name, mean, time) = (score.learner.name(), score.mean(), duration(score.seconds));
+            lines.push(format!("  {name:<20} {mean:>9.4}  {parameter:<16} {time:>8}{mark}"));
+        }
+    }
+    let Some(kept) = report.learners.get(report.best) else { return lines };
+    let name = kept.parameter.as_deref().unwrap_or(kept.learner.name());
+    for candidate in &kept.selection.candidates {
+        let value = kept.parameter.as_ref().map_or_else(String::new, |_| candidate.c.to_string());
+        let mark = if candidate.c == kept.selection.c { "  ← chosen" } else { "" };
+        lines.push(format!("  {name} {value:<8} {metric} {:.4} in cross-validation{mark}", candidate.mean));
+    }
     lines
 }
 

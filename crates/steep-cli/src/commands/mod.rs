@@ -18,7 +18,7 @@ pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Adapt(asked) => adapt::run(asked, session),
         Command::Finetune(asked) => finetune::run(asked, session),
         Command::Extract(asked) => extract::run(asked, session),
-        Command::Classify(asked) => classify::run(asked, session),
+        Command::Classify(asked) => classify::run(*asked, session),
         Command::Predict(asked) => predict::run(asked, session),
         Command::Inspect(arguments) => inspect::run(arguments, session),
     }

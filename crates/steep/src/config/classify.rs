@@ -2,6 +2,7 @@
 
 use super::check::{fill, one_of, positive, required, within};
 use super::choices::{c_grid, items, metric, task};
+use super::learners::learner_settings;
 use super::values::List;
 use crate::data::Task;
 use crate::error::Result;
@@ -11,7 +12,7 @@ use crate::stages::ClassifySettings;
 use std::path::PathBuf;
 
 request! {
-    /// A classifier on feature files, its penalty chosen by cross-validation.
+    /// A classifier on feature files, learner and parameters chosen by cross-validation.
     "classify" ClassifyRequest {
         /// The features: a file, folder or quoted pattern of parquet, csv, tsv or jsonl, such as extract writes, or a .npy
         /// file; needed
@@ -86,14 +87,44 @@ request! {
         split_column: String;
         /// Read only so many rows; default all
         max_train_samples: u64, also ["limit"];
-        /// Candidates for C, the inverse strength of the penalty, each above 0; default .01, .046, .22, 1, 4.6, 22, 100
+        /// The learners to try, the best in cross-validation is kept: logistic_regression, linear_svm, ridge,
+        /// nearest_centroid, knn, lda, boosted_trees, mlp, majority, or all; default logistic_regression, for a
+        /// regression ridge
+        learner: List<String>, also ["learners"], old ["classifier"];
+        /// Candidates for C, the inverse strength of the penalty of linear learners, each above 0; default .01, .046, .22, 1, 4.6, 22, 100
         c_grid: List<f64>, also ["c"], old ["Cs", "C"];
         /// Folds that choose among them, from 2 to 20; default 5
         cv_folds: u64, also ["folds"], old ["cv"];
-        /// What chooses C: log_loss, accuracy, macro_f1, …; default log_loss, for a regression mean_squared_error
+        /// What chooses: log_loss, accuracy, macro_f1, …; default log_loss, for a regression mean_squared_error
         metric: String, old ["scoring", "metric_name"];
         /// Weight of the classes: none or balanced, which is inverse to their frequency; default none
         class_weight: String;
+        /// Penalty of logistic regression: l2, l1 or elasticnet; default l2
+        penalty: String;
+        /// Share of l1 in the penalty elasticnet, from 0 to 1; default 0.5
+        l1_ratio: f64;
+        /// How decisions of linear_svm, ridge and nearest_centroid become probabilities: sigmoid or isotonic; default sigmoid
+        calibration: String;
+        /// Candidates for the number of neighbours of knn, each 1 or more; default 5, 10, 20, 50
+        n_neighbors: List<u64>, old ["k"];
+        /// How knn measures distances: euclidean or cosine; default euclidean
+        distance_metric: String;
+        /// Weight of the neighbours of knn: uniform or distance, which is inverse to it; default distance
+        neighbor_weights: String;
+        /// How far lda draws covariances to the identity: auto, none or a number from 0 to 1; default auto
+        shrinkage: String;
+        /// Boosted trees at most, 1 or more; default 500
+        n_estimators: u64;
+        /// What each boosted tree is multiplied with, above 0, at most 1; default 0.1
+        learning_rate: f64;
+        /// Leaves of a boosted tree at most, 2 or more; default 31
+        num_leaves: u64;
+        /// Rows of a boosted tree's leaf at least, 1 or more; default 20
+        min_child_samples: u64;
+        /// Widths of the hidden layers of mlp, each 1 or more; default 100
+        hidden_layer_sizes: List<u64>;
+        /// Epochs of mlp at most, 1 or more; default 200
+        max_epochs: u64;
         /// Scaling of the features, fitted inside each fold: standard, max_abs or none; default standard, but none for
         /// prepared columns
         scaling: String;
@@ -135,6 +166,7 @@ impl ClassifyRequest {
             c_grid: c_grid(&mut self.c_grid)?,
             folds: within("cv_folds", fill(&mut self.cv_folds, || 5), 2..=20)? as u32,
             metric: metric("metric", &metric_name)?,
+            learner: learner_settings(self)?,
             class_weight: one_of(
                 "class_weight",
                 &weight,

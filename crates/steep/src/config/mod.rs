@@ -23,6 +23,7 @@ mod file;
 mod finetune;
 mod ignored;
 mod inspect;
+mod learners;
 mod predict;
 mod preparation;
 mod probe;

@@ -1,8 +1,9 @@
-//! Logistic regression on any feature file, its penalty chosen by cross-validation.
+//! A classifier or regression on any feature file, learner and parameter chosen by cross-validation.
 
 mod features;
 mod fit;
 mod folder;
+mod learners;
 mod npy;
 mod prepared;
 mod rows;
@@ -10,6 +11,7 @@ mod rows;
 pub(super) use features::FeatureColumns;
 pub use folder::{EmbeddingRecipe, write_classifier_folder};
 pub(super) use folder::{HEAD_FOLDER, RECIPE_FILE, StoredRecipe};
+pub use learners::{LearnerSettings, Learners};
 
 use super::extract::{EMBEDDING_COLUMN, ExtractSettings, OutputValue};
 use super::key::{StageAbout, finished, stage_key};
@@ -20,10 +22,11 @@ use crate::error::{Error, Result};
 use crate::evaluation::metrics::Metric;
 use crate::features::preparation::Preparation;
 use crate::features::scaling::Scaling;
+use crate::learners::choice::LearnerScore;
 use crate::learners::cross_validation::Selection;
+use crate::learners::head::Head;
 use crate::learners::labels::ClassWeight;
 use crate::learners::linear_fit::FitReport;
-use crate::learners::linear_head::LinearHead;
 use crate::progress::Context;
 use crate::storage::{ArtefactWriter, write_json};
 use serde::{Deserialize, Serialize, Serializer};
@@ -57,8 +60,10 @@ pub struct ClassifySettings {
     pub c_grid: Vec<f64>,
     /// Folds of the cross-validation.
     pub folds: u32,
-    /// What chooses `C`.
+    /// What chooses learner and parameter.
     pub metric: Metric,
+    /// Which learners are tried, and the settings of single ones.
+    pub learner: LearnerSettings,
     /// How much each class counts; not for a regression.
     pub class_weight: ClassWeight,
     /// The scaler, fitted inside each fold.
@@ -105,10 +110,16 @@ pub struct ClassifyReport {
     pub preparation: Vec<String>,
     /// The labels; none for a regression.
     pub classes: Vec<String>,
-    /// The candidates' scores and the chosen `C`.
+    /// How each learner did in cross-validation; the best one was kept.
+    pub learners: Vec<LearnerScore>,
+    /// The kept learner's place among them.
+    pub best: usize,
+    /// The kept learner's candidates, their scores and the chosen one.
     pub selection: Selection,
     /// How the last fit went; absent for a regression, which is solved directly.
     pub fit: Option<FitReport>,
+    /// Seconds of the last fit, on all training rows.
+    pub fit_seconds: f64,
     /// Metrics of the rows not trained on, by part of the split (`validation`, `test`) and name.
     pub metrics: BTreeMap<String, BTreeMap<String, f64>>,
     /// Seconds of this stage.
@@ -144,9 +155,12 @@ pub fn classify(
         rows: rows.train.len() as u64,
         columns,
         preparation: notes,
-        classes: fitted.head.description().classes.clone(),
-        selection: fitted.selection,
+        classes: fitted.head.classes().to_vec(),
+        selection: fitted.learners[fitted.best].selection.clone(),
+        learners: fitted.learners,
+        best: fitted.best,
         fit: fitted.report,
+        fit_seconds: fitted.fit_seconds,
         metrics: fitted.metrics,
         seconds: started.elapsed().as_secs_f64(),
     };
@@ -234,7 +248,7 @@ fn check_encoder(
 
 /// What is written.
 struct Trained<'a> {
-    head: &'a LinearHead,
+    head: &'a Head,
     preparation: Option<&'a Preparation>,
 }
 
@@ -260,7 +274,8 @@ fn write(
     let settings = serde_json::to_value(settings).expect("resolved settings are plain data");
     let value = serde_json::to_value(report).expect("a report is plain data");
     let file = serde_json::json!({
-        "settings": settings, "selection": report.selection, "fit": report.fit, "metrics": report.metrics,
+        "settings": settings, "selection": report.selection, "learners": report.learners, "fit": report.fit,
+        "fit_seconds": report.fit_seconds, "metrics": report.metrics,
     });
     write_json(&writer.path().join(CLASSIFY_FILE), &file)?;
     writer.commit(&StageAbout { stage: "classify".into(), key, settings, report: value })?;

@@ -17,7 +17,8 @@ mod prepared;
 
 pub use adapt::{AdaptInput, AdaptReport, AdaptSettings, adapt};
 pub use classify::{
-    ClassifyInput, ClassifyReport, ClassifySettings, EmbeddingRecipe, classify, write_classifier_folder,
+    ClassifyInput, ClassifyReport, ClassifySettings, EmbeddingRecipe, LearnerSettings, Learners, classify,
+    write_classifier_folder,
 };
 pub use engineered::{EngineerInput, EngineerSettings, EngineeredColumns, engineer};
 pub use extract::{EMBEDDING_COLUMN, ExtractInput, ExtractReport, ExtractSettings, OutputValue, extract};

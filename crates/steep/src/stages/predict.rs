@@ -18,7 +18,7 @@ use crate::data::{ReadOptions, fingerprint, open};
 use crate::error::{Error, Result};
 use crate::features::matrix::{DenseMatrix, Features};
 use crate::features::preparation::PREPARATION_FILE;
-use crate::learners::linear_head::LinearHead;
+use crate::learners::head::Head;
 use crate::progress::Context;
 use crate::storage::{digest_file, read_json};
 use arrow::datatypes::Schema;
@@ -159,11 +159,11 @@ fn predict_features(
     output: &Path,
     ctx: &Context,
 ) -> Result<PredictReport> {
-    let head = LinearHead::load(input.model)?;
+    let head = Head::load(input.model)?;
     let asked = feature_columns(input.model)?;
     let features = FeatureColumns::resolve(input.source, &asked)?;
     let columns = PredictionColumns {
-        task: predictor::task_of(head.description().link),
+        task: head.task(),
         labels: predictor::labels_of(&head),
         all_probabilities: settings.all_probabilities,
     };
@@ -175,7 +175,7 @@ fn predict_features(
     let compute = |(): &(), features: DenseMatrix, emit: &mut Emit<'_>| {
         ctx.cancel.check()?;
         let (rows, features) = (features.rows(), Features::Dense(features));
-        emit(0..rows, &columns.arrays(&predictor::outputs(&head, &features)?)?)?;
+        emit(0..rows, &columns.arrays(&head.predict(&features)?)?)?;
         ctx.progress.advance(rows as u64);
         Ok(RowCounts::default())
     };

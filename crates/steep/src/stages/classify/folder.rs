@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::features::embed::EmbedSettings;
 use crate::features::preparation::Preparation;
+use crate::learners::head::Head;
 use crate::learners::linear_head::LinearHead;
 use crate::stages::extract::ExtractSettings;
 use crate::stages::model_folder::ModelFolder;
@@ -74,13 +75,13 @@ pub fn write_classifier_folder(
     folder: &Path,
 ) -> Result<()> {
     let stored = StoredRecipe { recipe: embedding.clone(), truncation: Truncation::Head };
-    write_folder(model, head, None, &stored, folder)
+    write_folder(model, &Head::Linear(head.clone()), None, &stored, folder)
 }
 
 /// The same with what is kept of long texts, and a preparation between the embeddings and the classifier.
 pub(super) fn write_folder(
     model: &ModelFolder,
-    head: &LinearHead,
+    head: &Head,
     preparation: Option<&Preparation>,
     embedding: &StoredRecipe,
     folder: &Path,
@@ -88,7 +89,7 @@ pub(super) fn write_folder(
     let width = embedding_width(model, &embedding.recipe.embed);
     let columns = match preparation {
         Some(preparation) => preparation.inputs().vector_names.len(),
-        None => head.description().feature_count,
+        None => head.feature_count(),
     };
     if width != columns {
         let problem = format!("the classifier takes {columns} features, the encoder makes {width}");

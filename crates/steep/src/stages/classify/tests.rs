@@ -17,6 +17,7 @@ pub(in crate::stages) fn settings() -> ClassifySettings {
         c_grid: vec![0.01, 1.0, 100.0],
         folds: 3,
         metric: Metric::LogLoss,
+        learner: LearnerSettings::default(),
         class_weight: ClassWeight::None,
         scaling: Scaling::Standard,
         seed: 1,
@@ -91,7 +92,7 @@ fn held_out_parts_are_measured_and_the_head_is_that_of_the_training_rows() {
     for part in ["validation", "test"] {
         assert!(report.metrics[part]["accuracy"] > 0.8, "{:?}", report.metrics);
     }
-    let head = LinearHead::load(&output).unwrap();
+    let Head::Linear(head) = Head::load(&output).unwrap() else { panic!("not linear") };
     assert_eq!(head.description().feature_names, ["a", "b"]);
     assert_eq!(head.description().c, report.selection.c);
     let again = quietly(|ctx| classify(&input, &settings, &output, ctx)).unwrap();

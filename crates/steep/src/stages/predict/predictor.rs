@@ -7,8 +7,7 @@ use crate::features::distinct::DistinctRows;
 use crate::features::embed::{EmbedSettings, Embedder};
 use crate::features::matrix::{DenseMatrix, Features};
 use crate::features::preparation::{PREPARATION_FILE, PREPARATION_TENSORS, Preparation, RawRows};
-use crate::learners::linear_head::LinearHead;
-use crate::learners::linear_model::Link;
+use crate::learners::head::Head;
 use crate::progress::Context;
 use crate::stages::classify::{HEAD_FOLDER, RECIPE_FILE, StoredRecipe};
 use crate::stages::model_folder::ModelFolder;
@@ -37,13 +36,13 @@ pub struct Predictor {
 enum Scorer {
     /// The network's own head.
     Network,
-    /// A linear head over embeddings.
-    Linear(Box<LinearScorer>),
+    /// A learner over embeddings.
+    Learned(Box<LearnedScorer>),
 }
 
 /// A classifier of embeddings.
-struct LinearScorer {
-    head: LinearHead,
+struct LearnedScorer {
+    head: Head,
     stored: StoredRecipe,
     prompt_tokens: usize,
     /// What makes features of the embeddings and of other columns.
@@ -68,7 +67,7 @@ impl Predictor {
         }
         let opened = ModelFolder::open(folder)?;
         if folder.join(HEAD_FOLDER).join("head.json").is_file() {
-            return Self::with_linear_head(opened, dtype);
+            return Self::with_learned_head(opened, dtype);
         }
         if is_classifier(&opened.config) {
             return Self::with_network_head(opened, dtype.unwrap_or_else(default_dtype));
@@ -104,9 +103,9 @@ impl Predictor {
         Ok(Self { folder, model, scorer, labels, task, max_tokens: DEFAULT_MAX_TOKENS, digest, dtype })
     }
 
-    fn with_linear_head(folder: ModelFolder, dtype: Option<Dtype>) -> Result<Self> {
+    fn with_learned_head(folder: ModelFolder, dtype: Option<Dtype>) -> Result<Self> {
         let head_folder = folder.path.join(HEAD_FOLDER);
-        let head = LinearHead::load(&head_folder)?;
+        let head = Head::load(&head_folder)?;
         let stored: StoredRecipe = read_json(&head_folder.join(RECIPE_FILE))?;
         let (mut model, _) = Model::load(&folder.path, HeadKind::None, 0)?;
         let dtype = dtype.unwrap_or(stored.recipe.embed.dtype);
@@ -119,7 +118,7 @@ impl Predictor {
         };
         let columns = match &preparation {
             Some(preparation) => preparation.inputs().vector_names.len(),
-            None => head.description().feature_count,
+            None => head.feature_count(),
         };
         if width != columns {
             return Err(Error::model(
@@ -129,7 +128,7 @@ impl Predictor {
             ));
         }
         if let Some(preparation) = &preparation {
-            super::prepared::check_width(&head_folder, preparation, head.description().feature_count)?;
+            super::prepared::check_width(&head_folder, preparation, head.feature_count())?;
         }
         let no_texts: [&str; 0] = [];
         let options = stored.encode_options();
@@ -143,10 +142,10 @@ impl Predictor {
         }
         Ok(Self {
             labels: labels_of(&head),
-            task: task_of(head.description().link),
+            task: head.task(),
             max_tokens: stored.recipe.embed.max_tokens,
             digest: hasher.finalize().to_hex().to_string(),
-            scorer: Scorer::Linear(Box::new(LinearScorer { head, stored, prompt_tokens, preparation })),
+            scorer: Scorer::Learned(Box::new(LearnedScorer { head, stored, prompt_tokens, preparation })),
             folder,
             model,
             dtype,
@@ -185,7 +184,7 @@ impl Predictor {
                 let largest = self.folder.config.max_sequence_length();
                 self.folder.encode_options(self.folder.tokenizer.max_seq_length().length.min(largest))
             }
-            Scorer::Linear(linear) => linear.stored.encode_options(),
+            Scorer::Learned(learned) => learned.stored.encode_options(),
         }
     }
 
@@ -217,18 +216,18 @@ impl Predictor {
     ) -> Result<DenseMatrix> {
         match &self.scorer {
             Scorer::Network => self.network_outputs(sequences, plan, ctx),
-            Scorer::Linear(linear) => self.linear_outputs(linear, sequences, plan, ctx),
+            Scorer::Learned(learned) => self.learned_outputs(learned, sequences, plan, ctx),
         }
     }
 
-    fn linear_outputs(
+    fn learned_outputs(
         &self,
-        linear: &LinearScorer,
+        learned: &LearnedScorer,
         sequences: &dyn Sequences,
         plan: &DistinctRows,
         ctx: &Context,
     ) -> Result<DenseMatrix> {
-        if linear.preparation.is_some() {
+        if learned.preparation.is_some() {
             let hint = "predict for a file that has these columns";
             return Err(Error::model(
                 self.folder.path.display().to_string(),
@@ -236,24 +235,24 @@ impl Predictor {
                 hint,
             ));
         }
-        outputs(&linear.head, &Features::Dense(self.embeddings(linear, sequences, plan, ctx)?))
+        learned.head.predict(&Features::Dense(self.embeddings(learned, sequences, plan, ctx)?))
     }
 
     fn embeddings(
         &self,
-        linear: &LinearScorer,
+        learned: &LearnedScorer,
         sequences: &dyn Sequences,
         plan: &DistinctRows,
         ctx: &Context,
     ) -> Result<DenseMatrix> {
-        let embedder = Embedder::new(&self.model, dense(&self.folder), linear.stored.recipe.embed.clone())?;
-        embedder.embed_planned(sequences, plan, linear.prompt_tokens, ctx)
+        let embedder = Embedder::new(&self.model, dense(&self.folder), learned.stored.recipe.embed.clone())?;
+        embedder.embed_planned(sequences, plan, learned.prompt_tokens, ctx)
     }
 
     /// The preparation, where features are made of more than embeddings.
     pub(super) fn preparation(&self) -> Option<&Preparation> {
         match &self.scorer {
-            Scorer::Linear(linear) => linear.preparation.as_ref(),
+            Scorer::Learned(learned) => learned.preparation.as_ref(),
             Scorer::Network => None,
         }
     }
@@ -266,12 +265,12 @@ impl Predictor {
         mut raw: RawRows,
         ctx: &Context,
     ) -> Result<DenseMatrix> {
-        let Scorer::Linear(linear) = &self.scorer else {
-            unreachable!("only a linear head has a preparation")
+        let Scorer::Learned(learned) = &self.scorer else {
+            unreachable!("only a learned head has a preparation")
         };
-        let preparation = linear.preparation.as_ref().expect("the caller has asked for it");
-        raw.vectors = Some(self.embeddings(linear, sequences, plan, ctx)?);
-        outputs(&linear.head, &Features::Dense(preparation.transform(&raw, Some(self.tokenizer()))?))
+        let preparation = learned.preparation.as_ref().expect("the caller has asked for it");
+        raw.vectors = Some(self.embeddings(learned, sequences, plan, ctx)?);
+        learned.head.predict(&Features::Dense(preparation.transform(&raw, Some(self.tokenizer()))?))
     }
 
     fn network_outputs(
@@ -308,29 +307,11 @@ fn is_classifier(config: &Config) -> bool {
     names.any(|name| name.ends_with("ForSequenceClassification"))
 }
 
-/// Probabilities, or the values of a regression.
-pub(super) fn outputs(head: &LinearHead, features: &Features) -> Result<DenseMatrix> {
-    match head.description().link {
-        Link::Identity => head.decision_function(features),
-        _ => head.predict_proba(features),
-    }
-}
-
-/// What is predicted by a linear head of this kind.
-pub(super) fn task_of(link: Link) -> Task {
-    match link {
-        Link::Softmax | Link::Binary => Task::SingleLabel,
-        Link::MultiLabel => Task::MultiLabel,
-        Link::Identity => Task::Regression,
-    }
-}
-
-/// The names of a linear head's outputs.
-pub(super) fn labels_of(head: &LinearHead) -> Vec<String> {
-    let description = head.description();
-    match description.link {
-        Link::Identity => vec!["value".to_owned()],
-        _ => description.classes.clone(),
+/// The names of a head's outputs.
+pub(super) fn labels_of(head: &Head) -> Vec<String> {
+    match head.task() {
+        Task::Regression => vec!["value".to_owned()],
+        Task::SingleLabel | Task::MultiLabel => head.classes().to_vec(),
     }
 }
 

@@ -1,14 +1,14 @@
 //! Predictions from raw columns, by a classifier with a preparation.
 
 use super::columns::PredictionColumns;
-use super::predictor::{Predictor, labels_of, outputs, task_of};
+use super::predictor::{Predictor, labels_of};
 use super::{Job, PredictInput, PredictReport, PredictSettings};
 use crate::error::{Error, Result};
 use crate::features::matrix::Features;
 use crate::features::preparation::{
     PREPARATION_FILE, PREPARATION_TENSORS, Preparation, PreparationInputs, RawRows,
 };
-use crate::learners::linear_head::LinearHead;
+use crate::learners::head::Head;
 use crate::progress::Context;
 use crate::stages::output::{Emit, PreparedTexts, RowBuffer, RowCounts, TextColumns, TextPreparation};
 use crate::stages::prepared::{RawReader, VectorSource};
@@ -23,16 +23,16 @@ pub(super) fn predict_columns(
     output: &Path,
     ctx: &Context,
 ) -> Result<PredictReport> {
-    let head = LinearHead::load(input.model)?;
+    let head = Head::load(input.model)?;
     let preparation = Preparation::load(input.model)?;
-    check_width(input.model, &preparation, head.description().feature_count)?;
+    check_width(input.model, &preparation, head.feature_count())?;
     if preparation.needs_tokenizer() {
         let problem = "holds engineered columns of a tokenizer and no tokenizer";
         return Err(Error::model(input.model.display().to_string(), problem, "run classify again"));
     }
     let reader = RawReader::open(input.source, &inputs(&preparation, input), VectorSource::Columns)?;
     let columns = PredictionColumns {
-        task: task_of(head.description().link),
+        task: head.task(),
         labels: labels_of(&head),
         all_probabilities: settings.all_probabilities,
     };
@@ -45,7 +45,7 @@ pub(super) fn predict_columns(
         ctx.cancel.check()?;
         let rows = raw.table.rows();
         let features = Features::Dense(preparation.transform(&raw, None)?);
-        emit(0..rows, &columns.arrays(&outputs(&head, &features)?)?)?;
+        emit(0..rows, &columns.arrays(&head.predict(&features)?)?)?;
         ctx.progress.advance(rows as u64);
         Ok(RowCounts::default())
     };

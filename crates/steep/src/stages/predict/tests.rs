@@ -4,7 +4,9 @@ use crate::learners::labels::ClassWeight;
 use crate::stages::output::testing::{
     input, model_folder, quietly, settings as extract_settings, text_file, texts,
 };
-use crate::stages::{ClassifyInput, ClassifySettings, ExtractInput, ModelFolder, classify, extract};
+use crate::stages::{
+    ClassifyInput, ClassifySettings, ExtractInput, LearnerSettings, ModelFolder, classify, extract,
+};
 use crate::text::{Encodings, Truncation};
 use safetensors::SafeTensors;
 use std::fs;
@@ -42,6 +44,7 @@ fn classify_settings() -> ClassifySettings {
         c_grid: vec![1.0, 10.0],
         folds: 2,
         metric: crate::evaluation::metrics::Metric::LogLoss,
+        learner: LearnerSettings::default(),
         class_weight: ClassWeight::None,
         scaling: crate::features::scaling::Scaling::Standard,
         seed: 1,

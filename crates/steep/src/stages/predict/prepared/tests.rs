@@ -60,6 +60,7 @@ fn classify_settings(encoding: CategoricalEncoding) -> ClassifySettings {
         c_grid: vec![1.0, 10.0],
         folds: 3,
         metric: Metric::LogLoss,
+        learner: crate::stages::LearnerSettings::default(),
         class_weight: ClassWeight::None,
         scaling: Scaling::None,
         seed: 1,
