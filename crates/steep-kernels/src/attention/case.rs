@@ -32,8 +32,8 @@ pub(super) struct Tolerance {
 pub(super) const EXACT: Tolerance = Tolerance { context: 3e-6, gradients: 2e-5, bias: 2e-5 };
 
 /// bf16 has 8 bits: an operand or result is off by up to 2^-9 of itself; the gradient of a bias sums such errors over all
-/// queries.
-pub(super) const ROUNDED: Tolerance = Tolerance { context: 8e-3, gradients: 3e-2, bias: 1e-1 };
+/// queries, which grow as the root of their number.
+pub(super) const ROUNDED: Tolerance = Tolerance { context: 8e-3, gradients: 3e-2, bias: 4e-2 };
 
 pub(super) struct Outcome<E> {
     pub(super) context: Vec<E>,
@@ -203,7 +203,8 @@ impl Case {
         for (which, gradient) in outcome.gradients.iter().enumerate() {
             close(names[which], gradient, &expected.gradients[which], tolerance.gradients);
         }
-        close("dbias", &outcome.dbias, &expected.gradients[3], tolerance.bias);
+        let queries = f64::from(self.offsets[self.offsets.len() - 1]).max(1.0);
+        close("dbias", &outcome.dbias, &expected.gradients[3], tolerance.bias * queries.sqrt());
     }
 }
 
@@ -237,12 +238,8 @@ pub(super) fn kinds(num_heads: usize, head_dim: usize) -> Vec<Case> {
         cross(&[3, 2, 0, 5], &[4, 0, 6, 1]),
         Case { visibility: Visibility::Causal, ..cross(&[4, 2], &[2, 6]) },
         Case {
-            max_distance: Some(6),
-            dropout: Dropout { probability: 0.2, seed: 4 },
-            ..cross(&[7, 1, 3], &[2, 5, 3])
-        },
-        Case {
             visibility: Visibility::SlidingWindow { reach: 1 },
+            max_distance: Some(6),
             dropout: Dropout { probability: 0.2, seed: 4 },
             ..cross(&[7, 1, 3], &[2, 5, 3])
         },

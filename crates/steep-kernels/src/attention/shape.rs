@@ -144,10 +144,6 @@ impl<'a> AttentionShape<'a> {
                 "the position bias must be [num_heads, 2 * max_distance + 1]"
             );
             assert!(
-                !matches!(self.visibility, Visibility::SlidingWindow { .. }),
-                "a position bias does not go with a sliding window"
-            );
-            assert!(
                 bias.max_distance + 1 >= longest,
                 "max_distance is less than the longest sequence minus 1"
             );

@@ -56,9 +56,7 @@ fn long_sequences_match_the_definition() {
                 let case = Case { visibility, route, ..Case::new(lengths, num_heads, head_dim) };
                 case.check::<f32>(&EXACT);
                 case.check::<bf16>(&ROUNDED);
-                if !matches!(visibility, Visibility::SlidingWindow { .. }) {
-                    Case { max_distance: Some(130), ..case }.check::<f32>(&EXACT);
-                }
+                Case { max_distance: Some(130), ..case }.check::<f32>(&EXACT);
             }
         }
     }
@@ -83,7 +81,7 @@ proptest! {
             let case = Case {
                 key_offsets: is_cross.then(|| offsets(&keys)),
                 visibility,
-                max_distance: (has_bias && !matches!(visibility, Visibility::SlidingWindow { .. })).then_some(41),
+                max_distance: has_bias.then_some(41),
                 dropout: Dropout { probability, seed: 6 },
                 route,
                 ..Case::new(&queries, num_heads, head_dim)
