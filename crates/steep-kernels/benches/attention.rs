@@ -11,9 +11,10 @@ use half::bf16;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::time::{Duration, Instant};
 use steep_kernels::attention::{
-    AttentionElement, AttentionShape, View, ViewMut, Visibility, attention_backward, attention_forward,
+    AttentionShape, View, ViewMut, Visibility, attention_backward, attention_forward,
 };
 use steep_kernels::dropout::Dropout;
+use steep_kernels::gemm::Element;
 
 const NUM_HEADS: usize = 12;
 
@@ -27,7 +28,7 @@ fn batches() -> [(&'static str, Vec<u32>); 3] {
     [("16x128", vec![128; 16]), ("128x16", vec![16; 128]), ("73x3..127", mixed.collect())]
 }
 
-fn numbers<E: AttentionElement>(length: usize) -> Vec<E> {
+fn numbers<E: Element>(length: usize) -> Vec<E> {
     (0..length).map(|i| E::from_f32(((i * 7919) % 2003) as f32 / 1001.0 - 1.0)).collect()
 }
 
@@ -76,7 +77,7 @@ impl Batch<'_> {
         );
     }
 
-    fn run<E: AttentionElement>(&self, criterion: &mut Criterion) {
+    fn run<E: Element>(&self, criterion: &mut Criterion) {
         let mut offsets = vec![0];
         offsets.extend(self.lengths.iter().scan(0, |end, length| {
             *end += length;

@@ -1,33 +1,18 @@
 //! What is prepared on another thread changes no bit, whenever it is ready, and its faults are told.
 
+mod common;
+
+use common::{Texts, model, objective};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use steep::config::Dtype;
-use steep::encoder::{AdamW, AdamWSettings, Gradients, HeadKind, Model, Pass};
+use steep::encoder::{AdamW, AdamWSettings, Gradients, Model, Pass};
 use steep::error::{Error, Result};
-use steep::objectives::{HeldOut, MaskedBatch, MaskedLm, MaskingSettings, TokenRange};
+use steep::objectives::{MaskedBatch, MaskedLm};
 use steep::progress::{Cancel, Context, Silent};
 use steep::training::checkpoint::Checkpoints;
 use steep::training::{LrSchedulerType, Objective, Sequences, TrainingSettings, train};
-
-/// Short sequences over the small models' vocabulary of 48.
-struct Texts;
-
-impl Sequences for Texts {
-    fn len(&self) -> usize {
-        23
-    }
-
-    fn length(&self, row: usize) -> usize {
-        4 + row % 7
-    }
-
-    fn append(&self, row: usize, tokens: &mut Vec<u32>) {
-        tokens.extend((0..self.length(row)).map(|at| 5 + ((row * 13 + at * 7) % 43) as u32));
-    }
-}
 
 /// What happens when rows are prepared.
 enum Event {
@@ -103,28 +88,15 @@ fn settings() -> TrainingSettings {
         logging_steps: 2,
         evaluations_per_epoch: 1,
         save_steps: 100,
+        gradient_checkpointing: false,
         dtype: Dtype::F32,
         save_total_limit: 2,
         load_best_model_at_end: false,
     }
 }
 
-fn model() -> Model {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens/encoders/bert/mlm");
-    Model::load(&folder, HeadKind::MaskedLm, 0).expect("loads").0
-}
-
 fn watched(texts: &Texts, event: Event) -> Watched<'_> {
-    let inner = MaskedLm {
-        sequences: texts,
-        rows: (0..20).collect(),
-        masking: MaskingSettings { mlm_probability: 0.3, mask_share: 0.8, random_share: 0.1 },
-        tokens: TokenRange { vocab_size: 48, mask_token_id: 4, special_ids: (0..5).collect() },
-        seed: 7,
-        held_out: vec![HeldOut { name: "", sequences: texts, rows: vec![20, 21, 22] }],
-        max_tokens: 64,
-    };
-    Watched { inner, event, prepared: AtomicU64::new(0) }
+    Watched { inner: objective(texts), event, prepared: AtomicU64::new(0) }
 }
 
 fn bits(model: &Model) -> Vec<Vec<u32>> {

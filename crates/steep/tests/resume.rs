@@ -1,32 +1,17 @@
 //! A training that is stopped and started again ends in the same bytes as one that never stopped.
 
+mod common;
+
+use common::{Texts, model, objective};
 use proptest::prelude::*;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use steep::config::Dtype;
-use steep::encoder::{AdamWSettings, HeadKind, Model};
+use steep::encoder::AdamWSettings;
 use steep::error::Error;
-use steep::objectives::{HeldOut, MaskedLm, MaskingSettings, TokenRange};
 use steep::progress::{Cancel, Context, Progress};
 use steep::training::checkpoint::Checkpoints;
-use steep::training::{LrSchedulerType, Sequences, TrainerState, TrainingOutcome, TrainingSettings, train};
-
-/// Short sequences over the small models' vocabulary of 48.
-struct Texts;
-
-impl Sequences for Texts {
-    fn len(&self) -> usize {
-        23
-    }
-
-    fn length(&self, row: usize) -> usize {
-        4 + row % 7
-    }
-
-    fn append(&self, row: usize, tokens: &mut Vec<u32>) {
-        tokens.extend((0..self.length(row)).map(|at| 5 + ((row * 13 + at * 7) % 43) as u32));
-    }
-}
+use steep::training::{LrSchedulerType, TrainerState, TrainingOutcome, TrainingSettings, train};
 
 /// Cancels when so many steps were reported.
 struct StopAfter {
@@ -67,26 +52,10 @@ fn settings(batch: usize, save_steps: u64) -> TrainingSettings {
         logging_steps: 2,
         evaluations_per_epoch: 1,
         save_steps,
+        gradient_checkpointing: false,
         dtype: Dtype::F32,
         save_total_limit: 2,
         load_best_model_at_end: true,
-    }
-}
-
-fn model() -> Model {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens/encoders/bert/mlm");
-    Model::load(&folder, HeadKind::MaskedLm, 0).expect("loads").0
-}
-
-fn objective(texts: &Texts) -> MaskedLm<'_> {
-    MaskedLm {
-        sequences: texts,
-        rows: (0..20).collect(),
-        masking: MaskingSettings { mlm_probability: 0.3, mask_share: 0.8, random_share: 0.1 },
-        tokens: TokenRange { vocab_size: 48, mask_token_id: 4, special_ids: (0..5).collect() },
-        seed: 7,
-        held_out: vec![HeldOut { name: "", sequences: texts, rows: vec![20, 21, 22] }],
-        max_tokens: 64,
     }
 }
 
@@ -150,4 +119,21 @@ fn a_checkpoint_of_another_run_is_left_alone() {
     let (expected, _) = run(&settings, fresh.path(), u64::MAX).expect("trains");
     let (found, _) = run(&settings, folder.path(), u64::MAX).expect("trains");
     assert_eq!(found, expected);
+}
+
+#[test]
+fn computing_again_instead_of_keeping_changes_no_byte() {
+    for dtype in [Dtype::F32, Dtype::Bf16] {
+        let trained = |gradient_checkpointing: bool| {
+            let settings = TrainingSettings { gradient_checkpointing, dtype, ..settings(6, 100) };
+            let (mut model, texts, cancel) = (model(), Texts, Cancel::default());
+            settings.apply_to(&mut model);
+            let progress = StopAfter { left: AtomicU64::new(u64::MAX), cancel: cancel.clone() };
+            let ctx = Context { progress: &progress, cancel: &cancel };
+            train(&mut model, &objective(&texts), &settings, None, &ctx).expect("trains");
+            let values = model.parameters.list.iter().flat_map(|parameter| parameter.value.to_vec());
+            values.map(f32::to_bits).collect::<Vec<u32>>()
+        };
+        assert_eq!(trained(true), trained(false), "{dtype}");
+    }
 }

@@ -11,8 +11,9 @@ use super::shape::Task;
 use super::softmax::{BackwardBlock, Block, Scoring, backward, bias_size};
 use super::vector::Vector;
 use super::view::RowsMut;
-use super::{AttentionElement, AttentionShape, PositionBias, View, ViewMut, Visibility};
+use super::{AttentionShape, PositionBias, View, ViewMut, Visibility};
 use crate::dropout::Dropout;
+use crate::gemm::Element;
 use rayon::prelude::*;
 use std::f32::consts::LOG2_E;
 use std::ops::Range;
@@ -27,7 +28,7 @@ const GROUP_WORDS: usize = 32;
 /// # Shapes
 /// As in [`attention_forward`](super::attention_forward); `dcontext` is shaped as `context`, a gradient as what it is
 /// the gradient of. Gradients that lie in one buffer come from [`ViewMut::split`].
-pub fn attention_backward<E: AttentionElement>(
+pub fn attention_backward<E: Element>(
     query: View<E>,
     key: View<E>,
     value: View<E>,
@@ -51,7 +52,7 @@ pub fn attention_backward<E: AttentionElement>(
 }
 
 /// [`attention_backward`] on a given instruction set.
-pub(super) fn in_parallel<E: AttentionElement>(
+pub(super) fn in_parallel<E: Element>(
     inputs: Inputs<E>,
     outputs: Outputs<E>,
     gradients: Gradients<E>,
@@ -67,7 +68,7 @@ pub(super) fn in_parallel<E: AttentionElement>(
 /// [`attention_backward`] for some sequences of the batch, on the calling thread. All matrices begin with the first
 /// token of these sequences and need have no other tokens; `shape` is that of the whole batch. `dposition_bias` is the
 /// sum over these sequences.
-pub fn attention_backward_sequences<E: AttentionElement>(
+pub fn attention_backward_sequences<E: Element>(
     sequences: Range<usize>,
     query: View<E>,
     key: View<E>,
@@ -115,7 +116,7 @@ struct Backward<'a, E> {
     route: Route,
 }
 
-impl<E: AttentionElement> Backward<'_, E> {
+impl<E: Element> Backward<'_, E> {
     fn with(
         inputs: Inputs<E>,
         outputs: Outputs<E>,

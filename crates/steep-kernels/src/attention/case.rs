@@ -6,6 +6,7 @@ use super::reference::{Inputs, Reference, Results};
 use super::route::Route;
 use super::*;
 use crate::dropout::Dropout;
+use crate::gemm::Element;
 use crate::testing::{numbers, wide};
 
 /// Inputs of an attention; everything but sizes is derived from fixed seeds.
@@ -43,7 +44,7 @@ pub(super) struct Outcome<E> {
     pub(super) dbias: Vec<f32>,
 }
 
-impl<E: AttentionElement> Outcome<E> {
+impl<E: Element> Outcome<E> {
     pub(super) fn bits(&self) -> Vec<u32> {
         let [dquery, dkey, dvalue] = &self.gradients;
         let elements =
@@ -61,7 +62,7 @@ pub(super) fn offsets(lengths: &[u32]) -> Vec<u32> {
     offsets
 }
 
-pub(super) fn elements<E: AttentionElement>(values: &[f32]) -> Vec<E> {
+pub(super) fn elements<E: Element>(values: &[f32]) -> Vec<E> {
     values.iter().map(|value| E::from_f32(*value)).collect()
 }
 
@@ -104,7 +105,7 @@ impl Case {
     }
 
     /// Inputs that E holds exactly.
-    pub(super) fn inputs<E: AttentionElement>(&self) -> Inputs<f32> {
+    pub(super) fn inputs<E: Element>(&self) -> Inputs<f32> {
         let columns = self.max_distance.map_or(0, |distance| 2 * distance + 1);
         let [queries, keys] = self.sizes();
         let round = |value: f32| E::from_f32(2.0 * value).to_f32();
@@ -112,12 +113,12 @@ impl Case {
         [random(queries, 1), random(keys, 2), random(keys, 3), numbers(self.num_heads * columns, 4)]
     }
 
-    pub(super) fn dcontext<E: AttentionElement>(&self) -> Vec<f32> {
+    pub(super) fn dcontext<E: Element>(&self) -> Vec<f32> {
         numbers(self.sizes()[0], 5).into_iter().map(|value| E::from_f32(value).to_f32()).collect()
     }
 
     /// Query, key and value, and their gradients, share one buffer each, as in a model, unless queries and keys differ.
-    pub(super) fn run<E: AttentionElement>(&self) -> Outcome<E> {
+    pub(super) fn run<E: Element>(&self) -> Outcome<E> {
         let [query, key, value, bias] = self.inputs::<E>();
         let [query, key, value] = [query, key, value].map(|values| elements::<E>(&values));
         let hidden = self.hidden();
@@ -145,7 +146,7 @@ impl Case {
     }
 
     /// Context, log-sum-exp and gradient of the bias.
-    pub(super) fn run_on<E: AttentionElement>(
+    pub(super) fn run_on<E: Element>(
         &self,
         [query, key, value]: [View<E>; 3],
         bias: &[f32],
@@ -191,11 +192,11 @@ impl Case {
         reference.results(inputs, dcontext)
     }
 
-    pub(super) fn expected<E: AttentionElement>(&self) -> Results {
+    pub(super) fn expected<E: Element>(&self) -> Results {
         self.reference(&self.inputs::<E>().map(|values| wide(&values)), &wide(&self.dcontext::<E>()))
     }
 
-    pub(super) fn check<E: AttentionElement>(&self, tolerance: &Tolerance) {
+    pub(super) fn check<E: Element>(&self, tolerance: &Tolerance) {
         let (outcome, expected) = (self.run::<E>(), self.expected::<E>());
         close("context", &outcome.context, &expected.context, tolerance.context);
         close("log_sum_exp", &outcome.log_sum_exp, &expected.log_sum_exp, 3e-6);
@@ -208,7 +209,7 @@ impl Case {
     }
 }
 
-pub(super) fn close<E: AttentionElement>(name: &str, values: &[E], expected: &[f64], tolerance: f64) {
+pub(super) fn close<E: Element>(name: &str, values: &[E], expected: &[f64], tolerance: f64) {
     assert_eq!(values.len(), expected.len());
     for (index, (value, expected)) in values.iter().zip(expected).enumerate() {
         let value = f64::from(value.to_f32());

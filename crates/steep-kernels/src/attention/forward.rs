@@ -8,9 +8,10 @@ use super::scratch::Scratch;
 use super::shape::Task;
 use super::softmax::{Block, Scoring, Sums, bias_size, forward};
 use super::vector::Vector;
-use super::{AttentionElement, AttentionShape, PositionBias, View, ViewMut};
+use super::{AttentionShape, PositionBias, View, ViewMut};
 use crate::disjoint::Disjoint;
 use crate::dropout::Dropout;
+use crate::gemm::Element;
 use crate::math::ln;
 use rayon::prelude::*;
 use std::f32::consts::LN_2;
@@ -21,7 +22,7 @@ use std::ops::Range;
 /// # Shapes
 /// `query`, `context` `[T, num_heads · head_dim]`, `key`, `value` the same with the tokens of `key_offsets` if there
 /// are any; `log_sum_exp` `[T, num_heads]` is an output for [`attention_backward`](super::attention_backward).
-pub fn attention_forward<E: AttentionElement>(
+pub fn attention_forward<E: Element>(
     query: View<E>,
     key: View<E>,
     value: View<E>,
@@ -38,7 +39,7 @@ pub fn attention_forward<E: AttentionElement>(
 }
 
 /// [`attention_forward`] on a given instruction set.
-pub(super) fn in_parallel<E: AttentionElement>(
+pub(super) fn in_parallel<E: Element>(
     inputs: Inputs<E>,
     context: ViewMut<E>,
     log_sum_exp: &mut [f32],
@@ -51,7 +52,7 @@ pub(super) fn in_parallel<E: AttentionElement>(
 
 /// [`attention_forward`] for some sequences of the batch, on the calling thread. All matrices begin with the first
 /// token of these sequences and need have no other tokens; `shape` is that of the whole batch.
-pub fn attention_forward_sequences<E: AttentionElement>(
+pub fn attention_forward_sequences<E: Element>(
     sequences: Range<usize>,
     query: View<E>,
     key: View<E>,
@@ -80,7 +81,7 @@ pub(super) struct Inputs<'a, E> {
     pub(super) sequences: Range<usize>,
 }
 
-impl<E: AttentionElement> Inputs<'_, E> {
+impl<E: Element> Inputs<'_, E> {
     pub(super) fn check(&self) {
         self.shape.check(&self.sequences, self.position_bias);
         let (queries, keys) = (self.queries(), self.shape.key_tokens(&self.sequences));
@@ -191,7 +192,7 @@ struct Memory {
     words: *mut f32,
 }
 
-impl<'a, E: AttentionElement> Forward<'a, E> {
+impl<'a, E: Element> Forward<'a, E> {
     fn new(inputs: Inputs<'a, E>, context: ViewMut<'a, E>, log_sum_exp: &'a mut [f32], route: Route) -> Self {
         inputs.check();
         context.check("context", inputs.queries(), inputs.shape.features());

@@ -3,8 +3,8 @@
 //! The inner dimension of a product advances by words. A word is one f32, or, where the processor multiplies bf16, two
 //! bf16 that are neighbours along the inner dimension.
 
-use super::AttentionElement;
 use super::vector::Vector;
+use crate::gemm::Element;
 #[cfg(target_arch = "x86_64")]
 #[allow(clippy::wildcard_imports, reason = "intrinsics carry their prefix")]
 use std::arch::x86_64::*;
@@ -16,7 +16,7 @@ use std::marker::PhantomData;
 /// Every method needs a processor with the instructions of the type, and pointers to as many elements and words as it
 /// says.
 pub(super) trait Kernel {
-    type Element: AttentionElement;
+    type Element: Element;
     type Vector: Vector;
     /// Inner elements in a word: 1 or 2.
     const STEP: usize;
@@ -44,7 +44,7 @@ pub(super) trait Kernel {
 /// Everything in f32, whatever the elements are.
 pub(super) struct Wide<V, E>(PhantomData<(V, E)>);
 
-impl<V: Vector, E: AttentionElement> Kernel for Wide<V, E> {
+impl<V: Vector, E: Element> Kernel for Wide<V, E> {
     type Element = E;
     type Vector = V;
     const STEP: usize = 1;
@@ -101,7 +101,7 @@ fn first_elements(count: usize) -> u32 {
 }
 
 #[cfg(target_arch = "x86_64")]
-impl<E: AttentionElement> Kernel for Pairs<E> {
+impl<E: Element> Kernel for Pairs<E> {
     type Element = E;
     type Vector = __m512;
     const STEP: usize = 2;

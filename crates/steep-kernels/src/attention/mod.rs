@@ -32,7 +32,7 @@ mod view;
 pub use backward::{attention_backward, attention_backward_sequences};
 pub use forward::{attention_forward, attention_forward_sequences};
 pub use shape::{AttentionShape, PositionBias, Visibility};
-pub use view::{AttentionElement, View, ViewMut};
+pub use view::{View, ViewMut};
 
 #[cfg(test)]
 mod case;

@@ -3,10 +3,10 @@
 //! A sum is one chain of multiply-adds in the order of the inner dimension, whatever tile it is computed in: so the
 //! numbers of a query depend on nothing but its own sequence.
 
-use super::AttentionElement;
 use super::kernel::Kernel;
 use super::vector::Vector;
 use super::view::RowsMut;
+use crate::gemm::Element;
 
 /// Words of the left operand: `start[row · row_stride + inner · inner_stride]`.
 #[derive(Clone, Copy)]
@@ -202,7 +202,7 @@ pub(super) struct ScaledRows<'a, E> {
     pub(super) factors: &'a [f32],
 }
 
-impl<E: AttentionElement, K: Kernel<Element = E>> Sink<K> for ScaledRows<'_, E> {
+impl<E: Element, K: Kernel<Element = E>> Sink<K> for ScaledRows<'_, E> {
     #[inline(always)]
     unsafe fn put<const R: usize, const C: usize>(
         &self,
@@ -224,7 +224,7 @@ pub(super) struct Collected<E> {
     pub(super) factor: f32,
 }
 
-impl<E: AttentionElement, K: Kernel<Element = E>> Sink<K> for Collected<E> {
+impl<E: Element, K: Kernel<Element = E>> Sink<K> for Collected<E> {
     #[inline(always)]
     unsafe fn put<const R: usize, const C: usize>(
         &self,

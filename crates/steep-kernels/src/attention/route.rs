@@ -52,7 +52,7 @@ macro_rules! per_route {
     (fn $name:ident($($argument:ident: $kind:ty),* $(,)?) = $body:ident) => {
         /// # Safety
         /// The promises of the body.
-        unsafe fn $name<E: $crate::attention::AttentionElement>(
+        unsafe fn $name<E: $crate::gemm::Element>(
             route: $crate::attention::route::Route,
             $($argument: $kind),*
         ) {
@@ -64,17 +64,17 @@ macro_rules! per_route {
                 use $crate::attention::{kernel::Pairs, route::Arithmetic};
                 use $crate::dispatch::Level;
                 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-                unsafe fn on_bf16<E: $crate::attention::AttentionElement>($($argument: $kind),*) {
+                unsafe fn on_bf16<E: $crate::gemm::Element>($($argument: $kind),*) {
                     // SAFETY: the caller's promise.
                     unsafe { $body::<Pairs<E>>($($argument),*) }
                 }
                 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
-                unsafe fn on_avx512<E: $crate::attention::AttentionElement>($($argument: $kind),*) {
+                unsafe fn on_avx512<E: $crate::gemm::Element>($($argument: $kind),*) {
                     // SAFETY: the caller's promise.
                     unsafe { $body::<Wide<__m512, E>>($($argument),*) }
                 }
                 #[target_feature(enable = "avx2,fma")]
-                unsafe fn on_avx2<E: $crate::attention::AttentionElement>($($argument: $kind),*) {
+                unsafe fn on_avx2<E: $crate::gemm::Element>($($argument: $kind),*) {
                     // SAFETY: the caller's promise.
                     unsafe { $body::<Wide<__m256, E>>($($argument),*) }
                 }
@@ -82,7 +82,7 @@ macro_rules! per_route {
                 // promise.
                 unsafe {
                     match route.arithmetic() {
-                        Arithmetic::Bf16 if E::IS_BF16 => return on_bf16::<E>($($argument),*),
+                        Arithmetic::Bf16 if E::PRECISION == $crate::gemm::Precision::Bf16 => return on_bf16::<E>($($argument),*),
                         Arithmetic::Bf16 | Arithmetic::F32(Level::Avx512) => {
                             return on_avx512::<E>($($argument),*);
                         }

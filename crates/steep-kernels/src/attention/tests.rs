@@ -4,6 +4,7 @@ use super::vector::{Four, HIDDEN, Vector};
 use super::*;
 use crate::dispatch::{Level, Path};
 use crate::dropout::Dropout;
+use crate::gemm::Element;
 use crate::testing::{bits, dot, finite_differences, same_for_any_thread_count, wide};
 use half::bf16;
 use proptest::prelude::*;
@@ -93,7 +94,7 @@ proptest! {
 }
 
 /// Every sequence alone, on the calling thread, must give the bits it gives in the batch.
-fn check_ranges<E: AttentionElement>(case: &Case) {
+fn check_ranges<E: Element>(case: &Case) {
     let whole = case.run::<E>();
     let [query, key, value, bias] = case.inputs::<E>();
     let [query, key, value] = [query, key, value].map(|values| elements::<E>(&values));

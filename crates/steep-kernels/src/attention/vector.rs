@@ -2,7 +2,7 @@
 //!
 //! A register also carries words, the operands of products: an f32, or two bf16 in the same 32 bits.
 
-use super::AttentionElement;
+use crate::gemm::{Element, Precision};
 #[cfg(target_arch = "x86_64")]
 #[allow(clippy::wildcard_imports, reason = "intrinsics carry their prefix")]
 use std::arch::x86_64::*;
@@ -47,8 +47,8 @@ pub(super) trait Vector: Copy {
     unsafe fn square() -> Self::Square;
     unsafe fn transpose(square: Self::Square) -> Self::Square;
     /// Elements as f32; the lanes from `count` on are 0.
-    unsafe fn load_some<E: AttentionElement>(source: *const E, count: usize) -> Self;
-    unsafe fn store_some<E: AttentionElement>(self, target: *mut E, count: usize);
+    unsafe fn load_some<E: Element>(source: *const E, count: usize) -> Self;
+    unsafe fn store_some<E: Element>(self, target: *mut E, count: usize);
 
     /// `2^self`, at least to 1.5e-7 of itself, down to 2^-126; 0 below. NaN passes.
     #[inline(always)]
@@ -185,11 +185,11 @@ impl Vector for __m512 {
         }
     }
     #[inline(always)]
-    unsafe fn load_some<E: AttentionElement>(source: *const E, count: usize) -> Self {
+    unsafe fn load_some<E: Element>(source: *const E, count: usize) -> Self {
         // SAFETY: as above; an element of 2 bytes is a bf16, one of 4 an f32, and the mask covers `count` of them.
         unsafe {
             let mask = first_lanes(count);
-            if E::IS_BF16 {
+            if E::PRECISION == Precision::Bf16 {
                 let halves = _mm256_maskz_loadu_epi16(mask, source.cast());
                 return _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves)));
             }
@@ -197,11 +197,11 @@ impl Vector for __m512 {
         }
     }
     #[inline(always)]
-    unsafe fn store_some<E: AttentionElement>(self, target: *mut E, count: usize) {
+    unsafe fn store_some<E: Element>(self, target: *mut E, count: usize) {
         // SAFETY: as in `load_some`.
         unsafe {
             let mask = first_lanes(count);
-            if E::IS_BF16 {
+            if E::PRECISION == Precision::Bf16 {
                 let mut values = [0.0; 16];
                 self.store(values.as_mut_ptr());
                 let halves = values.map(|value| E::from_f32(value));
@@ -321,12 +321,12 @@ impl Vector for __m256 {
         }
     }
     #[inline(always)]
-    unsafe fn load_some<E: AttentionElement>(source: *const E, count: usize) -> Self {
+    unsafe fn load_some<E: Element>(source: *const E, count: usize) -> Self {
         // SAFETY: as above; `widen` copies `count` elements.
         unsafe { Self::load(widen::<E, 8>(source, count).as_ptr()) }
     }
     #[inline(always)]
-    unsafe fn store_some<E: AttentionElement>(self, target: *mut E, count: usize) {
+    unsafe fn store_some<E: Element>(self, target: *mut E, count: usize) {
         // SAFETY: as above; `narrow` writes `count` elements.
         unsafe {
             let mut values = [0.0; 8];
@@ -420,12 +420,12 @@ impl Vector for Four {
         std::array::from_fn(|line| Self(std::array::from_fn(|row| rows[row].0[line])))
     }
     #[inline(always)]
-    unsafe fn load_some<E: AttentionElement>(source: *const E, count: usize) -> Self {
+    unsafe fn load_some<E: Element>(source: *const E, count: usize) -> Self {
         // SAFETY: the trait's contract.
         Self(unsafe { widen::<E, 4>(source, count) })
     }
     #[inline(always)]
-    unsafe fn store_some<E: AttentionElement>(self, target: *mut E, count: usize) {
+    unsafe fn store_some<E: Element>(self, target: *mut E, count: usize) {
         // SAFETY: the trait's contract.
         unsafe { narrow(self.0, target, count) }
     }
@@ -436,11 +436,11 @@ impl Vector for Four {
 /// # Safety
 /// The elements can be read.
 #[inline(always)]
-unsafe fn widen<E: AttentionElement, const N: usize>(source: *const E, count: usize) -> [f32; N] {
+unsafe fn widen<E: Element, const N: usize>(source: *const E, count: usize) -> [f32; N] {
     // SAFETY: the caller's promise.
     unsafe {
         if count >= N {
-            return source.cast::<[E; N]>().read().map(AttentionElement::to_f32);
+            return source.cast::<[E; N]>().read().map(Element::to_f32);
         }
         let mut values = [0.0; N];
         for (lane, value) in values.iter_mut().enumerate().take(count) {
@@ -455,7 +455,7 @@ unsafe fn widen<E: AttentionElement, const N: usize>(source: *const E, count: us
 /// # Safety
 /// The elements can be written.
 #[inline(always)]
-unsafe fn narrow<E: AttentionElement, const N: usize>(values: [f32; N], target: *mut E, count: usize) {
+unsafe fn narrow<E: Element, const N: usize>(values: [f32; N], target: *mut E, count: usize) {
     // SAFETY: the caller's promise.
     unsafe {
         if count >= N {

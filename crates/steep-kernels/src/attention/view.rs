@@ -1,6 +1,5 @@
 //! How do matrices that lie side by side in one buffer go in and out?
 
-use half::bf16;
 use std::marker::PhantomData;
 
 /// A matrix `[tokens, num_heads · head_dim]` inside rows of `stride` elements.
@@ -124,48 +123,4 @@ fn check(name: &str, [length, stride, columns]: [usize; 3], rows: usize, width: 
         length >= needed,
         "{name} must be [tokens, num_heads * head_dim]: {needed} elements, not {length}"
     );
-}
-
-/// What attention reads and writes: `f32` or `bf16`. Sums and softmax are f32 in either case.
-pub trait AttentionElement: Copy + Send + Sync + sealed::Sealed + 'static {
-    /// Whether this is `bf16`.
-    const IS_BF16: bool;
-    /// The same number as f32.
-    fn to_f32(self) -> f32;
-    /// The nearest number, ties to even.
-    fn from_f32(value: f32) -> Self;
-}
-
-impl AttentionElement for f32 {
-    const IS_BF16: bool = false;
-    #[inline(always)]
-    fn to_f32(self) -> f32 {
-        self
-    }
-    #[inline(always)]
-    fn from_f32(value: f32) -> Self {
-        value
-    }
-}
-
-impl AttentionElement for bf16 {
-    const IS_BF16: bool = true;
-    #[inline(always)]
-    fn to_f32(self) -> f32 {
-        f32::from_bits(u32::from(self.to_bits()) << 16)
-    }
-    /// Without branches, for the vectoriser.
-    #[inline(always)]
-    fn from_f32(value: f32) -> Self {
-        let bits = value.to_bits();
-        let rounded = (bits.wrapping_add(0x7FFF + ((bits >> 16) & 1)) >> 16) as u16;
-        let quiet = (bits >> 16) as u16 | 0x40;
-        Self::from_bits(if value.is_nan() { quiet } else { rounded })
-    }
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for half::bf16 {}
 }

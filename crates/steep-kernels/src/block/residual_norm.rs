@@ -2,7 +2,6 @@
 
 use super::chunks::Rows;
 use super::epilogues::BiasResidual;
-use crate::attention::AttentionElement;
 use crate::dispatch::{Path, per_path};
 use crate::dropout::Mask;
 use crate::gemm::{Element, convert_rows};
@@ -225,7 +224,7 @@ fn add_columns_body<E: Element>(rows: &[E], sums: &mut [f32]) {
 }
 
 /// A kind of operand that products take.
-pub trait Operand: Element + AttentionElement {
+pub trait Operand: Element {
     /// The rows as operands: themselves, or converted into `converted`.
     fn rows<'a>(x: &'a [f32], converted: &'a mut [Self]) -> &'a [Self];
 

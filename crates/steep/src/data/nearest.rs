@@ -19,7 +19,7 @@ pub(crate) fn nearest<'a>(wanted: &str, names: &[&'a str]) -> Option<&'a str> {
 }
 
 /// The error for a column that is not there.
-pub(super) fn unknown_column(file: &Path, wanted: &str, names: &[&str]) -> Error {
+pub(crate) fn unknown_column(file: &Path, wanted: &str, names: &[&str]) -> Error {
     let problem = match names {
         [] => "there is no such column, as there are no columns at all".to_owned(),
         names => format!("there is no such column; the columns are {}", listed(names)),

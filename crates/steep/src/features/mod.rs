@@ -2,11 +2,13 @@
 
 pub mod columns;
 pub mod distinct;
+pub(crate) mod eigen;
 pub mod embed;
 pub mod engineered;
 pub mod matrix;
 pub mod preparation;
 pub mod scaling;
+pub(crate) mod sums;
 mod terms;
 pub mod tfidf;
 

@@ -6,8 +6,8 @@
 //! the loss is bent in each direction by a known amount, by which the steps of the fit are scaled. Sparse or wide
 //! features keep their columns and are only scaled.
 
+use crate::features::eigen::symmetric_eigen;
 use crate::features::matrix::{DenseMatrix, Features};
-use crate::learners::eigen::symmetric_eigen;
 use crate::learners::moments::{Right, centered_products, column_means};
 use crate::learners::products::{add_transposed_product, product_f64};
 use rayon::prelude::*;

@@ -6,8 +6,8 @@
 //! solver `svd`. With several labels a row, each label is a problem of two classes.
 
 use crate::error::{Error, Result};
+use crate::features::eigen::{Eigen, symmetric_eigen};
 use crate::features::matrix::DenseMatrix;
-use crate::learners::eigen::{Eigen, symmetric_eigen};
 use crate::learners::labels::Labels;
 use crate::learners::linear_model::{LinearModel, Link};
 use crate::learners::logistic_regression::check_two_classes;

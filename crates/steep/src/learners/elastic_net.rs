@@ -8,11 +8,11 @@
 
 use crate::error::Result;
 use crate::features::matrix::Features;
+use crate::features::sums::inner_product;
 use crate::learners::conditioning::Conditioned;
 use crate::learners::lbfgs::History;
 use crate::learners::linear_fit::{FitReport, Stop, logits, loss_gradient, scaled};
 use crate::learners::row_loss::{LogitLine, RowLoss};
-use crate::learners::sums::inner_product;
 use crate::progress::Context;
 use rayon::prelude::*;
 

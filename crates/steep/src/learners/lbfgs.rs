@@ -4,7 +4,7 @@
 //! "Large-scale L-BFGS using MapReduce": the vectors of a large vocabulary are longer than any cache, and so they are
 //! read three times a step and not forty.
 
-use crate::learners::sums::dot;
+use crate::features::sums::dot;
 use rayon::prelude::*;
 use std::collections::VecDeque;
 

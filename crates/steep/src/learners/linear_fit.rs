@@ -7,11 +7,11 @@
 
 use crate::error::Result;
 use crate::features::matrix::Features;
+use crate::features::sums::inner_product;
 use crate::learners::conditioning::{Conditioned, Intercepts};
 use crate::learners::lbfgs::History;
 use crate::learners::line_search::{Point, search};
 use crate::learners::row_loss::{LogitLine, RowLoss};
-use crate::learners::sums::inner_product;
 use crate::progress::Context;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -10,7 +10,6 @@ pub mod choice;
 mod conditioning;
 pub mod cross_validation;
 pub mod discriminant;
-mod eigen;
 mod elastic_net;
 pub mod fitted;
 pub mod head;
@@ -32,7 +31,6 @@ mod products;
 pub mod ridge;
 pub mod ridge_classifier;
 mod row_loss;
-mod sums;
 pub mod targets;
 mod tensors;
 

@@ -5,9 +5,9 @@
 
 use crate::error::{Error, Result};
 use crate::features::matrix::Features;
+use crate::features::sums::{dot, inner_product};
 use crate::learners::linear_model::{LinearModel, Link};
 use crate::learners::moments::{Right, centered_products, column_means};
-use crate::learners::sums::{dot, inner_product};
 use crate::progress::Context;
 use serde::{Deserialize, Serialize};
 

@@ -3,7 +3,7 @@
 //! Losses are taken along a line of logits `z + step · d`, so that a line search never repeats a matrix product.
 //! Sums run in 64 bits over fixed chunks of rows, in order.
 
-use crate::learners::sums::dot;
+use crate::features::sums::dot;
 use rayon::prelude::*;
 
 /// Rows handled by one task.

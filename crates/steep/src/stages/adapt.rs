@@ -2,7 +2,6 @@
 
 use super::key::{StageAbout, finished, stage_key};
 use super::model_folder::ModelFolder;
-use crate::config::apply_dtype;
 use crate::error::{Error, Result};
 use crate::objectives::{HeldOut, MaskedLm, MaskingSettings, TokenRange};
 use crate::progress::Context;
@@ -153,7 +152,7 @@ pub(crate) fn load(input: &AdaptInput, settings: &TrainingSettings) -> Result<(M
         }
         report.initialised = donor_report.initialised;
     }
-    apply_dtype(settings.dtype, &mut model);
+    settings.apply_to(&mut model);
     Ok((model, report))
 }
 

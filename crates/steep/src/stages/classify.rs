@@ -8,7 +8,7 @@ mod npy;
 mod prepared;
 mod rows;
 
-pub(super) use features::FeatureColumns;
+pub(super) use features::{FeatureColumns, unknown_field};
 pub use folder::{EmbeddingRecipe, write_classifier_folder};
 pub(super) use folder::{HEAD_FOLDER, RECIPE_FILE, StoredRecipe};
 pub use learners::{LearnerSettings, Learners};

@@ -3,7 +3,6 @@
 use super::adapt::{remove_work, rows_digest, work_folder};
 use super::key::{StageAbout, finished, stage_key};
 use super::model_folder::ModelFolder;
-use crate::config::apply_dtype;
 use crate::error::{Error, Result};
 use crate::objectives::{Classification, ClassificationSettings, Targets};
 use crate::progress::Context;
@@ -129,6 +128,6 @@ pub(crate) fn load(input: &FinetuneInput, settings: &FinetuneSettings) -> Result
     config.set_labels(input.labels.clone(), input.targets.problem_type());
     let head = HeadKind::SequenceClassification { num_labels: input.labels.len() };
     let (mut model, _) = Model::load_with(&input.model.path, config, head, settings.training.seed)?;
-    apply_dtype(settings.training.dtype, &mut model);
+    settings.training.apply_to(&mut model);
     Ok(model)
 }

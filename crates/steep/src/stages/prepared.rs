@@ -1,6 +1,6 @@
 //! Raw rows of a source, read for a preparation.
 
-use super::classify::FeatureColumns;
+use super::classify::{FeatureColumns, unknown_field};
 use super::extract::EMBEDDING_COLUMN;
 use super::output::{RowBuffer, TextColumns};
 use crate::data::{Chunk, ReadOptions, open};
@@ -70,7 +70,7 @@ pub(super) fn plan(
             |column: &str| reserved.contains(&column) || texts.iter().any(|text| text == column);
         let names = matching(&schema, name);
         if names.is_empty() {
-            return Err(unknown(source, &schema, name));
+            return Err(unknown_field(source, &schema, name));
         }
         let is_pattern = name.ends_with('*') && schema.field_with_name(name).is_err();
         for name in names.into_iter().filter(|name| !is_pattern || !is_left_out(name)) {
@@ -82,7 +82,7 @@ pub(super) fn plan(
     }
     for (name, _) in &prepared.kinds {
         if schema.field_with_name(name).is_err() {
-            return Err(unknown(source, &schema, name));
+            return Err(unknown_field(source, &schema, name));
         }
         plan.add(&rows, &schema, name, prepared, false)?;
     }
@@ -179,18 +179,6 @@ fn is_vector(kind: &DataType) -> bool {
             item.data_type().is_numeric()
         }
         _ => false,
-    }
-}
-
-fn unknown(source: &str, schema: &Schema, name: &str) -> Error {
-    let names: Vec<String> =
-        schema.fields().iter().take(20).map(|field| format!("'{}'", field.name())).collect();
-    Error::Data {
-        file: source.into(),
-        row: None,
-        column: Some(name.to_owned()),
-        problem: format!("there is no such column; the columns are {}", names.join(", ")),
-        hint: "check the name; 'beginning*' stands for all columns that begin so".into(),
     }
 }
 

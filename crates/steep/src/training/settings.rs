@@ -1,9 +1,9 @@
 //! What training will do, with nothing left open.
 
 use super::{LrSchedulerType, Schedule};
-use crate::config::Dtype;
+use crate::config::{Dtype, apply_dtype};
 use serde::{Deserialize, Serialize};
-use steep_encoder::AdamWSettings;
+use steep_encoder::{AdamWSettings, Model};
 
 /// Resolved training settings; names are transformers' where it has them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct TrainingSettings {
     pub adamw: AdamWSettings,
     /// Seed of order, masking and dropout.
     pub seed: u64,
+    /// Whether layers keep their inputs only and compute the rest again for the gradients.
+    #[serde(default)]
+    pub gradient_checkpointing: bool,
     /// Numbers in which the encoder computes.
     pub dtype: Dtype,
     /// Steps between log entries.
@@ -41,6 +44,12 @@ pub struct TrainingSettings {
 }
 
 impl TrainingSettings {
+    /// Makes a model compute as asked.
+    pub fn apply_to(&self, model: &mut Model) {
+        apply_dtype(self.dtype, model);
+        model.set_gradient_checkpointing(self.gradient_checkpointing);
+    }
+
     /// Optimizer steps in one epoch of `rows` sequences.
     pub fn steps_per_epoch(&self, rows: usize) -> u64 {
         rows.div_ceil(self.train_batch_size).max(1) as u64

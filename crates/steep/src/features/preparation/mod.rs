@@ -25,7 +25,6 @@ mod quantile;
 mod scalers;
 mod selection;
 mod settings;
-mod symmetric;
 mod tags;
 mod target;
 mod vectors;

@@ -1,7 +1,7 @@
 //! Principal components of vectors: `PCA(svd_solver="full")`, by the covariance's eigenvectors.
 
-use super::symmetric::symmetric_eigen;
 use crate::error::{Error, Result};
+use crate::features::eigen::{Eigen, symmetric_eigen};
 use crate::features::matrix::DenseMatrix;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -41,11 +41,12 @@ impl Pca {
             sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
         });
         let mean: Vec<f64> = sums.iter().map(|sum| sum / rows as f64).collect();
-        let (values, vectors) = symmetric_eigen(scatter(training, &mean), width);
+        let Eigen { values, vectors } = symmetric_eigen(scatter(training, &mean), width);
         let total: f64 = values.iter().map(|value| value.max(0.0)).sum();
-        let mut directions = vectors[..components * width].to_vec();
+        // Values ascend; the greatest variance comes first.
+        let mut directions = vectors.rchunks_exact(width).take(components).collect::<Vec<_>>().concat();
         directions.chunks_exact_mut(width).for_each(turn);
-        let explained = values[..components].iter().map(|value| value.max(0.0)).sum::<f64>();
+        let explained = values.iter().rev().take(components).map(|value| value.max(0.0)).sum::<f64>();
         Ok(Self {
             components,
             width,

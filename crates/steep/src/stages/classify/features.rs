@@ -1,12 +1,14 @@
 //! Feature columns of a source as a matrix.
 
 use super::npy;
+use crate::data::nearest::unknown_column;
 use crate::data::{Chunk, ReadOptions, booleans, numbers, open};
 use crate::error::{Error, Result};
 use crate::features::matrix::DenseMatrix;
 use crate::stages::extract::EMBEDDING_COLUMN;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Field, Float32Type, Schema};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Features and the names of their columns.
@@ -63,7 +65,7 @@ impl FeatureColumns {
         for name in if asked.is_empty() { &usual } else { asked } {
             let found = find(&schema, name);
             if found.is_empty() {
-                return Err(unknown(source, &schema, name));
+                return Err(unknown_field(source, &schema, name));
             }
             columns.extend(found);
         }
@@ -125,22 +127,16 @@ fn find(schema: &Schema, name: &str) -> Vec<FeatureColumn> {
     numbered.into_iter().map(|(_, column)| column).collect()
 }
 
+/// The error for a column that is not among the fields of a file.
+pub(crate) fn unknown_field(source: &str, schema: &Schema, name: &str) -> Error {
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    unknown_column(Path::new(source), name, &names)
+}
+
 fn feature_column(field: &Field) -> FeatureColumn {
     let is_list =
         matches!(field.data_type(), DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..));
     FeatureColumn { name: field.name().clone(), width: if is_list { Width::List(None) } else { Width::One } }
-}
-
-fn unknown(source: &str, schema: &Schema, name: &str) -> Error {
-    let names: Vec<String> =
-        schema.fields().iter().take(20).map(|field| format!("'{}'", field.name())).collect();
-    Error::Data {
-        file: source.into(),
-        row: None,
-        column: Some(name.to_owned()),
-        problem: format!("there is no such column; the columns are {}", names.join(", ")),
-        hint: "name the feature columns, or make a feature file with extract".into(),
-    }
 }
 
 /// A column of numbers, or of booleans as 0 and 1.

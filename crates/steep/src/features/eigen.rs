@@ -3,7 +3,7 @@
 //! Householder's reduction to a tridiagonal matrix, then implicit QL steps (Golub & Van Loan, 4th ed., 8.3; the
 //! algorithms `tred2` and `tql2` of EISPACK). Vectors are kept as rows, so that rotations run along memory.
 
-use crate::learners::sums::dot;
+use crate::features::sums::dot;
 use rayon::prelude::*;
 
 /// Steps for one eigenvalue; two or three are usual.
