@@ -276,7 +276,7 @@ macro_rules! request_with_training {
                 /// The same as dtype = "bf16"
                 bf16: bool;
                 /// Whether each layer keeps its inputs only and computes the rest again for the gradients: the same bytes with
-                /// less memory, about a third slower; default false
+                /// less memory, but slower; default false
                 gradient_checkpointing: bool;
                 /// Optimizer steps between checkpoints; default 500
                 save_steps: u64;
