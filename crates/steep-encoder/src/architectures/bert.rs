@@ -2,10 +2,13 @@
 
 use super::{Architecture, bert_layer, decoder, layers};
 use crate::config::Config;
-use crate::heads::{ClassificationHead, MaskedLmHead};
-use crate::layers::{Embeddings, Encoder, Linear};
+use crate::heads::{
+    ClassificationDense, ClassificationHead, ClassifiedState, HeadKind, TokenHead, TokenTransform,
+};
+use crate::layers::{Embeddings, Encoder, Linear, TextEncoder};
 use crate::ops::Activation;
 use crate::parameters::{Declaration, MatrixId};
+use std::sync::Arc;
 
 pub(super) struct Bert;
 
@@ -14,27 +17,24 @@ impl Architecture for Bert {
         "bert"
     }
 
-    fn encoder(&self, config: &Config, declare: &mut Declaration) -> Encoder {
-        bert_encoder(config, declare, |_| None)
+    fn encoder(&self, config: &Config, _: HeadKind, declare: &mut Declaration) -> Arc<dyn TextEncoder> {
+        Arc::new(bert_encoder(config, declare, |_| None))
     }
 
     fn pooler(&self, config: &Config, declare: &mut Declaration) -> Option<Linear> {
         Some(declare.linear("pooler.dense", [config.hidden_size; 2]))
     }
 
-    fn masked_lm(
-        &self,
-        config: &Config,
-        word_embeddings: MatrixId,
-        declare: &mut Declaration,
-    ) -> MaskedLmHead {
+    fn token_head(&self, config: &Config, word_embeddings: MatrixId, declare: &mut Declaration) -> TokenHead {
         let hidden = config.hidden_size;
-        declare.scope("cls.predictions", |declare| MaskedLmHead {
-            dense: declare.linear("transform.dense", [hidden, hidden]),
-            activation: config.hidden_act,
-            norm: declare.norm("transform.LayerNorm", hidden, config.layer_norm_eps),
+        declare.scope("cls.predictions", |declare| TokenHead {
+            transform: Some(TokenTransform {
+                dense: declare.linear("transform.dense", [hidden, hidden]),
+                activation: config.hidden_act,
+                norm: declare.norm("transform.LayerNorm", hidden, config.layer_norm_eps),
+            }),
             decoder: decoder(config, word_embeddings, "decoder.weight", declare),
-            bias: declare.bias("bias", config.vocab_size),
+            bias: Some(declare.bias("bias", config.vocab_size)),
         })
     }
 
@@ -46,12 +46,20 @@ impl Architecture for Bert {
         declare: &mut Declaration,
     ) -> ClassificationHead {
         ClassificationHead {
+            state: ClassifiedState::First,
             input_dropout: 0.0,
-            dense: pooler.expect("BERT declares its pooler before a classification head"),
-            activation: Activation::Tanh,
+            dense: Some(ClassificationDense {
+                linear: pooler.expect("BERT declares its pooler before a classification head"),
+                activation: Activation::Tanh,
+                norm: None,
+            }),
             dropout: config.classifier_dropout,
             output: declare.linear("classifier", [config.hidden_size, num_labels]),
         }
+    }
+
+    fn classifies_pooled(&self) -> bool {
+        true
     }
 
     fn tied_names(&self) -> &'static [(&'static str, &'static str)] {

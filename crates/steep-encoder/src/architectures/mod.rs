@@ -6,32 +6,61 @@
 mod bert;
 mod distilbert;
 mod electra;
+pub(crate) mod modernbert;
 mod mpnet;
 mod roberta;
 
 use crate::config::{Config, ModelType};
-use crate::heads::{ClassificationHead, MaskedLmHead};
-use crate::layers::{Encoder, EncoderLayer, Linear};
+use crate::heads::{ClassificationHead, HeadKind, TokenHead};
+use crate::layers::{EncoderLayer, Linear, TextEncoder};
 use crate::parameters::{Declaration, MatrixId};
+use std::sync::Arc;
+
+/// Beginnings of the heads' names in BERT and its nearest relatives.
+const BERT_HEAD_SCOPES: [&str; 11] = [
+    "cls.",
+    "lm_head.",
+    "classifier.",
+    "pre_classifier.",
+    "vocab_transform.",
+    "vocab_layer_norm.",
+    "vocab_projector.",
+    "generator_predictions.",
+    "generator_lm_head.",
+    "discriminator_predictions.",
+    "qa_outputs.",
+];
 
 /// What an architecture declares.
 pub(crate) trait Architecture {
     /// Prefix of the encoder's names when a head is beside it, such as `bert`.
     fn prefix(&self) -> &'static str;
 
-    /// Embeddings and layers.
-    fn encoder(&self, config: &Config, declare: &mut Declaration) -> Encoder;
-
-    /// The dense layer over the first token that some architectures have inside the encoder.
-    fn pooler(&self, config: &Config, declare: &mut Declaration) -> Option<Linear>;
-
-    /// The masked-LM head.
-    fn masked_lm(
+    /// Embeddings and layers; `head_kind` says what the states are for.
+    fn encoder(
         &self,
         config: &Config,
-        word_embeddings: MatrixId,
+        head_kind: HeadKind,
         declare: &mut Declaration,
-    ) -> MaskedLmHead;
+    ) -> Arc<dyn TextEncoder>;
+
+    /// The dense layer over the first token that some architectures have inside the encoder.
+    fn pooler(&self, _: &Config, _: &mut Declaration) -> Option<Linear> {
+        None
+    }
+
+    /// Whether the classification head stands on the pooler.
+    fn classifies_pooled(&self) -> bool {
+        false
+    }
+
+    /// Which tokens the family predicts: [`HeadKind::MaskedLm`], [`HeadKind::CausalLm`], or [`HeadKind::None`].
+    fn predicts(&self) -> HeadKind {
+        HeadKind::MaskedLm
+    }
+
+    /// The head that predicts tokens.
+    fn token_head(&self, config: &Config, word_embeddings: MatrixId, declare: &mut Declaration) -> TokenHead;
 
     /// The sequence-classification head.
     fn classification(
@@ -41,6 +70,16 @@ pub(crate) trait Architecture {
         pooler: Option<Linear>,
         declare: &mut Declaration,
     ) -> ClassificationHead;
+
+    /// Beginnings of names that stand beside the encoder in files that have a head.
+    fn head_scopes(&self) -> &'static [&'static str] {
+        &BERT_HEAD_SCOPES
+    }
+
+    /// Whether a tensor that belongs to the whole model is none of what is loaded here.
+    fn leaves_out(&self, _name: &str) -> bool {
+        false
+    }
 
     /// Pairs (alias, original) of tensors that a file may hold twice or only under the alias.
     fn tied_names(&self) -> &'static [(&'static str, &'static str)];
@@ -54,6 +93,7 @@ pub(crate) fn of(model_type: ModelType) -> &'static dyn Architecture {
         ModelType::Roberta | ModelType::XlmRoberta | ModelType::Camembert => &roberta::Roberta,
         ModelType::Mpnet => &mpnet::Mpnet,
         ModelType::Electra => &electra::Electra,
+        ModelType::ModernBert => &modernbert::ModernBert,
     }
 }
 

@@ -1,9 +1,9 @@
 //! The post-LayerNorm transformer encoder (Vaswani et al. 2017; Devlin et al. 2018).
 
-use super::{Embeddings, Linear, Norm};
+use super::{Embeddings, Linear, Norm, TextEncoder};
 use crate::batch::PackedBatch;
 use crate::ops::block::{AttentionBlock, AttentionWeights, FeedForwardBlock, FeedForwardWeights};
-use crate::ops::{self, Activation, AttentionGeometry};
+use crate::ops::{self, Activation, AttentionGeometry, Visibility};
 use crate::parameters::MatrixId;
 use crate::pass::Pass;
 use burn::Tensor;
@@ -36,31 +36,23 @@ pub struct Encoder {
     pub(crate) output_dropout: f32,
 }
 
-impl Encoder {
-    /// States of every layer: the embeddings' output first, the last layer's output last.
-    ///
-    /// # Shapes
-    /// - each: `[T, H]`
-    pub fn hidden_states(&self, pass: &Pass, batch: &PackedBatch) -> Vec<Tensor<2>> {
-        let mut states = vec![self.embeddings.forward(pass, batch)];
-        let bias = self.position_bias(pass, batch);
-        for layer in &self.layers {
-            let last = states[states.len() - 1].clone();
-            states.push(self.layer(layer, pass, last, bias.clone(), batch));
-        }
-        states
-    }
-
-    /// The last layer's output, `[T, H]`.
-    pub fn last_hidden_state(&self, pass: &Pass, batch: &PackedBatch) -> Tensor<2> {
+impl TextEncoder for Encoder {
+    fn forward(&self, pass: &Pass, batch: &PackedBatch, visit: &mut dyn FnMut(&Tensor<2>)) -> Tensor<2> {
         let bias = self.position_bias(pass, batch);
         let mut state = self.embeddings.forward(pass, batch);
         for layer in &self.layers {
+            visit(&state);
             state = self.layer(layer, pass, state, bias.clone(), batch);
         }
         state
     }
 
+    fn word_embeddings(&self) -> MatrixId {
+        self.embeddings.word
+    }
+}
+
+impl Encoder {
     fn position_bias(&self, pass: &Pass, batch: &PackedBatch) -> Option<Tensor<2>> {
         self.relative_bias.as_ref().map(|bias| bias.forward(pass, batch.longest()))
     }
@@ -98,6 +90,8 @@ impl Encoder {
     ) -> Tensor<2> {
         let geometry = AttentionGeometry {
             offsets: batch.offsets.clone(),
+            key_offsets: None,
+            visibility: Visibility::Bidirectional,
             num_heads: self.num_attention_heads,
             scale: 1.0 / (self.head_dim as f32).sqrt(),
             dropout: pass.dropout(self.attention_dropout),

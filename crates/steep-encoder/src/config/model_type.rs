@@ -1,0 +1,67 @@
+//! The supported families of models.
+
+use crate::heads::HeadKind;
+
+/// The supported architectures, named as in `config.json: model_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelType {
+    /// Devlin et al. 2018
+    Bert,
+    /// Sanh et al. 2019
+    DistilBert,
+    /// Liu et al. 2019
+    Roberta,
+    /// Conneau et al. 2019
+    XlmRoberta,
+    /// Martin et al. 2019
+    Camembert,
+    /// Song et al. 2020
+    Mpnet,
+    /// Clark et al. 2020
+    Electra,
+    /// Warner et al. 2024
+    ModernBert,
+}
+
+impl ModelType {
+    /// All of them, with their names in `config.json`.
+    pub const ALL: [(&'static str, Self); 8] = [
+        ("bert", Self::Bert),
+        ("distilbert", Self::DistilBert),
+        ("roberta", Self::Roberta),
+        ("xlm-roberta", Self::XlmRoberta),
+        ("camembert", Self::Camembert),
+        ("mpnet", Self::Mpnet),
+        ("electra", Self::Electra),
+        ("modernbert", Self::ModernBert),
+    ];
+
+    /// The name in `config.json`.
+    pub fn name(self) -> &'static str {
+        let found = Self::ALL.iter().find(|(_, model_type)| *model_type == self);
+        found.map_or("", |(name, _)| name)
+    }
+
+    /// RoBERTa's code with other vocabularies.
+    pub fn is_roberta(self) -> bool {
+        matches!(self, Self::Roberta | Self::XlmRoberta | Self::Camembert)
+    }
+
+    /// Name of the transformers class with this head, such as `BertForMaskedLM`.
+    pub fn class_name(self, head_kind: HeadKind) -> String {
+        self.class_prefix().to_owned() + head_kind.class_suffix()
+    }
+
+    fn class_prefix(self) -> &'static str {
+        match self {
+            Self::Bert => "Bert",
+            Self::DistilBert => "DistilBert",
+            Self::Roberta => "Roberta",
+            Self::XlmRoberta => "XLMRoberta",
+            Self::Camembert => "Camembert",
+            Self::Mpnet => "MPNet",
+            Self::Electra => "Electra",
+            Self::ModernBert => "ModernBert",
+        }
+    }
+}

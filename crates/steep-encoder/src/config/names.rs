@@ -1,0 +1,75 @@
+//! How do families name what all of them have, and what is it where the file is silent?
+
+use super::ModelType;
+
+/// Field names in `config.json`, each with its default.
+pub(super) struct Names {
+    pub(super) hidden_size: (&'static str, usize),
+    pub(super) num_hidden_layers: (&'static str, usize),
+    pub(super) num_attention_heads: (&'static str, usize),
+    /// 0: four times the hidden size.
+    pub(super) intermediate_size: (&'static str, usize),
+    pub(super) hidden_act: (&'static str, &'static str),
+    pub(super) hidden_dropout: (&'static str, f32),
+    pub(super) attention_dropout: (&'static str, f32),
+    /// `None`: as the hidden dropout.
+    pub(super) classifier_dropout: (&'static str, Option<f32>),
+    pub(super) max_position_embeddings: (&'static str, usize),
+    pub(super) layer_norm_eps: (&'static str, f32),
+}
+
+const BERT: Names = Names {
+    hidden_size: ("hidden_size", 768),
+    num_hidden_layers: ("num_hidden_layers", 12),
+    num_attention_heads: ("num_attention_heads", 12),
+    intermediate_size: ("intermediate_size", 3072),
+    hidden_act: ("hidden_act", "gelu"),
+    hidden_dropout: ("hidden_dropout_prob", 0.1),
+    attention_dropout: ("attention_probs_dropout_prob", 0.1),
+    classifier_dropout: ("classifier_dropout", None),
+    max_position_embeddings: ("max_position_embeddings", 512),
+    layer_norm_eps: ("layer_norm_eps", 1e-12),
+};
+
+/// A name that no file has, for what is the same in the whole family.
+const FIXED: &str = "";
+
+const DISTILBERT: Names = Names {
+    hidden_size: ("dim", 768),
+    num_hidden_layers: ("n_layers", 6),
+    num_attention_heads: ("n_heads", 12),
+    intermediate_size: ("hidden_dim", 3072),
+    hidden_act: ("activation", "gelu"),
+    hidden_dropout: ("dropout", 0.1),
+    attention_dropout: ("attention_dropout", 0.1),
+    classifier_dropout: ("seq_classif_dropout", Some(0.2)),
+    layer_norm_eps: (FIXED, 1e-12),
+    ..BERT
+};
+
+const MODERNBERT: Names = Names {
+    num_hidden_layers: ("num_hidden_layers", 22),
+    intermediate_size: ("intermediate_size", 1152),
+    hidden_act: ("hidden_activation", "gelu"),
+    hidden_dropout: ("mlp_dropout", 0.0),
+    attention_dropout: ("attention_dropout", 0.0),
+    classifier_dropout: ("classifier_dropout", Some(0.0)),
+    max_position_embeddings: ("max_position_embeddings", 8192),
+    layer_norm_eps: ("norm_eps", 1e-5),
+    ..BERT
+};
+
+impl Names {
+    pub(super) fn of(model_type: ModelType) -> &'static Self {
+        match model_type {
+            ModelType::Bert
+            | ModelType::Roberta
+            | ModelType::XlmRoberta
+            | ModelType::Camembert
+            | ModelType::Mpnet
+            | ModelType::Electra => &BERT,
+            ModelType::DistilBert => &DISTILBERT,
+            ModelType::ModernBert => &MODERNBERT,
+        }
+    }
+}
