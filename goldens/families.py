@@ -22,12 +22,11 @@ from encoders import (
     decaying_names,
     make_model,
     make_targets,
-    parameters_by_saved_name,
-    save_model,
     versions,
     write_json,
     write_tensors,
 )
+from safetensors.torch import load_file
 from torch import nn
 from transformers import (
     CONFIG_MAPPING,
@@ -68,11 +67,56 @@ FAMILIES = {
         BERT_SPECIALS,
         (MLM, CLASSIFICATION),
     ),
+    "gpt2": (
+        {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_inner": 24, "n_positions": 24, "pad_token_id": 0},
+        DECODER_SPECIALS,
+        (CLM, CLASSIFICATION),
+    ),
+    "qwen3": (
+        {
+            **SIZES,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 6,
+            "attention_dropout": 0.1,
+            "max_position_embeddings": 24,
+            "pad_token_id": 0,
+        },
+        DECODER_SPECIALS,
+        (CLM, CLASSIFICATION),
+    ),
+    "albert": (
+        {
+            **SIZES,
+            "num_hidden_layers": 3,
+            "num_hidden_groups": 2,
+            "embedding_size": 12,
+            "hidden_dropout_prob": 0.1,
+            "attention_probs_dropout_prob": 0.1,
+            "max_position_embeddings": 24,
+        },
+        BERT_SPECIALS,
+        (MLM, CLASSIFICATION),
+    ),
 }
 
 
 def make_config(model_type, fields, **more):
     return CONFIG_MAPPING[model_type](vocab_size=VOCABULARY_SIZE, **fields, **more)
+
+
+def parameters_by_saved_name(model):
+    """named_parameters, a tied tensor by the name under which it is saved."""
+    tied = getattr(model, "_tied_weights_keys", None) if model.config.tie_word_embeddings else None
+    return {(tied or {}).get(name, name): parameter for name, parameter in model.named_parameters()}
+
+
+def save_model(model, folder):
+    """Saves, and checks that the file holds exactly the parameters, tied ones once."""
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    saved, named = set(load_file(folder / "model.safetensors")), set(parameters_by_saved_name(model))
+    assert saved == named, (saved - named, named - saved)
 
 
 def is_normaliser(module):
@@ -185,7 +229,6 @@ def write_family(model_type, seed):
     targets = make_targets(original, seed + 11)
     for task, model in models.items():
         save_model(model, folder / task)
-        (folder / task / "generation_config.json").unlink(missing_ok=True)
     check_reload(folder, models, inputs, tasks)
     tensors = measure(models, inputs, targets)
     write_tensors(folder / "reference.safetensors", {**inputs, **targets, **tensors})

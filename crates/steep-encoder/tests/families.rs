@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use steep_encoder::{Error, Gradients, HeadKind, Model, PackedBatch, Pass, Value, ops};
 
-const FAMILIES: [&str; 1] = ["modernbert"];
+const FAMILIES: [&str; 4] = ["modernbert", "gpt2", "qwen3", "albert"];
 const HIDDEN: f32 = 1e-5;
 const LOGITS: f32 = 3e-5;
 const GRADIENT: f32 = 2e-5;
@@ -282,6 +282,12 @@ fn what_is_not_supported_is_refused_by_its_name() {
         ("modernbert", "classifier_pooling", serde_json::json!("last")),
         ("modernbert", "hidden_activation", serde_json::json!("laplace")),
         ("modernbert", "rope_parameters", scaled),
+        ("gpt2", "scale_attn_by_inverse_layer_idx", serde_json::json!(true)),
+        ("gpt2", "add_cross_attention", serde_json::json!(true)),
+        ("qwen3", "use_sliding_window", serde_json::json!(true)),
+        ("qwen3", "rope_parameters", serde_json::json!({"rope_type": "yarn", "rope_theta": 1e4})),
+        ("qwen3", "num_key_value_heads", serde_json::json!(3)),
+        ("albert", "inner_group_num", serde_json::json!(2)),
     ];
     for (family, field, value) in cases {
         let error = with_field(family, field, value).expect_err(field).to_string();

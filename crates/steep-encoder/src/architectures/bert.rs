@@ -77,20 +77,8 @@ pub(super) fn bert_encoder(
     declare: &mut Declaration,
     projection: impl Fn(&mut Declaration) -> Option<Linear>,
 ) -> Encoder {
-    let width = config.embedding_size;
-    let mut embeddings = declare.scope("embeddings", |declare| Embeddings {
-        word: declare.matrix("word_embeddings.weight", [config.vocab_size, width]),
-        position: declare.matrix("position_embeddings.weight", [config.max_position_embeddings, width]),
-        token_type: (config.type_vocab_size > 0)
-            .then(|| declare.matrix("token_type_embeddings.weight", [config.type_vocab_size, width])),
-        norm: declare.norm("LayerNorm", width, config.layer_norm_eps),
-        projection: None,
-        first_position: config.first_position(),
-        dropout: config.hidden_dropout_prob,
-    });
-    embeddings.projection = projection(declare);
     Encoder {
-        embeddings,
+        embeddings: embeddings(config, declare, projection),
         layers: layers(config, "encoder.layer", declare, bert_layer),
         relative_bias: None,
         num_attention_heads: config.num_attention_heads,
@@ -100,4 +88,24 @@ pub(super) fn bert_encoder(
         attention_output_dropout: config.hidden_dropout_prob,
         output_dropout: config.hidden_dropout_prob,
     }
+}
+
+/// BERT's embeddings with their projection, if any, which has a name of its own.
+pub(super) fn embeddings(
+    config: &Config,
+    declare: &mut Declaration,
+    projection: impl Fn(&mut Declaration) -> Option<Linear>,
+) -> Embeddings {
+    let width = config.embedding_size;
+    let embeddings = declare.scope("embeddings", |declare| Embeddings {
+        word: declare.matrix("word_embeddings.weight", [config.vocab_size, width]),
+        position: declare.matrix("position_embeddings.weight", [config.max_position_embeddings, width]),
+        token_type: (config.type_vocab_size > 0)
+            .then(|| declare.matrix("token_type_embeddings.weight", [config.type_vocab_size, width])),
+        norm: declare.norm("LayerNorm", width, config.layer_norm_eps),
+        projection: None,
+        first_position: config.first_position(),
+        dropout: config.hidden_dropout_prob,
+    });
+    Embeddings { projection: projection(declare), ..embeddings }
 }

@@ -3,7 +3,7 @@
 use super::{Architecture, bert::bert_encoder, decoder, roberta::classifier};
 use crate::config::Config;
 use crate::heads::{ClassificationHead, HeadKind, TokenHead, TokenTransform};
-use crate::layers::{Encoder, Linear, TextEncoder};
+use crate::layers::{Linear, TextEncoder};
 use crate::ops::Activation;
 use crate::parameters::{Declaration, MatrixId};
 use std::sync::Arc;

@@ -3,17 +3,20 @@
 //! One file per architecture declares its parameters under the names that transformers uses and
 //! returns the layers that hold them. Adding an architecture is adding a file and its lines here.
 
+pub(crate) mod albert;
 mod bert;
 mod distilbert;
 mod electra;
+pub(crate) mod gpt2;
 pub(crate) mod modernbert;
 mod mpnet;
+pub(crate) mod qwen3;
 mod roberta;
 
 use crate::config::{Config, ModelType};
-use crate::heads::{ClassificationHead, HeadKind, TokenHead};
+use crate::heads::{ClassificationHead, ClassifiedState, HeadKind, TokenHead};
 use crate::layers::{EncoderLayer, Linear, TextEncoder};
-use crate::parameters::{Declaration, MatrixId};
+use crate::parameters::{Bias, Declaration, MatrixId};
 use std::sync::Arc;
 
 /// Beginnings of the heads' names in BERT and its nearest relatives.
@@ -94,6 +97,9 @@ pub(crate) fn of(model_type: ModelType) -> &'static dyn Architecture {
         ModelType::Mpnet => &mpnet::Mpnet,
         ModelType::Electra => &electra::Electra,
         ModelType::ModernBert => &modernbert::ModernBert,
+        ModelType::Gpt2 => &gpt2::Gpt2,
+        ModelType::Qwen3 => &qwen3::Qwen3,
+        ModelType::Albert => &albert::Albert,
     }
 }
 
@@ -103,6 +109,22 @@ fn decoder(config: &Config, word_embeddings: MatrixId, name: &str, declare: &mut
         return word_embeddings;
     }
     declare.matrix(name, [config.vocab_size, config.embedding_size])
+}
+
+/// The classification head of decoders: one linear layer over the last token that does not pad.
+fn score(
+    config: &Config,
+    pad_token_id: Option<u32>,
+    num_labels: usize,
+    declare: &mut Declaration,
+) -> ClassificationHead {
+    ClassificationHead {
+        state: ClassifiedState::LastBut(pad_token_id),
+        input_dropout: 0.0,
+        dense: None,
+        dropout: 0.0,
+        output: declare.linear_with(Bias::None, "score", [config.hidden_size, num_labels]),
+    }
 }
 
 /// BERT's names of one layer, which RoBERTa, ELECTRA and partly MPNet share.

@@ -43,7 +43,7 @@ enum Reach {
 }
 
 impl Settings {
-    pub(crate) fn read(fields: &Fields) -> Result<Self> {
+    pub(crate) fn read(fields: &Fields, num_hidden_layers: usize) -> Result<Self> {
         let classified = match fields.word("classifier_pooling", "cls")? {
             "cls" => ClassifiedState::First,
             "mean" => ClassifiedState::Mean,
@@ -53,7 +53,7 @@ impl Settings {
             }
         };
         Ok(Self {
-            layers: reaches(fields)?,
+            layers: reaches(fields, num_hidden_layers)?,
             local_reach: fields.size("local_attention", 128, 1 << 20)? / 2,
             global_theta: theta(fields, "full_attention", "global_rope_theta", 160_000.0)?,
             local_theta: theta(fields, "sliding_attention", "local_rope_theta", 10_000.0)?,
@@ -70,8 +70,7 @@ impl Settings {
 }
 
 /// Kinds of layers by name, or every so many-th one global.
-fn reaches(fields: &Fields) -> Result<Vec<Reach>> {
-    let count = fields.size("num_hidden_layers", 22, 256)?;
+fn reaches(fields: &Fields, count: usize) -> Result<Vec<Reach>> {
     let Some(types) = fields.get("layer_types") else {
         let every = fields.size("global_attn_every_n_layers", 3, 256)?;
         let reach = |index: usize| if index.is_multiple_of(every) { Reach::Global } else { Reach::Local };

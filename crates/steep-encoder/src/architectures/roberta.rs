@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::heads::{
     ClassificationDense, ClassificationHead, ClassifiedState, HeadKind, TokenHead, TokenTransform,
 };
-use crate::layers::{Encoder, Linear, TextEncoder};
+use crate::layers::{Linear, TextEncoder};
 use crate::ops::Activation;
 use crate::parameters::{Declaration, MatrixId};
 use std::sync::Arc;

@@ -7,7 +7,7 @@ mod names;
 pub(crate) use fields::Fields;
 pub use model_type::ModelType;
 
-use crate::architectures::{self, modernbert};
+use crate::architectures::{self, albert, gpt2, modernbert, qwen3};
 use crate::error::{Error, Result};
 use crate::heads::HeadKind;
 use crate::ops::Activation;
@@ -36,7 +36,7 @@ pub struct Config {
     pub vocab_size: usize,
     /// Width of the encoder.
     pub hidden_size: usize,
-    /// Width of the embeddings; differs from the hidden size in ELECTRA only.
+    /// Width of the embeddings; differs from the hidden size in ELECTRA and ALBERT only.
     pub embedding_size: usize,
     /// Number of layers.
     pub num_hidden_layers: usize,
@@ -82,12 +82,23 @@ pub(crate) enum Family {
     /// Nothing.
     Common,
     ModernBert(modernbert::Settings),
+    Gpt2(gpt2::Settings),
+    Qwen3(qwen3::Settings),
+    Albert(albert::Settings),
 }
 
 impl Family {
-    fn read(model_type: ModelType, fields: &Fields) -> Result<Self> {
+    fn read(
+        model_type: ModelType,
+        fields: &Fields,
+        num_hidden_layers: usize,
+        num_attention_heads: usize,
+    ) -> Result<Self> {
         Ok(match model_type {
-            ModelType::ModernBert => Self::ModernBert(modernbert::Settings::read(fields)?),
+            ModelType::ModernBert => Self::ModernBert(modernbert::Settings::read(fields, num_hidden_layers)?),
+            ModelType::Gpt2 => Self::Gpt2(gpt2::Settings::read(fields)?),
+            ModelType::Qwen3 => Self::Qwen3(qwen3::Settings::read(fields, num_attention_heads)?),
+            ModelType::Albert => Self::Albert(albert::Settings::read(fields, num_hidden_layers)?),
             _ => Self::Common,
         })
     }
@@ -124,8 +135,10 @@ impl Config {
         let dropout = |(name, default)| fields.number(name, default, 0.0..=0.99);
 
         let hidden_size = size(names.hidden_size, MAX_WIDTH)?;
+        let num_hidden_layers = size(names.num_hidden_layers, MAX_LAYERS)?;
         let num_attention_heads = size(names.num_attention_heads, MAX_WIDTH)?;
-        if !hidden_size.is_multiple_of(num_attention_heads) {
+        let has_own_head_dim = model_type == ModelType::Qwen3;
+        if !has_own_head_dim && !hidden_size.is_multiple_of(num_attention_heads) {
             let problem =
                 format!("hidden_size {hidden_size} is not a multiple of {num_attention_heads} heads");
             return Err(fields.error(problem, fields::DAMAGED));
@@ -134,10 +147,17 @@ impl Config {
         let (classifier_name, classifier_default) = names.classifier_dropout;
         let is_roberta = model_type.is_roberta();
         let padding = usize::from(is_roberta || model_type == ModelType::Mpnet);
-        let no_types = matches!(model_type, ModelType::DistilBert | ModelType::Mpnet | ModelType::ModernBert);
+        let no_types = matches!(
+            model_type,
+            ModelType::DistilBert
+                | ModelType::Mpnet
+                | ModelType::ModernBert
+                | ModelType::Gpt2
+                | ModelType::Qwen3
+        );
         let type_default = if is_roberta { 1 } else { 2 };
         let embedding_size = match model_type {
-            ModelType::Electra => fields.size("embedding_size", 128, MAX_WIDTH)?,
+            ModelType::Electra | ModelType::Albert => fields.size("embedding_size", 128, MAX_WIDTH)?,
             _ => hidden_size,
         };
         let intermediate_size = match size(names.intermediate_size, MAX_INTERMEDIATE)? {
@@ -149,7 +169,7 @@ impl Config {
             vocab_size: fields.size("vocab_size", 30_522, MAX_VOCABULARY)?,
             hidden_size,
             embedding_size,
-            num_hidden_layers: size(names.num_hidden_layers, MAX_LAYERS)?,
+            num_hidden_layers,
             num_attention_heads,
             intermediate_size,
             hidden_act: fields.activation(names.hidden_act.0, names.hidden_act.1)?,
@@ -167,8 +187,8 @@ impl Config {
             relative_attention_num_buckets: fields.size("relative_attention_num_buckets", 32, 4096)?,
             labels: fields.labels()?,
             problem_type: fields.problem_type()?,
-            tie_word_embeddings: fields.get("tie_word_embeddings").is_none_or(|value| value != &json!(false)),
-            family: Family::read(model_type, &fields)?,
+            tie_word_embeddings: fields.flag("tie_word_embeddings", names.ties_words)?,
+            family: Family::read(model_type, &fields, num_hidden_layers, num_attention_heads)?,
             raw,
         })
     }

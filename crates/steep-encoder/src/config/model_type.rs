@@ -21,11 +21,17 @@ pub enum ModelType {
     Electra,
     /// Warner et al. 2024
     ModernBert,
+    /// Radford et al. 2019
+    Gpt2,
+    /// Yang et al. 2025
+    Qwen3,
+    /// Lan et al. 2020
+    Albert,
 }
 
 impl ModelType {
     /// All of them, with their names in `config.json`.
-    pub const ALL: [(&'static str, Self); 8] = [
+    pub const ALL: [(&'static str, Self); 11] = [
         ("bert", Self::Bert),
         ("distilbert", Self::DistilBert),
         ("roberta", Self::Roberta),
@@ -34,6 +40,9 @@ impl ModelType {
         ("mpnet", Self::Mpnet),
         ("electra", Self::Electra),
         ("modernbert", Self::ModernBert),
+        ("gpt2", Self::Gpt2),
+        ("qwen3", Self::Qwen3),
+        ("albert", Self::Albert),
     ];
 
     /// The name in `config.json`.
@@ -49,7 +58,10 @@ impl ModelType {
 
     /// Name of the transformers class with this head, such as `BertForMaskedLM`.
     pub fn class_name(self, head_kind: HeadKind) -> String {
-        self.class_prefix().to_owned() + head_kind.class_suffix()
+        match (self, head_kind) {
+            (Self::Gpt2, HeadKind::CausalLm) => "GPT2LMHeadModel".to_owned(),
+            _ => self.class_prefix().to_owned() + head_kind.class_suffix(),
+        }
     }
 
     fn class_prefix(self) -> &'static str {
@@ -62,6 +74,9 @@ impl ModelType {
             Self::Mpnet => "MPNet",
             Self::Electra => "Electra",
             Self::ModernBert => "ModernBert",
+            Self::Gpt2 => "GPT2",
+            Self::Qwen3 => "Qwen3",
+            Self::Albert => "Albert",
         }
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Names {
     pub(super) classifier_dropout: (&'static str, Option<f32>),
     pub(super) max_position_embeddings: (&'static str, usize),
     pub(super) layer_norm_eps: (&'static str, f32),
+    /// Default of `tie_word_embeddings`.
+    pub(super) ties_words: bool,
 }
 
 const BERT: Names = Names {
@@ -29,6 +31,7 @@ const BERT: Names = Names {
     classifier_dropout: ("classifier_dropout", None),
     max_position_embeddings: ("max_position_embeddings", 512),
     layer_norm_eps: ("layer_norm_eps", 1e-12),
+    ties_words: true,
 };
 
 /// A name that no file has, for what is the same in the whole family.
@@ -59,6 +62,45 @@ const MODERNBERT: Names = Names {
     ..BERT
 };
 
+const GPT2: Names = Names {
+    hidden_size: ("n_embd", 768),
+    num_hidden_layers: ("n_layer", 12),
+    num_attention_heads: ("n_head", 12),
+    intermediate_size: ("n_inner", 0),
+    hidden_act: ("activation_function", "gelu_new"),
+    hidden_dropout: ("resid_pdrop", 0.1),
+    attention_dropout: ("attn_pdrop", 0.1),
+    classifier_dropout: (FIXED, Some(0.0)),
+    max_position_embeddings: ("n_positions", 1024),
+    layer_norm_eps: ("layer_norm_epsilon", 1e-5),
+    ties_words: true,
+};
+
+const QWEN3: Names = Names {
+    hidden_size: ("hidden_size", 4096),
+    num_hidden_layers: ("num_hidden_layers", 32),
+    num_attention_heads: ("num_attention_heads", 32),
+    intermediate_size: ("intermediate_size", 22_016),
+    hidden_act: ("hidden_act", "silu"),
+    hidden_dropout: (FIXED, 0.0),
+    attention_dropout: ("attention_dropout", 0.0),
+    classifier_dropout: (FIXED, Some(0.0)),
+    max_position_embeddings: ("max_position_embeddings", 32_768),
+    layer_norm_eps: ("rms_norm_eps", 1e-6),
+    ties_words: false,
+};
+
+const ALBERT: Names = Names {
+    hidden_size: ("hidden_size", 4096),
+    num_attention_heads: ("num_attention_heads", 64),
+    intermediate_size: ("intermediate_size", 16_384),
+    hidden_act: ("hidden_act", "gelu_new"),
+    hidden_dropout: ("hidden_dropout_prob", 0.0),
+    attention_dropout: ("attention_probs_dropout_prob", 0.0),
+    classifier_dropout: ("classifier_dropout_prob", Some(0.1)),
+    ..BERT
+};
+
 impl Names {
     pub(super) fn of(model_type: ModelType) -> &'static Self {
         match model_type {
@@ -70,6 +112,9 @@ impl Names {
             | ModelType::Electra => &BERT,
             ModelType::DistilBert => &DISTILBERT,
             ModelType::ModernBert => &MODERNBERT,
+            ModelType::Gpt2 => &GPT2,
+            ModelType::Qwen3 => &QWEN3,
+            ModelType::Albert => &ALBERT,
         }
     }
 }
