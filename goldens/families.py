@@ -17,8 +17,8 @@ import transformers
 from encoders import (
     BERT_SPECIALS,
     LABEL_NAMES,
+    ROBERTA_SPECIALS,
     VOCABULARY_SIZE,
-    adopt_encoder,
     decaying_names,
     make_model,
     make_targets,
@@ -34,6 +34,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
+    T5EncoderModel,
 )
 
 ROOT = Path(__file__).resolve().parent / "families"
@@ -44,6 +45,7 @@ LABELLED = [(0, 2), (0, 5), (1, 1), (2, 3), (2, 7), (2, 10), (3, 4)]
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
 # A decoder's text has no frame; padding lies outside of the texts.
 DECODER_SPECIALS = {"pad": 0, "first": None, "last": None, "mask": None}
+T5_SPECIALS = {"pad": 0, "first": None, "last": 1, "mask": None}
 MLM = ("mlm", AutoModelForMaskedLM)
 CLM = ("clm", AutoModelForCausalLM)
 CLASSIFICATION = ("classification", AutoModelForSequenceClassification)
@@ -98,7 +100,59 @@ FAMILIES = {
         BERT_SPECIALS,
         (MLM, CLASSIFICATION),
     ),
+    "bart": (
+        {
+            "d_model": 16,
+            "encoder_layers": 2,
+            "decoder_layers": 3,
+            "encoder_attention_heads": 2,
+            "decoder_attention_heads": 4,
+            "encoder_ffn_dim": 24,
+            "decoder_ffn_dim": 20,
+            "activation_dropout": 0.1,
+            "attention_dropout": 0.1,
+            "classifier_dropout": 0.1,
+            "scale_embedding": True,
+            "max_position_embeddings": 24,
+        },
+        ROBERTA_SPECIALS,
+        (CLASSIFICATION,),
+    ),
+    "t5": (
+        {
+            "d_model": 16,
+            "d_kv": 6,
+            "d_ff": 24,
+            "num_layers": 2,
+            "num_decoder_layers": 3,
+            "num_heads": 2,
+            "relative_attention_num_buckets": 8,
+            "relative_attention_max_distance": 20,
+            "feed_forward_proj": "gated-gelu",
+            "classifier_dropout": 0.1,
+            "decoder_start_token_id": 0,
+        },
+        T5_SPECIALS,
+        (CLASSIFICATION,),
+    ),
+    "deberta-v2": (
+        {
+            **SIZES,
+            "max_position_embeddings": 24,
+            "relative_attention": True,
+            "position_buckets": 6,
+            "norm_rel_ebd": "layer_norm",
+            "share_att_key": True,
+            "pos_att_type": "p2c|c2p",
+            "position_biased_input": False,
+            "pooler_dropout": 0.1,
+        },
+        BERT_SPECIALS,
+        (MLM, CLASSIFICATION),
+    ),
 }
+# What the base folder is saved as, where it is not AutoModel's choice.
+BASE_CLASSES = {"t5": T5EncoderModel}
 
 
 def make_config(model_type, fields, **more):
@@ -137,9 +191,22 @@ def randomise(model, seed):
     return model
 
 
+def adopt_encoder(model, base):
+    """Gives `model` the weights of `base`; a pooler may stay behind, a decoder keep its own."""
+    report = model.base_model.load_state_dict(base.state_dict(), strict=False)
+    assert all(name.startswith("decoder.") for name in report.missing_keys), report
+    assert all(name.startswith("pooler.") for name in report.unexpected_keys), report
+    return model
+
+
 def make_models(model_type, seed):
     fields, _, tasks = FAMILIES[model_type]
-    base = randomise(make_model(AutoModel, make_config(model_type, fields)), seed)
+    config = make_config(model_type, fields)
+    if model_type in BASE_CLASSES:
+        base = BASE_CLASSES[model_type]._from_config(config, attn_implementation="eager").float().eval()
+    else:
+        base = make_model(AutoModel, config)
+    base = randomise(base, seed)
     models = {"base": base}
     for number, (task, auto_class) in enumerate(tasks):
         labels = {}
@@ -182,8 +249,10 @@ def labels_of(task, inputs, targets):
 
 
 def base_outputs(model, inputs):
+    """Of an encoder-decoder those of the encoder."""
+    encoder = model.get_encoder() if hasattr(model, "decoder") else model
     with torch.no_grad():
-        output = model(**inputs, output_hidden_states=True)
+        output = encoder(**inputs, output_hidden_states=True)
     tensors = {f"base.hidden_states.{index}": state for index, state in enumerate(output.hidden_states)}
     tensors["base.last_hidden_state"] = output.last_hidden_state
     pooled = getattr(output, "pooler_output", None)
@@ -214,7 +283,7 @@ def measure(models, inputs, targets):
 
 def check_reload(folder, models, inputs, tasks):
     """What from_pretrained reads back must give the very same numbers."""
-    for task, auto_class in (("base", AutoModel), *tasks):
+    for task, auto_class in (("base", type(models["base"])), *tasks):
         loaded = auto_class.from_pretrained(folder / task, attn_implementation="eager").eval()
         with torch.no_grad():
             assert torch.equal(loaded(**inputs)[0], models[task](**inputs)[0]), task

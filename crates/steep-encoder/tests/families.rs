@@ -13,10 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use steep_encoder::{Error, Gradients, HeadKind, Model, PackedBatch, Pass, Value, ops};
 
-const FAMILIES: [&str; 4] = ["modernbert", "gpt2", "qwen3", "albert"];
+const FAMILIES: [&str; 7] = ["modernbert", "gpt2", "qwen3", "albert", "bart", "t5", "deberta-v2"];
 const HIDDEN: f32 = 1e-5;
 const LOGITS: f32 = 3e-5;
 const GRADIENT: f32 = 2e-5;
+/// T5's scores are not scaled: PyTorch's own float32 gradients lie up to 2.2e-5 from its float64 ones.
+const GRADIENT_T5: f32 = 6e-5;
 
 fn folder(family: &str) -> PathBuf {
     goldens("families").join(family)
@@ -67,6 +69,19 @@ fn hidden_states_and_pooled_output_equal_transformers() {
         assert_eq!(pooled.is_some(), reference.has("base.pooler_output"), "{family} has a pooler");
         if let Some(pooled) = pooled {
             assert_close(&values(pooled), &reference.floats("base.pooler_output"), HIDDEN, family);
+        }
+    }
+}
+
+#[test]
+fn a_folder_with_a_head_has_the_same_features() {
+    for family in FAMILIES {
+        let reference = Reference::load(&folder(family));
+        for task in tasks(&reference) {
+            let (model, report) = Model::load(&folder(family).join(&task), HeadKind::None, 0).expect("loads");
+            assert_eq!(report.initialised, Vec::<String>::new(), "{family}/{task} is complete");
+            let last = model.last_hidden_state(&Pass::evaluate(&model.parameters), &reference.batch());
+            assert_close(&values(last), &reference.packed("base.last_hidden_state"), HIDDEN, family);
         }
     }
 }
@@ -140,10 +155,12 @@ fn loss_and_every_gradient_equal_pytorch() {
                 let found: Vec<f32> = gradient.to_vec().iter().map(|value| value / count).collect();
                 let expected = reference.floats(&format!("{task}.gradient.{name}"));
                 worst = worst.max(largest_difference(&found, &expected));
-                assert_close(&found, &expected, GRADIENT, &format!("{family} {task} {name}"));
+                let tolerance = if family == "t5" { GRADIENT_T5 } else { GRADIENT };
+                assert_close(&found, &expected, tolerance, &format!("{family} {task} {name}"));
             }
         }
     }
+    // Measured 2.7e-5 for T5 and 7e-6 for the others, with AVX-512.
     assert!(worst > 0.0, "two different computations differ in rounding");
 }
 
@@ -288,6 +305,13 @@ fn what_is_not_supported_is_refused_by_its_name() {
         ("qwen3", "rope_parameters", serde_json::json!({"rope_type": "yarn", "rope_theta": 1e4})),
         ("qwen3", "num_key_value_heads", serde_json::json!(3)),
         ("albert", "inner_group_num", serde_json::json!(2)),
+        ("bart", "tie_word_embeddings", serde_json::json!(false)),
+        ("bart", "decoder_attention_heads", serde_json::json!(3)),
+        ("t5", "feed_forward_proj", serde_json::json!("gated-tanh")),
+        ("deberta-v2", "relative_attention", serde_json::json!(false)),
+        ("deberta-v2", "pos_att_type", serde_json::json!("p2p")),
+        ("deberta-v2", "conv_kernel_size", serde_json::json!(3)),
+        ("deberta-v2", "norm_rel_ebd", serde_json::json!("batch_norm")),
     ];
     for (family, field, value) in cases {
         let error = with_field(family, field, value).expect_err(field).to_string();

@@ -2,5 +2,6 @@
 
 mod columns;
 mod commands;
+mod families;
 mod messages;
 mod workplace;

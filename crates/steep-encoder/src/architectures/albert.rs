@@ -7,7 +7,7 @@ use crate::heads::{
     ClassificationDense, ClassificationHead, ClassifiedState, HeadKind, TokenHead, TokenTransform,
 };
 use crate::layers::{Encoder, EncoderLayer, Linear, TextEncoder};
-use crate::ops::Activation;
+use crate::ops::{Activation, Visibility};
 use crate::parameters::{Declaration, MatrixId};
 use serde_json::json;
 use std::sync::Arc;
@@ -60,7 +60,9 @@ impl Architecture for Albert {
             activation: config.hidden_act,
             attention_dropout: config.attention_probs_dropout_prob,
             attention_output_dropout: config.hidden_dropout_prob,
+            activation_dropout: 0.0,
             output_dropout: 0.0,
+            visibility: Visibility::Bidirectional,
         })
     }
 

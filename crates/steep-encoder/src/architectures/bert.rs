@@ -6,7 +6,7 @@ use crate::heads::{
     ClassificationDense, ClassificationHead, ClassifiedState, HeadKind, TokenHead, TokenTransform,
 };
 use crate::layers::{Embeddings, Encoder, Linear, TextEncoder};
-use crate::ops::Activation;
+use crate::ops::{Activation, Visibility};
 use crate::parameters::{Declaration, MatrixId};
 use std::sync::Arc;
 
@@ -86,7 +86,9 @@ pub(super) fn bert_encoder(
         activation: config.hidden_act,
         attention_dropout: config.attention_probs_dropout_prob,
         attention_output_dropout: config.hidden_dropout_prob,
+        activation_dropout: 0.0,
         output_dropout: config.hidden_dropout_prob,
+        visibility: Visibility::Bidirectional,
     }
 }
 
@@ -99,7 +101,8 @@ pub(super) fn embeddings(
     let width = config.embedding_size;
     let embeddings = declare.scope("embeddings", |declare| Embeddings {
         word: declare.matrix("word_embeddings.weight", [config.vocab_size, width]),
-        position: declare.matrix("position_embeddings.weight", [config.max_position_embeddings, width]),
+        word_scale: 1.0,
+        position: Some(declare.matrix("position_embeddings.weight", [config.max_position_embeddings, width])),
         token_type: (config.type_vocab_size > 0)
             .then(|| declare.matrix("token_type_embeddings.weight", [config.type_vocab_size, width])),
         norm: declare.norm("LayerNorm", width, config.layer_norm_eps),

@@ -7,7 +7,7 @@ use crate::heads::{
     ClassificationDense, ClassificationHead, ClassifiedState, HeadKind, TokenHead, TokenTransform,
 };
 use crate::layers::{Embeddings, Encoder, EncoderLayer, Linear, TextEncoder};
-use crate::ops::Activation;
+use crate::ops::{Activation, Visibility};
 use crate::parameters::{Declaration, MatrixId};
 use std::sync::Arc;
 
@@ -22,7 +22,10 @@ impl Architecture for DistilBert {
         let width = config.hidden_size;
         let embeddings = declare.scope("embeddings", |declare| Embeddings {
             word: declare.matrix("word_embeddings.weight", [config.vocab_size, width]),
-            position: declare.matrix("position_embeddings.weight", [config.max_position_embeddings, width]),
+            word_scale: 1.0,
+            position: Some(
+                declare.matrix("position_embeddings.weight", [config.max_position_embeddings, width]),
+            ),
             token_type: None,
             norm: declare.norm("LayerNorm", width, config.layer_norm_eps),
             projection: None,
@@ -38,7 +41,9 @@ impl Architecture for DistilBert {
             activation: config.hidden_act,
             attention_dropout: config.attention_probs_dropout_prob,
             attention_output_dropout: 0.0,
+            activation_dropout: 0.0,
             output_dropout: config.hidden_dropout_prob,
+            visibility: Visibility::Bidirectional,
         })
     }
 

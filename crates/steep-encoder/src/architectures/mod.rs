@@ -4,7 +4,9 @@
 //! returns the layers that hold them. Adding an architecture is adding a file and its lines here.
 
 pub(crate) mod albert;
+pub(crate) mod bart;
 mod bert;
+pub(crate) mod deberta_v2;
 mod distilbert;
 mod electra;
 pub(crate) mod gpt2;
@@ -12,10 +14,12 @@ pub(crate) mod modernbert;
 mod mpnet;
 pub(crate) mod qwen3;
 mod roberta;
+pub(crate) mod t5;
 
 use crate::config::{Config, ModelType};
-use crate::heads::{ClassificationHead, ClassifiedState, HeadKind, TokenHead};
+use crate::heads::{ClassificationDense, ClassificationHead, ClassifiedState, HeadKind, TokenHead};
 use crate::layers::{EncoderLayer, Linear, TextEncoder};
+use crate::ops::Activation;
 use crate::parameters::{Bias, Declaration, MatrixId};
 use std::sync::Arc;
 
@@ -100,6 +104,9 @@ pub(crate) fn of(model_type: ModelType) -> &'static dyn Architecture {
         ModelType::Gpt2 => &gpt2::Gpt2,
         ModelType::Qwen3 => &qwen3::Qwen3,
         ModelType::Albert => &albert::Albert,
+        ModelType::Bart => &bart::Bart,
+        ModelType::T5 => &t5::T5,
+        ModelType::DebertaV2 => &deberta_v2::DebertaV2,
     }
 }
 
@@ -125,6 +132,27 @@ fn score(
         dropout: 0.0,
         output: declare.linear_with(Bias::None, "score", [config.hidden_size, num_labels]),
     }
+}
+
+/// The `classification_head` of encoder-decoders, over the decoder's state where the text ends.
+fn classification_head(
+    config: &Config,
+    eos_token_id: u32,
+    num_labels: usize,
+    declare: &mut Declaration,
+) -> ClassificationHead {
+    let hidden = config.hidden_size;
+    declare.scope("classification_head", |declare| ClassificationHead {
+        state: ClassifiedState::LastOf(eos_token_id),
+        input_dropout: config.classifier_dropout,
+        dense: Some(ClassificationDense {
+            linear: declare.linear("dense", [hidden, hidden]),
+            activation: Activation::Tanh,
+            norm: None,
+        }),
+        dropout: config.classifier_dropout,
+        output: declare.linear("out_proj", [hidden, num_labels]),
+    })
 }
 
 /// BERT's names of one layer, which RoBERTa, ELECTRA and partly MPNet share.

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::config::Config;
 use crate::heads::{ClassificationHead, HeadKind, TokenHead};
-use crate::layers::{Embeddings, Encoder, EncoderLayer, Linear, RelativePositionBias, TextEncoder};
-use crate::ops::Activation;
+use crate::layers::{Buckets, Embeddings, Encoder, EncoderLayer, Linear, RelativePositionBias, TextEncoder};
+use crate::ops::{Activation, Visibility};
 use crate::parameters::{Declaration, MatrixId};
 use std::sync::Arc;
 
@@ -22,7 +22,10 @@ impl Architecture for Mpnet {
         let width = config.hidden_size;
         let embeddings = declare.scope("embeddings", |declare| Embeddings {
             word: declare.matrix("word_embeddings.weight", [config.vocab_size, width]),
-            position: declare.matrix("position_embeddings.weight", [config.max_position_embeddings, width]),
+            word_scale: 1.0,
+            position: Some(
+                declare.matrix("position_embeddings.weight", [config.max_position_embeddings, width]),
+            ),
             token_type: None,
             norm: declare.norm("LayerNorm", width, config.layer_norm_eps),
             projection: None,
@@ -34,6 +37,8 @@ impl Architecture for Mpnet {
         let relative_bias = RelativePositionBias {
             weight: declare.bias_matrix("encoder.relative_attention_bias.weight", shape),
             num_buckets,
+            max_distance: 128,
+            buckets: Buckets::BothWays,
         };
         Arc::new(Encoder {
             embeddings,
@@ -44,7 +49,9 @@ impl Architecture for Mpnet {
             activation: config.hidden_act,
             attention_dropout: config.attention_probs_dropout_prob,
             attention_output_dropout: config.hidden_dropout_prob,
+            activation_dropout: 0.0,
             output_dropout: config.hidden_dropout_prob,
+            visibility: Visibility::Bidirectional,
         })
     }
 

@@ -7,10 +7,11 @@ mod names;
 pub(crate) use fields::Fields;
 pub use model_type::ModelType;
 
-use crate::architectures::{self, albert, gpt2, modernbert, qwen3};
+use crate::architectures::{self, albert, bart, deberta_v2, gpt2, modernbert, qwen3, t5};
 use crate::error::{Error, Result};
 use crate::heads::HeadKind;
 use crate::ops::Activation;
+use crate::pooling::PoolingMode;
 use names::Names;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -85,20 +86,34 @@ pub(crate) enum Family {
     Gpt2(gpt2::Settings),
     Qwen3(qwen3::Settings),
     Albert(albert::Settings),
+    Bart(bart::Settings),
+    T5(t5::Settings),
+    DebertaV2(deberta_v2::Settings),
+}
+
+/// Sizes that a family's own fields are checked against.
+struct Sizes {
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    max_position_embeddings: usize,
 }
 
 impl Family {
-    fn read(
-        model_type: ModelType,
-        fields: &Fields,
-        num_hidden_layers: usize,
-        num_attention_heads: usize,
-    ) -> Result<Self> {
+    fn read(model_type: ModelType, fields: &Fields, sizes: &Sizes) -> Result<Self> {
+        let layers = sizes.num_hidden_layers;
         Ok(match model_type {
-            ModelType::ModernBert => Self::ModernBert(modernbert::Settings::read(fields, num_hidden_layers)?),
+            ModelType::ModernBert => Self::ModernBert(modernbert::Settings::read(fields, layers)?),
             ModelType::Gpt2 => Self::Gpt2(gpt2::Settings::read(fields)?),
-            ModelType::Qwen3 => Self::Qwen3(qwen3::Settings::read(fields, num_attention_heads)?),
-            ModelType::Albert => Self::Albert(albert::Settings::read(fields, num_hidden_layers)?),
+            ModelType::Qwen3 => Self::Qwen3(qwen3::Settings::read(fields, sizes.num_attention_heads)?),
+            ModelType::Albert => Self::Albert(albert::Settings::read(fields, layers)?),
+            ModelType::Bart => Self::Bart(bart::Settings::read(fields, sizes.hidden_size)?),
+            ModelType::T5 => Self::T5(t5::Settings::read(fields, layers)?),
+            ModelType::DebertaV2 => Self::DebertaV2(deberta_v2::Settings::read(
+                fields,
+                sizes.hidden_size,
+                sizes.max_position_embeddings,
+            )?),
             _ => Self::Common,
         })
     }
@@ -137,7 +152,9 @@ impl Config {
         let hidden_size = size(names.hidden_size, MAX_WIDTH)?;
         let num_hidden_layers = size(names.num_hidden_layers, MAX_LAYERS)?;
         let num_attention_heads = size(names.num_attention_heads, MAX_WIDTH)?;
-        let has_own_head_dim = model_type == ModelType::Qwen3;
+        let max_position_embeddings = size(names.max_position_embeddings, MAX_POSITIONS)?;
+        let sizes = Sizes { hidden_size, num_hidden_layers, num_attention_heads, max_position_embeddings };
+        let has_own_head_dim = matches!(model_type, ModelType::Qwen3 | ModelType::T5);
         if !has_own_head_dim && !hidden_size.is_multiple_of(num_attention_heads) {
             let problem =
                 format!("hidden_size {hidden_size} is not a multiple of {num_attention_heads} heads");
@@ -154,8 +171,14 @@ impl Config {
                 | ModelType::ModernBert
                 | ModelType::Gpt2
                 | ModelType::Qwen3
+                | ModelType::Bart
+                | ModelType::T5
         );
-        let type_default = if is_roberta { 1 } else { 2 };
+        let type_default = match model_type {
+            ModelType::DebertaV2 => 0,
+            _ if is_roberta => 1,
+            _ => 2,
+        };
         let embedding_size = match model_type {
             ModelType::Electra | ModelType::Albert => fields.size("embedding_size", 128, MAX_WIDTH)?,
             _ => hidden_size,
@@ -179,7 +202,7 @@ impl Config {
                 classifier_name,
                 classifier_default.unwrap_or(hidden_dropout_prob),
             ))?,
-            max_position_embeddings: size(names.max_position_embeddings, MAX_POSITIONS)?,
+            max_position_embeddings,
             type_vocab_size: if no_types { 0 } else { fields.size("type_vocab_size", type_default, 1024)? },
             initializer_range: fields.number("initializer_range", 0.02, 0.0..=10.0)?,
             layer_norm_eps: fields.number(names.layer_norm_eps.0, names.layer_norm_eps.1, 0.0..=1.0)?,
@@ -187,8 +210,8 @@ impl Config {
             relative_attention_num_buckets: fields.size("relative_attention_num_buckets", 32, 4096)?,
             labels: fields.labels()?,
             problem_type: fields.problem_type()?,
-            tie_word_embeddings: fields.flag("tie_word_embeddings", names.ties_words)?,
-            family: Family::read(model_type, &fields, num_hidden_layers, num_attention_heads)?,
+            tie_word_embeddings: fields.flag(names.tie_word_embeddings.0, names.tie_word_embeddings.1)?,
+            family: Family::read(model_type, &fields, &sizes)?,
             raw,
         })
     }
@@ -208,9 +231,19 @@ impl Config {
         Err(Error::Config { path: Self::file(folder), problem, hint })
     }
 
-    /// Whether a token listens to those before it only, so that the last state is the one that knows the whole text.
-    pub fn is_causal(&self) -> bool {
-        architectures::of(self.model_type).predicts() == HeadKind::CausalLm
+    /// The head that predicts tokens in this family: [`HeadKind::MaskedLm`], [`HeadKind::CausalLm`], or
+    /// [`HeadKind::None`].
+    pub fn token_head(&self) -> HeadKind {
+        architectures::of(self.model_type).predicts()
+    }
+
+    /// Pooling where a model folder says nothing: the last token of a decoder, which alone has listened to the whole
+    /// text, else the mean.
+    pub fn default_pooling(&self) -> PoolingMode {
+        match self.token_head() {
+            HeadKind::CausalLm => PoolingMode::LastToken,
+            _ => PoolingMode::Mean,
+        }
     }
 
     /// The longest sequence the position embedding allows.

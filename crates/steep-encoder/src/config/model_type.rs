@@ -27,11 +27,17 @@ pub enum ModelType {
     Qwen3,
     /// Lan et al. 2020
     Albert,
+    /// Lewis et al. 2020
+    Bart,
+    /// Raffel et al. 2020
+    T5,
+    /// He et al. 2021, 2023
+    DebertaV2,
 }
 
 impl ModelType {
     /// All of them, with their names in `config.json`.
-    pub const ALL: [(&'static str, Self); 11] = [
+    pub const ALL: [(&'static str, Self); 14] = [
         ("bert", Self::Bert),
         ("distilbert", Self::DistilBert),
         ("roberta", Self::Roberta),
@@ -43,6 +49,9 @@ impl ModelType {
         ("gpt2", Self::Gpt2),
         ("qwen3", Self::Qwen3),
         ("albert", Self::Albert),
+        ("bart", Self::Bart),
+        ("t5", Self::T5),
+        ("deberta-v2", Self::DebertaV2),
     ];
 
     /// The name in `config.json`.
@@ -60,6 +69,7 @@ impl ModelType {
     pub fn class_name(self, head_kind: HeadKind) -> String {
         match (self, head_kind) {
             (Self::Gpt2, HeadKind::CausalLm) => "GPT2LMHeadModel".to_owned(),
+            (Self::T5, HeadKind::None) => "T5EncoderModel".to_owned(),
             _ => self.class_prefix().to_owned() + head_kind.class_suffix(),
         }
     }
@@ -77,6 +87,9 @@ impl ModelType {
             Self::Gpt2 => "GPT2",
             Self::Qwen3 => "Qwen3",
             Self::Albert => "Albert",
+            Self::Bart => "Bart",
+            Self::T5 => "T5",
+            Self::DebertaV2 => "DebertaV2",
         }
     }
 }

@@ -16,8 +16,7 @@ pub(super) struct Names {
     pub(super) classifier_dropout: (&'static str, Option<f32>),
     pub(super) max_position_embeddings: (&'static str, usize),
     pub(super) layer_norm_eps: (&'static str, f32),
-    /// Default of `tie_word_embeddings`.
-    pub(super) ties_words: bool,
+    pub(super) tie_word_embeddings: (&'static str, bool),
 }
 
 const BERT: Names = Names {
@@ -31,7 +30,7 @@ const BERT: Names = Names {
     classifier_dropout: ("classifier_dropout", None),
     max_position_embeddings: ("max_position_embeddings", 512),
     layer_norm_eps: ("layer_norm_eps", 1e-12),
-    ties_words: true,
+    tie_word_embeddings: ("tie_word_embeddings", true),
 };
 
 /// A name that no file has, for what is the same in the whole family.
@@ -73,7 +72,7 @@ const GPT2: Names = Names {
     classifier_dropout: (FIXED, Some(0.0)),
     max_position_embeddings: ("n_positions", 1024),
     layer_norm_eps: ("layer_norm_epsilon", 1e-5),
-    ties_words: true,
+    tie_word_embeddings: ("tie_word_embeddings", true),
 };
 
 const QWEN3: Names = Names {
@@ -87,7 +86,7 @@ const QWEN3: Names = Names {
     classifier_dropout: (FIXED, Some(0.0)),
     max_position_embeddings: ("max_position_embeddings", 32_768),
     layer_norm_eps: ("rms_norm_eps", 1e-6),
-    ties_words: false,
+    tie_word_embeddings: ("tie_word_embeddings", false),
 };
 
 const ALBERT: Names = Names {
@@ -98,6 +97,46 @@ const ALBERT: Names = Names {
     hidden_dropout: ("hidden_dropout_prob", 0.0),
     attention_dropout: ("attention_probs_dropout_prob", 0.0),
     classifier_dropout: ("classifier_dropout_prob", Some(0.1)),
+    ..BERT
+};
+
+const BART: Names = Names {
+    hidden_size: ("d_model", 1024),
+    num_hidden_layers: ("encoder_layers", 12),
+    num_attention_heads: ("encoder_attention_heads", 16),
+    intermediate_size: ("encoder_ffn_dim", 4096),
+    hidden_act: ("activation_function", "gelu"),
+    hidden_dropout: ("dropout", 0.1),
+    attention_dropout: ("attention_dropout", 0.0),
+    classifier_dropout: ("classifier_dropout", Some(0.0)),
+    max_position_embeddings: ("max_position_embeddings", 1024),
+    layer_norm_eps: (FIXED, 1e-5),
+    ..BERT
+};
+
+const T5: Names = Names {
+    hidden_size: ("d_model", 512),
+    num_hidden_layers: ("num_layers", 6),
+    num_attention_heads: ("num_heads", 8),
+    intermediate_size: ("d_ff", 2048),
+    // T5 names it in feed_forward_proj, with what else the part has.
+    hidden_act: (FIXED, "relu"),
+    hidden_dropout: ("dropout_rate", 0.1),
+    attention_dropout: ("dropout_rate", 0.1),
+    classifier_dropout: ("classifier_dropout", Some(0.0)),
+    max_position_embeddings: ("n_positions", 512),
+    layer_norm_eps: ("layer_norm_epsilon", 1e-6),
+    // The file's field speaks of the language-modelling head.
+    tie_word_embeddings: (FIXED, true),
+};
+
+const DEBERTA_V2: Names = Names {
+    hidden_size: ("hidden_size", 1536),
+    num_hidden_layers: ("num_hidden_layers", 24),
+    num_attention_heads: ("num_attention_heads", 24),
+    intermediate_size: ("intermediate_size", 6144),
+    classifier_dropout: ("cls_dropout", None),
+    layer_norm_eps: ("layer_norm_eps", 1e-7),
     ..BERT
 };
 
@@ -115,6 +154,9 @@ impl Names {
             ModelType::Gpt2 => &GPT2,
             ModelType::Qwen3 => &QWEN3,
             ModelType::Albert => &ALBERT,
+            ModelType::Bart => &BART,
+            ModelType::T5 => &T5,
+            ModelType::DebertaV2 => &DEBERTA_V2,
         }
     }
 }

@@ -24,7 +24,7 @@ pub enum HeadKind {
 
 impl HeadKind {
     /// What the head is for, in the words of messages.
-    pub(crate) fn words(self) -> &'static str {
+    pub fn words(self) -> &'static str {
         match self {
             Self::None => "features",
             Self::MaskedLm => "masked language modelling",

@@ -11,11 +11,11 @@ pub use attention::AttentionHeads;
 pub use embeddings::Embeddings;
 pub use rms_norm::RmsNorm;
 pub use rotary::{Rotary, RotaryTables};
-pub use transformer::{Encoder, EncoderLayer, RelativePositionBias};
+pub use transformer::{Buckets, Encoder, EncoderLayer, RelativePositionBias};
 
 use crate::batch::PackedBatch;
 use crate::ops::block::Affine;
-use crate::ops::{self, Activation};
+use crate::ops::{self, Activation, Dropout};
 use crate::parameters::MatrixId;
 use crate::parameters::VectorId;
 use crate::pass::Pass;
@@ -94,6 +94,15 @@ impl Norm {
         let weight = pass.vector(self.weight);
         let bias = bias_or_zeros(pass, self.bias, weight.dims()[0]);
         (weight, bias)
+    }
+
+    /// `LayerNorm(dropout(x) + residual)`.
+    ///
+    /// # Shapes
+    /// - `x`, `residual`, output: `[T, H]`
+    pub fn forward_sum(&self, pass: &Pass, x: Tensor<2>, residual: Tensor<2>, dropout: Dropout) -> Tensor<2> {
+        let (weight, bias) = self.parameters(pass);
+        ops::add_norm(x, residual, weight, bias, self.epsilon, dropout)
     }
 
     /// Weight and bias as blocks take them.
