@@ -5,7 +5,7 @@ use crate::batch::PackedBatch;
 use crate::checkpoint::{self, report::LoadReport};
 use crate::config::Config;
 use crate::error::Result;
-use crate::heads::{ClassificationHead, HeadKind, TokenHead};
+use crate::heads::{AutoencoderHead, ClassificationHead, HeadKind, TokenHead};
 use crate::layers::{Linear, TextEncoder};
 use crate::ops::block::Precision;
 use crate::ops::{self, Activation};
@@ -32,6 +32,7 @@ pub(crate) struct Layout {
     encoder: Arc<dyn TextEncoder>,
     pooler: Option<Linear>,
     token_head: Option<TokenHead>,
+    autoencoder: Option<AutoencoderHead>,
     classification: Option<ClassificationHead>,
 }
 
@@ -57,13 +58,15 @@ impl Layout {
         let word_embeddings = encoder.word_embeddings();
         let token_head = matches!(head_kind, HeadKind::MaskedLm | HeadKind::CausalLm)
             .then(|| architecture.token_head(config, word_embeddings, &mut declare));
+        let autoencoder = (head_kind == HeadKind::Autoencoder)
+            .then(|| AutoencoderHead::declare(config, word_embeddings, &mut declare));
         let classification = match head_kind {
             HeadKind::SequenceClassification { num_labels } => {
                 Some(architecture.classification(config, num_labels, pooler, &mut declare))
             }
             _ => None,
         };
-        (Self { head_kind, encoder, pooler, token_head, classification }, declare.specs)
+        (Self { head_kind, encoder, pooler, token_head, autoencoder, classification }, declare.specs)
     }
 }
 
@@ -141,6 +144,26 @@ impl Model {
     ) -> Tensor<1> {
         let head = self.layout.token_head.as_ref().expect("the model has a head that predicts tokens");
         head.losses(pass, ops::embedding(hidden, rows), labels)
+    }
+
+    /// Cross-entropy of each token after the first of each sequence of `batch`, written again from `vectors` `[B, H]`.
+    ///
+    /// # Panics
+    /// If the model was loaded without an autoencoder's head.
+    pub fn autoencoder_losses(&self, pass: &Pass, vectors: Tensor<2>, batch: &PackedBatch) -> Tensor<1> {
+        let head = self.layout.autoencoder.as_ref().expect("the model has an autoencoder's head");
+        head.losses(pass, vectors, batch)
+    }
+
+    /// The bare encoder of a model with a head.
+    #[must_use]
+    pub fn without_head(self) -> Self {
+        let (layout, specs) = Layout::declare(&self.config, HeadKind::None, self.layout.pooler.is_some());
+        let mut parameters = self.parameters;
+        let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+        parameters.list.retain(|parameter| names.contains(&parameter.spec.name.as_str()));
+        parameters.list.sort_by_key(|parameter| names.iter().position(|name| *name == parameter.spec.name));
+        Self { config: self.config, parameters, layout }
     }
 
     /// The precision of products from now on; f32 when loaded.

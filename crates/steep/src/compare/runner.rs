@@ -16,6 +16,7 @@ use crate::learners::linear_head::{HeadParts, LinearHead};
 use crate::learners::logistic_regression::{LogisticRegression, TrainingRows};
 use crate::learners::majority::{MajorityClassifier, MeanRegression};
 use crate::learners::ridge::RidgeRegression;
+use crate::objectives::AdaptObjective;
 use crate::progress::Context;
 use crate::report::StageSeconds;
 use crate::stages::{
@@ -106,6 +107,7 @@ impl Runner<'_> {
 
     pub(super) fn adapt_settings(&self, seed: u64) -> AdaptSettings {
         AdaptSettings {
+            objective: AdaptObjective::Mlm,
             masking: self.settings.masking,
             training: TrainingSettings { seed, ..self.settings.adapt.clone() },
             max_seq_length: self.prepared.max_seq_length,

@@ -15,7 +15,7 @@ mod output;
 mod predict;
 mod prepared;
 
-pub use adapt::{AdaptInput, AdaptReport, AdaptSettings, adapt};
+pub use adapt::{AdaptInput, AdaptReport, AdaptSettings, adapt, objective as adapt_objective};
 pub use classify::{
     ClassifyInput, ClassifyReport, ClassifySettings, EmbeddingRecipe, LearnerSettings, Learners, classify,
     write_classifier_folder,
