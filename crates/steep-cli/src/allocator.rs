@@ -14,7 +14,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 const PURGE_DELAY: mi_option_t = 15;
 
 /// Freed memory stays with the process, unless `MIMALLOC_PURGE_DELAY` says otherwise.
-pub fn keep_freed_memory() {
+pub(crate) fn keep_freed_memory() {
     // SAFETY: the call writes one integer of mimalloc's table of options; it is made before there are threads.
     #[allow(unsafe_code)]
     unsafe {

@@ -26,13 +26,13 @@ impl Embeddings {
     /// # Shapes
     /// - output: `[T, H]`
     pub fn forward(&self, pass: &Pass, batch: &PackedBatch) -> Tensor<2> {
-        let words = ops::embedding(pass.matrix(self.word), batch.input_ids.clone());
+        let words = pass.lookup(self.word, batch.input_ids.clone());
         let positions = batch.position_ids(self.first_position);
-        let mut sum = words + ops::embedding(pass.matrix(self.position), positions);
+        let mut sum = words + pass.lookup(self.position, positions);
         if let Some(token_type) = self.token_type {
             let zeros = || Arc::from(vec![0; batch.num_tokens()]);
             let ids = batch.token_type_ids.clone().unwrap_or_else(zeros);
-            sum = sum + ops::embedding(pass.matrix(token_type), ids);
+            sum = sum + pass.lookup(token_type, ids);
         }
         let normal = ops::dropout(self.norm.forward(pass, sum), pass.dropout(self.dropout));
         match &self.projection {

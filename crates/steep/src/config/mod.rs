@@ -29,6 +29,7 @@ mod preparation;
 mod probe;
 mod training;
 mod values;
+mod vocabulary;
 
 pub use adapt::{AdaptRequest, AdaptSources};
 pub use classify::ClassifyRequest;
@@ -44,3 +45,4 @@ pub use probe::{Estimate, TrainingAmount, estimate_embedding, estimate_training}
 pub use request::{Key, Request};
 pub use training::Facts;
 pub use values::{Form, KeyValue, List};
+pub use vocabulary::{VocabExtendRequest, VocabReportRequest, VocabSources, VocabUndoRequest};

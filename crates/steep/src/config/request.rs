@@ -102,7 +102,7 @@ macro_rules! request {
 mod tests {
     use crate::config::{
         AdaptRequest, ClassifyRequest, CompareRequest, ExtractRequest, FinetuneRequest, InspectRequest, List,
-        PredictRequest, Request,
+        PredictRequest, Request, VocabExtendRequest, VocabReportRequest, VocabUndoRequest,
     };
     use std::collections::BTreeSet;
 
@@ -128,6 +128,9 @@ mod tests {
         check::<FinetuneRequest>();
         check::<InspectRequest>();
         check::<PredictRequest>();
+        check::<VocabExtendRequest>();
+        check::<VocabReportRequest>();
+        check::<VocabUndoRequest>();
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod model_folder;
 mod output;
 mod predict;
 mod prepared;
+mod vocabulary;
 
 pub use adapt::{AdaptInput, AdaptReport, AdaptSettings, adapt};
 pub use classify::{
@@ -28,3 +29,4 @@ pub use model_folder::ModelFolder;
 pub use output::{OutputFormat, RowCounts};
 pub use predict::{PredictInput, PredictReport, PredictSettings, Predictor, predict};
 pub use prepared::PreparedFeatures;
+pub use vocabulary::{EXTENSION_FOLDER, VocabularyExtension, extend_vocabulary, restore_vocabulary};

@@ -14,6 +14,7 @@ mod save;
 mod sources;
 mod special_tokens;
 mod tokenizer;
+pub mod vocabulary;
 mod word_piece;
 
 pub use batches::{BatchPlan, BatchSize, Order};
