@@ -23,12 +23,14 @@ mod file;
 mod finetune;
 mod ignored;
 mod inspect;
+mod joint;
 mod learners;
 mod predict;
 mod preparation;
 mod probe;
 mod training;
 mod values;
+mod zeroshot;
 
 pub use adapt::{AdaptRequest, AdaptSources};
 pub use classify::ClassifyRequest;
@@ -44,3 +46,4 @@ pub use probe::{Estimate, TrainingAmount, estimate_embedding, estimate_training}
 pub use request::{Key, Request};
 pub use training::Facts;
 pub use values::{Form, KeyValue, List};
+pub use zeroshot::ZeroshotRequest;

@@ -32,7 +32,7 @@ pub mod ridge;
 pub mod ridge_classifier;
 mod row_loss;
 pub mod targets;
-mod tensors;
+pub(crate) mod tensors;
 
 #[cfg(test)]
 mod golden_tests;
