@@ -20,7 +20,7 @@ request! {
         input_file: String, also ["input"], old ["test_file"];
         /// The labels, parted by commas; needed
         candidate_labels: List<String>, also ["labels"];
-        /// The sentence that a label becomes, with {} in its place; default: This example is {}.
+        /// The sentence that a label becomes, with {} in its place; default "This example is {}."
         hypothesis_template: String, also ["template"];
         /// Judge each label by itself, so that several or none may fit; default false
         multi_label: bool, old ["multi_class"];
