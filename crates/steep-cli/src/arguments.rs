@@ -4,7 +4,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command as ClapCommand, FromArgMatc
 use std::path::PathBuf;
 use steep::config::{
     AdaptRequest, ClassifyRequest, CompareRequest, ExtractRequest, FinetuneRequest, Form, Ignored,
-    InspectRequest, Key, PredictRequest, Request, ZeroshotRequest,
+    InspectRequest, Key, PredictRequest, Request, SearchRequest, ZeroshotRequest,
 };
 
 /// Steep a text encoder in your own texts, then extract features you can trust.
@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Classify(Box<Asked<ClassifyRequest>>),
     /// Label texts with a trained folder
     Predict(Asked<PredictRequest>),
+    /// Find near texts and near-duplicates in a corpus
+    Search(Asked<SearchRequest>),
     /// Label texts without training, by natural language inference
     Zeroshot(Asked<ZeroshotRequest>),
     /// Tell what is in a model folder

@@ -7,6 +7,7 @@ mod extract;
 mod finetune;
 mod inspect;
 mod predict;
+mod search;
 mod zeroshot;
 
 use crate::arguments::Command;
@@ -21,6 +22,7 @@ pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Extract(asked) => extract::run(asked, session),
         Command::Classify(asked) => classify::run(*asked, session),
         Command::Predict(asked) => predict::run(asked, session),
+        Command::Search(asked) => search::run(asked, session),
         Command::Zeroshot(asked) => zeroshot::run(asked, session),
         Command::Inspect(arguments) => inspect::run(arguments, session),
     }

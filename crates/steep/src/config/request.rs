@@ -102,7 +102,7 @@ macro_rules! request {
 mod tests {
     use crate::config::{
         AdaptRequest, ClassifyRequest, CompareRequest, ExtractRequest, FinetuneRequest, InspectRequest, List,
-        PredictRequest, Request, ZeroshotRequest,
+        PredictRequest, Request, SearchRequest, ZeroshotRequest,
     };
     use std::collections::BTreeSet;
 
@@ -128,6 +128,7 @@ mod tests {
         check::<FinetuneRequest>();
         check::<InspectRequest>();
         check::<PredictRequest>();
+        check::<SearchRequest>();
         check::<ZeroshotRequest>();
     }
 

@@ -27,7 +27,7 @@ mod moments;
 pub mod nearest_centroid;
 pub mod neighbors;
 pub mod network;
-mod products;
+pub(crate) mod products;
 pub mod ridge;
 pub mod ridge_classifier;
 mod row_loss;

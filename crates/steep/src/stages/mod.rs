@@ -15,6 +15,7 @@ mod model_folder;
 mod output;
 mod predict;
 mod prepared;
+mod search;
 mod zeroshot;
 
 pub use adapt::{AdaptInput, AdaptReport, AdaptSettings, adapt};
@@ -31,4 +32,5 @@ pub use model_folder::ModelFolder;
 pub use output::{OutputFormat, RowCounts};
 pub use predict::{PredictInput, PredictReport, PredictSettings, Predictor, predict};
 pub use prepared::PreparedFeatures;
+pub use search::{IndexReport, IndexSettings, ListChoice, SearchIndex, SearchMethod, build_index};
 pub use zeroshot::{ZeroShot, ZeroShotSettings, zeroshot};

@@ -21,6 +21,7 @@ pub use batches::{BatchPlan, BatchSize, Order};
 pub use corpus::{CorpusKey, CorpusStatistics, TokenCorpus};
 pub use encode::{EncodeOptions, Encodings, Truncation};
 pub use length::{LengthFacts, LengthSource, MaxSeqLength, resolve_max_seq_length};
+pub(crate) use mapped::map_readonly;
 pub use pairs::{PairEncodings, PairFrame};
 pub use special_tokens::SpecialTokens;
 pub use tokenizer::{Tokenizer, TokenizerFacts, TokenizerKind};

@@ -15,7 +15,7 @@ use steep::text::Encodings;
 
 pub(super) fn run(
     mut request: FinetuneRequest,
-    features: PreparedFeatures,
+    mut features: PreparedFeatures,
     sources: &FinetuneSources,
     model: &ModelFolder,
     session: &Session,
@@ -25,6 +25,8 @@ pub(super) fn run(
     let settings = request.clone().resolve(&facts, Vec::new())?;
     request.clone().resolve_joint(settings, features.clone())?;
     let texts = text_columns(&sources.train_file, &sources.columns)?;
+    // What is counted is counted in the text that is trained on.
+    features.text_columns.clone_from(&texts);
     let columns = columns(&request, &features, sources, &texts)?;
     let rows = LabelledRows::load(sources, session)?;
     let weights = sources.class_weight.weights(&rows.targets, &rows.split.train, rows.names.len())?;
