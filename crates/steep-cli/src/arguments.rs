@@ -4,7 +4,8 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command as ClapCommand, FromArgMatc
 use std::path::PathBuf;
 use steep::config::{
     AdaptRequest, ClassifyRequest, CompareRequest, ExtractRequest, FinetuneRequest, Form, Ignored,
-    InspectRequest, Key, PredictRequest, Request, VocabExtendRequest, VocabReportRequest, VocabUndoRequest,
+    InspectRequest, Key, PredictRequest, Request, SearchRequest, VocabExtendRequest, VocabReportRequest,
+    VocabUndoRequest, ZeroshotRequest,
 };
 
 /// Steep a text encoder in your own texts, then extract features you can trust.
@@ -62,6 +63,10 @@ pub(crate) enum Command {
     /// See which words a model's tokenizer lacks, and add them
     #[command(subcommand)]
     Vocab(Vocab),
+    /// Find near texts and near-duplicates in a corpus
+    Search(Asked<SearchRequest>),
+    /// Label texts without training, by natural language inference
+    Zeroshot(Asked<ZeroshotRequest>),
     /// Tell what is in a model folder
     Inspect(Inspect),
 }

@@ -7,7 +7,9 @@ mod extract;
 mod finetune;
 mod inspect;
 mod predict;
+mod search;
 mod vocab;
+mod zeroshot;
 
 use crate::arguments::Command;
 use crate::session::Session;
@@ -22,6 +24,8 @@ pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Classify(asked) => classify::run(*asked, session),
         Command::Predict(asked) => predict::run(asked, session),
         Command::Vocab(action) => vocab::run(action, session),
+        Command::Search(asked) => search::run(asked, session),
+        Command::Zeroshot(asked) => zeroshot::run(asked, session),
         Command::Inspect(arguments) => inspect::run(arguments, session),
     }
 }

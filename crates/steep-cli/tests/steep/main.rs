@@ -3,4 +3,5 @@
 mod columns;
 mod commands;
 mod messages;
+mod near_texts;
 mod workplace;

@@ -2,9 +2,11 @@
 
 mod classification;
 mod masked_lm;
+pub(crate) mod tabular;
 
 pub use classification::ClassificationHead;
 pub use masked_lm::MaskedLmHead;
+pub use tabular::{CombineMethod, RowColumns, TabularHead, TabularSettings, TabularShape, embedding_size};
 
 /// Which head a model is loaded with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

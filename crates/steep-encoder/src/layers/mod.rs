@@ -2,9 +2,11 @@
 //! [`Pass`] they are read from.
 
 mod embeddings;
+mod pool;
 mod transformer;
 
 pub use embeddings::Embeddings;
+pub use pool::{is_trainable, pool_states};
 pub use transformer::{Encoder, EncoderLayer, RelativePositionBias};
 
 use crate::ops::block::Affine;

@@ -102,7 +102,8 @@ macro_rules! request {
 mod tests {
     use crate::config::{
         AdaptRequest, ClassifyRequest, CompareRequest, ExtractRequest, FinetuneRequest, InspectRequest, List,
-        PredictRequest, Request, VocabExtendRequest, VocabReportRequest, VocabUndoRequest,
+        PredictRequest, Request, SearchRequest, VocabExtendRequest, VocabReportRequest, VocabUndoRequest,
+        ZeroshotRequest,
     };
     use std::collections::BTreeSet;
 
@@ -131,6 +132,8 @@ mod tests {
         check::<VocabExtendRequest>();
         check::<VocabReportRequest>();
         check::<VocabUndoRequest>();
+        check::<SearchRequest>();
+        check::<ZeroshotRequest>();
     }
 
     #[test]
