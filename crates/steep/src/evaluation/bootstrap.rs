@@ -1,5 +1,10 @@
 //! How sure a measured value or a difference is: percentile bootstraps over rows and paired seeds.
 //!
+//! A handful of seeds drawn with replacement spread too little: their variance lacks the factor `seeds / (seeds − 1)`, and
+//! the quantiles of so few are narrower than Student's. So what drawing seeds adds is widened by both factors
+//! ([`seed_widening`]); a simulation holds that a difference which is not there is then claimed no more often than it may
+//! be.
+//!
 //! Every resample draws from a generator of its own, keyed by seed and resample, so results do not depend on the
 //! number of threads.
 
@@ -106,36 +111,38 @@ pub struct PairedComparison {
     pub probability_below_rope: f64,
 }
 
+/// The percentile interval of the mean of a metric over seeds, each a run on the same test rows: every resample draws
+/// seeds and rows, both with replacement. With one seed it is [`bootstrap_interval`].
+///
+/// Errors: as [`paired_bootstrap`].
+pub fn two_level_interval(seeds: &[&dyn RowMetric], options: &BootstrapOptions) -> Result<Interval> {
+    let rows = seeds.first().map_or(0, |seed| seed.rows());
+    check(rows, options)?;
+    check_rows(seeds.iter().copied(), rows)?;
+    let values: Vec<f64> =
+        seeds.iter().map(|seed| seed.plain_value().ok_or_else(undefined)).collect::<Result<_>>()?;
+    let estimate = values.iter().sum::<f64>() / seeds.len() as f64;
+    let resampled = two_level(seeds.len(), rows, options, |seed, weights| seeds[seed].value(weights));
+    let (low, high) = ends(&resampled, options.confidence);
+    Ok(Interval { estimate, low, high })
+}
+
 /// The two-level paired bootstrap of two procedures: every resample draws seeds and rows, both with replacement, and
 /// uses the same draw for both routes. With one seed it is the paired bootstrap over rows of two fixed models.
 ///
-/// With few seeds their spread is underestimated by the factor `(seeds − 1) / seeds` of its variance, as in every
-/// plain bootstrap. Errors: no seeds or rows, different numbers of rows, options out of range, a metric that is not
-/// defined for the rows as they are.
+/// Errors: no seeds or rows, different numbers of rows, options out of range, a metric that is not defined for the rows
+/// as they are.
 pub fn paired_bootstrap(seeds: &[PairedSeed<'_>], options: &ComparisonOptions) -> Result<PairedComparison> {
     let rows = seeds.first().map_or(0, |seed| seed.baseline.rows());
     check(rows, &options.bootstrap)?;
-    check_comparison(seeds, rows, options)?;
+    check_rows(seeds.iter().flat_map(|seed| [seed.baseline, seed.candidate]), rows)?;
+    check_rope(options.rope)?;
     let ones = vec![1; rows];
     let seed_differences: Vec<f64> =
         seeds.iter().map(|seed| difference(seed, &ones).ok_or_else(undefined)).collect::<Result<_>>()?;
     let estimate = seed_differences.iter().sum::<f64>() / seeds.len() as f64;
-    let mut differences: Vec<f64> = (0..options.bootstrap.resamples)
-        .into_par_iter()
-        .map_init(
-            || (Vec::new(), Vec::new()),
-            |(row_weights, seed_weights), resample| {
-                let mut draws = Draws::new(options.bootstrap.seed, resample);
-                draws.draw_weights(seeds.len(), seed_weights);
-                draws.draw_weights(rows, row_weights);
-                mean_difference(seeds, seed_weights, row_weights)
-            },
-        )
-        .collect::<Vec<_>>()
-        .into_iter()
-        .flatten()
-        .collect();
-    differences.sort_by(f64::total_cmp);
+    let differences =
+        two_level(seeds.len(), rows, &options.bootstrap, |seed, weights| difference(&seeds[seed], weights));
     Ok(summarize(estimate, seed_differences, &differences, options))
 }
 
@@ -143,12 +150,56 @@ fn difference(seed: &PairedSeed<'_>, weights: &[u32]) -> Option<f64> {
     Some(seed.candidate.value(weights)? - seed.baseline.value(weights)?)
 }
 
-fn mean_difference(seeds: &[PairedSeed<'_>], seed_weights: &[u32], row_weights: &[u32]) -> Option<f64> {
-    let mut sum = 0.0;
-    for (seed, &weight) in seeds.iter().zip(seed_weights).filter(|(_, weight)| **weight > 0) {
-        sum += f64::from(weight) * difference(seed, row_weights)?;
-    }
-    Some(sum / seeds.len() as f64)
+/// The sorted values of all resamples in which `value` of every seed is defined.
+fn two_level(
+    seeds: usize,
+    rows: usize,
+    options: &BootstrapOptions,
+    value: impl Fn(usize, &[u32]) -> Option<f64> + Sync,
+) -> Vec<f64> {
+    let widening = seed_widening(seeds);
+    let one = |(row_weights, seed_weights): &mut (Vec<u32>, Vec<u32>), resample: usize| -> Option<f64> {
+        let mut draws = Draws::new(options.seed, resample);
+        draws.draw_weights(seeds, seed_weights);
+        draws.draw_weights(rows, row_weights);
+        let values: Vec<f64> = (0..seeds).map(|seed| value(seed, row_weights)).collect::<Option<_>>()?;
+        let mean = values.iter().sum::<f64>() / seeds as f64;
+        let drawn: f64 = values.iter().zip(seed_weights.iter()).map(|(v, w)| v * f64::from(*w)).sum();
+        Some(mean + widening * (drawn / seeds as f64 - mean))
+    };
+    let mut resampled: Vec<f64> = (0..options.resamples)
+        .into_par_iter()
+        .map_init(|| (Vec::new(), Vec::new()), |space, resample| one(space, resample))
+        .collect::<Vec<_>>()
+        .into_iter()
+        .flatten()
+        .collect();
+    resampled.sort_by(f64::total_cmp);
+    resampled
+}
+
+/// By how much the deviations that come from drawing so many seeds are widened:
+/// `√(seeds / (seeds − 1)) · t / z`, with the 95 % quantiles of Student's distribution with `seeds − 1` degrees of freedom
+/// and of the normal one. 1 for a single seed, which knows nothing of others.
+pub fn seed_widening(seeds: usize) -> f64 {
+    const NORMAL: f64 = 1.644_853_626_951_472_7;
+    const STUDENT: [f64; 9] = [
+        6.313_751_514_675_043,
+        2.919_985_580_353_725,
+        2.353_363_434_801_827,
+        2.131_846_786_326_649,
+        2.015_048_372_669_157,
+        1.943_180_280_515_302,
+        1.894_578_605_061_305_4,
+        1.859_548_037_530_898,
+        1.833_112_932_712_458,
+    ];
+    let Some(degrees) = seeds.checked_sub(1).filter(|degrees| *degrees > 0) else { return 1.0 };
+    let student = STUDENT.get(degrees - 1).copied().unwrap_or_else(|| {
+        // Cornish and Fisher's expansion, within 1e-3 from ten degrees on.
+        NORMAL + (NORMAL.powi(3) + NORMAL) / (4.0 * degrees as f64)
+    });
+    (seeds as f64 / degrees as f64).sqrt() * student / NORMAL
 }
 
 fn summarize(
@@ -188,15 +239,21 @@ fn check(rows: usize, options: &BootstrapOptions) -> Result<()> {
     Err(Error::config("bootstrap", problem, "take 2000 resamples or more, and a confidence such as 0.95"))
 }
 
-fn check_comparison(seeds: &[PairedSeed<'_>], rows: usize, options: &ComparisonOptions) -> Result<()> {
-    if seeds.iter().any(|seed| seed.baseline.rows() != rows || seed.candidate.rows() != rows) {
-        let hint = "evaluate all routes and seeds on the same test rows, in the same order";
-        return Err(Error::config("predictions", "routes or seeds have different numbers of rows", hint));
+fn check_rows<'a>(metrics: impl Iterator<Item = &'a dyn RowMetric>, rows: usize) -> Result<()> {
+    for metric in metrics {
+        if metric.rows() != rows {
+            let hint = "evaluate all routes and seeds on the same test rows, in the same order";
+            return Err(Error::config("predictions", "routes or seeds have different numbers of rows", hint));
+        }
     }
-    if options.rope.is_finite() && options.rope >= 0.0 {
+    Ok(())
+}
+
+fn check_rope(rope: f64) -> Result<()> {
+    if rope.is_finite() && rope >= 0.0 {
         return Ok(());
     }
-    let problem = format!("{} is not a size of differences", options.rope);
+    let problem = format!("{rope} is not a size of differences");
     Err(Error::config("rope", problem, "give the largest difference that does not matter, such as 0.0025"))
 }
 
