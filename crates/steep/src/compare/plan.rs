@@ -57,9 +57,9 @@ fn trained(settings: &CompareSettings) -> (usize, usize) {
 /// How many encoders' embeddings are made.
 fn embeddings(settings: &CompareSettings) -> usize {
     let count = |route: &Route| match route {
-        Route::Majority | Route::Tfidf => 0,
+        Route::TableAsText => 1,
         route if route.finetunes() => settings.seeds.len(),
-        _ => 1,
+        route => usize::from(route.has_encoder()),
     };
     settings.routes.iter().map(count).sum()
 }

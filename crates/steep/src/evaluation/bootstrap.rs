@@ -47,20 +47,7 @@ pub struct Interval {
 /// Resamples for which the metric is not defined are left out. Errors: no rows, options out of range, a metric that
 /// is not defined for the rows as they are.
 pub fn bootstrap_interval(metric: &dyn RowMetric, options: &BootstrapOptions) -> Result<Interval> {
-    let estimate = check(metric.rows(), options).and_then(|()| metric.plain_value().ok_or_else(undefined))?;
-    let mut values: Vec<f64> = (0..options.resamples)
-        .into_par_iter()
-        .map_init(Vec::new, |weights, resample| {
-            Draws::new(options.seed, resample).draw_weights(metric.rows(), weights);
-            metric.value(weights)
-        })
-        .collect::<Vec<_>>()
-        .into_iter()
-        .flatten()
-        .collect();
-    values.sort_by(f64::total_cmp);
-    let (low, high) = ends(&values, options.confidence);
-    Ok(Interval { estimate, low, high })
+    Ok(Resampled::new(&[metric], options)?.interval())
 }
 
 /// Which way of a metric is better.
@@ -111,71 +98,128 @@ pub struct PairedComparison {
     pub probability_below_rope: f64,
 }
 
-/// The percentile interval of the mean of a metric over seeds, each a run on the same test rows: every resample draws
-/// seeds and rows, both with replacement. With one seed it is [`bootstrap_interval`].
+/// One metric of one route: its value for each run, and in every resample of the rows.
 ///
-/// Errors: as [`paired_bootstrap`].
-pub fn two_level_interval(seeds: &[&dyn RowMetric], options: &BootstrapOptions) -> Result<Interval> {
-    let rows = seeds.first().map_or(0, |seed| seed.rows());
-    check(rows, options)?;
-    check_rows(seeds.iter().copied(), rows)?;
-    let values: Vec<f64> =
-        seeds.iter().map(|seed| seed.plain_value().ok_or_else(undefined)).collect::<Result<_>>()?;
-    let estimate = values.iter().sum::<f64>() / seeds.len() as f64;
-    let resampled = two_level(seeds.len(), rows, options, |seed, weights| seeds[seed].value(weights));
-    let (low, high) = ends(&resampled, options.confidence);
-    Ok(Interval { estimate, low, high })
+/// The resamples depend on options and number of rows only, so those of two routes are paired. A route that no seed
+/// changes has a single run, which stands for all seeds.
+#[derive(Debug, Clone)]
+pub struct Resampled {
+    rows: usize,
+    options: BootstrapOptions,
+    /// `[runs]`
+    values: Vec<f64>,
+    /// `[runs][resamples]`; NaN where the metric is not defined.
+    drawn: Vec<Vec<f64>>,
+}
+
+impl Resampled {
+    /// Resamples the runs of a route, one a seed or a single one.
+    ///
+    /// Errors: no runs or rows, different numbers of rows, options out of range, a metric that is not defined for the
+    /// rows as they are.
+    pub fn new(runs: &[&dyn RowMetric], options: &BootstrapOptions) -> Result<Self> {
+        let rows = runs.first().map_or(0, |run| run.rows());
+        check(rows, options)?;
+        if runs.iter().any(|run| run.rows() != rows) {
+            return Err(different_rows());
+        }
+        let values = runs.iter().map(|run| run.plain_value().ok_or_else(undefined)).collect::<Result<_>>()?;
+        let by_resample: Vec<Vec<f64>> = (0..options.resamples)
+            .into_par_iter()
+            .map_init(Vec::new, |weights, resample| {
+                Draws::new(options.seed, resample).draw_weights(rows, weights);
+                runs.iter().map(|run| run.value(weights).unwrap_or(f64::NAN)).collect()
+            })
+            .collect();
+        let drawn =
+            (0..runs.len()).map(|run| by_resample.iter().map(|values| values[run]).collect()).collect();
+        Ok(Self { rows, options: *options, values, drawn })
+    }
+
+    /// The value of each run on the rows as they are.
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// The percentile interval of the mean over runs: every resample draws runs and rows, both with replacement.
+    pub fn interval(&self) -> Interval {
+        let (seeds, resamples) = (self.values.len(), self.options.resamples);
+        let drawn =
+            two_level(seeds, resamples, self.options.seed, |seed, resample| self.drawn[seed][resample]);
+        let (low, high) = ends(&drawn, self.options.confidence);
+        Interval { estimate: mean(&self.values), low, high }
+    }
+
+    fn at(&self, seed: usize) -> usize {
+        if self.values.len() == 1 { 0 } else { seed }
+    }
 }
 
 /// The two-level paired bootstrap of two procedures: every resample draws seeds and rows, both with replacement, and
-/// uses the same draw for both routes. With one seed it is the paired bootstrap over rows of two fixed models.
+/// uses the same draw for both routes.
+///
+/// Errors: routes of different rows, resamples or numbers of seeds; a rope that is no size.
+pub fn compare_resampled(
+    candidate: &Resampled,
+    baseline: &Resampled,
+    direction: Direction,
+    rope: f64,
+) -> Result<PairedComparison> {
+    let seeds = candidate.values.len().max(baseline.values.len());
+    let is_paired = |route: &Resampled| route.values.len() == 1 || route.values.len() == seeds;
+    let same = candidate.rows == baseline.rows && candidate.options == baseline.options;
+    if !(same && is_paired(candidate) && is_paired(baseline)) {
+        return Err(different_rows());
+    }
+    check_rope(rope)?;
+    let seed_differences: Vec<f64> = (0..seeds)
+        .map(|seed| candidate.values[candidate.at(seed)] - baseline.values[baseline.at(seed)])
+        .collect();
+    let options = &candidate.options;
+    let differences = two_level(seeds, options.resamples, options.seed, |seed, resample| {
+        candidate.drawn[candidate.at(seed)][resample] - baseline.drawn[baseline.at(seed)][resample]
+    });
+    let options = ComparisonOptions { bootstrap: *options, direction, rope };
+    Ok(summarize(mean(&seed_differences), seed_differences, &differences, &options))
+}
+
+/// [`compare_resampled`] of runs that were not resampled yet. With one seed it is the paired bootstrap over rows of two
+/// fixed models.
 ///
 /// Errors: no seeds or rows, different numbers of rows, options out of range, a metric that is not defined for the rows
 /// as they are.
 pub fn paired_bootstrap(seeds: &[PairedSeed<'_>], options: &ComparisonOptions) -> Result<PairedComparison> {
-    let rows = seeds.first().map_or(0, |seed| seed.baseline.rows());
-    check(rows, &options.bootstrap)?;
-    check_rows(seeds.iter().flat_map(|seed| [seed.baseline, seed.candidate]), rows)?;
-    check_rope(options.rope)?;
-    let ones = vec![1; rows];
-    let seed_differences: Vec<f64> =
-        seeds.iter().map(|seed| difference(seed, &ones).ok_or_else(undefined)).collect::<Result<_>>()?;
-    let estimate = seed_differences.iter().sum::<f64>() / seeds.len() as f64;
-    let differences =
-        two_level(seeds.len(), rows, &options.bootstrap, |seed, weights| difference(&seeds[seed], weights));
-    Ok(summarize(estimate, seed_differences, &differences, options))
+    let candidates: Vec<&dyn RowMetric> = seeds.iter().map(|seed| seed.candidate).collect();
+    let baselines: Vec<&dyn RowMetric> = seeds.iter().map(|seed| seed.baseline).collect();
+    let candidate = Resampled::new(&candidates, &options.bootstrap)?;
+    let baseline = Resampled::new(&baselines, &options.bootstrap)?;
+    compare_resampled(&candidate, &baseline, options.direction, options.rope)
 }
 
-fn difference(seed: &PairedSeed<'_>, weights: &[u32]) -> Option<f64> {
-    Some(seed.candidate.value(weights)? - seed.baseline.value(weights)?)
-}
-
-/// The sorted values of all resamples in which `value` of every seed is defined.
-fn two_level(
-    seeds: usize,
-    rows: usize,
-    options: &BootstrapOptions,
-    value: impl Fn(usize, &[u32]) -> Option<f64> + Sync,
-) -> Vec<f64> {
+/// The sorted values of all resamples in which `value` (of a seed and a resample of the rows) is defined.
+fn two_level(seeds: usize, resamples: usize, key: u64, value: impl Fn(usize, usize) -> f64) -> Vec<f64> {
     let widening = seed_widening(seeds);
-    let one = |(row_weights, seed_weights): &mut (Vec<u32>, Vec<u32>), resample: usize| -> Option<f64> {
-        let mut draws = Draws::new(options.seed, resample);
-        draws.draw_weights(seeds, seed_weights);
-        draws.draw_weights(rows, row_weights);
-        let values: Vec<f64> = (0..seeds).map(|seed| value(seed, row_weights)).collect::<Option<_>>()?;
-        let mean = values.iter().sum::<f64>() / seeds as f64;
-        let drawn: f64 = values.iter().zip(seed_weights.iter()).map(|(v, w)| v * f64::from(*w)).sum();
-        Some(mean + widening * (drawn / seeds as f64 - mean))
+    let mut weights = Vec::new();
+    let mut one = |resample: usize| -> f64 {
+        Draws::new(key ^ SEED_DRAWS, resample).draw_weights(seeds, &mut weights);
+        let (mut sum, mut drawn) = (0.0, 0.0);
+        for (seed, &weight) in weights.iter().enumerate() {
+            let value = value(seed, resample);
+            sum += value;
+            drawn += f64::from(weight) * value;
+        }
+        (sum + widening * (drawn - sum)) / seeds as f64
     };
-    let mut resampled: Vec<f64> = (0..options.resamples)
-        .into_par_iter()
-        .map_init(|| (Vec::new(), Vec::new()), |space, resample| one(space, resample))
-        .collect::<Vec<_>>()
-        .into_iter()
-        .flatten()
-        .collect();
-    resampled.sort_by(f64::total_cmp);
-    resampled
+    let mut values: Vec<f64> = (0..resamples).map(&mut one).filter(|value| !value.is_nan()).collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+/// Keeps the draws of seeds apart from those of rows.
+const SEED_DRAWS: u64 = 0x5345_4544_5345_4544;
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// By how much the deviations that come from drawing so many seeds are widened:
@@ -239,14 +283,9 @@ fn check(rows: usize, options: &BootstrapOptions) -> Result<()> {
     Err(Error::config("bootstrap", problem, "take 2000 resamples or more, and a confidence such as 0.95"))
 }
 
-fn check_rows<'a>(metrics: impl Iterator<Item = &'a dyn RowMetric>, rows: usize) -> Result<()> {
-    for metric in metrics {
-        if metric.rows() != rows {
-            let hint = "evaluate all routes and seeds on the same test rows, in the same order";
-            return Err(Error::config("predictions", "routes or seeds have different numbers of rows", hint));
-        }
-    }
-    Ok(())
+fn different_rows() -> Error {
+    let hint = "evaluate all routes and seeds on the same test rows, in the same order";
+    Error::config("predictions", "routes or seeds have different numbers of rows", hint)
 }
 
 fn check_rope(rope: f64) -> Result<()> {

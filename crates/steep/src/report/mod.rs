@@ -30,7 +30,12 @@ pub use facts::{
     ModelFacts, RowCounts, Truncation,
 };
 pub use html::html;
-pub use results::{Certainty, Comparison, Curve, CurveKind, Outcome, Results, SCHEMA_VERSION, Task, Verdict};
-pub use route::{ClassScore, Confusion, RouteResult, Score, ScoredBy, StageSeconds, Status};
+pub use results::{
+    Certainty, Comparison, Curve, CurveKind, Disagreement, Outcome, Results, SCHEMA_VERSION, Task, Verdict,
+};
+pub use route::{
+    Calibration, CalibrationBin, ClassScore, Confusion, LearnerTried, RouteResult, Score, ScoredBy,
+    SliceScore, StageSeconds, Status,
+};
 pub use terminal::table;
 pub use verdict::conclude;

@@ -91,11 +91,32 @@ pub struct Comparison {
     /// where smaller is better).
     #[serde(deserialize_with = "null_is_nan")]
     pub probability_better: f64,
+    /// Probability that it is better by more than the equivalence margin.
+    #[serde(default, deserialize_with = "null_is_nan")]
+    pub probability_above_margin: f64,
     /// What that shows.
     pub verdict: Outcome,
     /// Seconds that `route` takes more than `over`; negative if it takes less.
     #[serde(deserialize_with = "null_is_nan")]
     pub extra_seconds: f64,
+    /// Where the two differ, of the first seed; single-label classification only.
+    #[serde(default)]
+    pub disagreement: Option<Disagreement>,
+}
+
+/// McNemar's test of two fixed models: those of the first seed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Disagreement {
+    /// Test rows that only the first route has right.
+    pub only_route_right: u64,
+    /// Test rows that only the second has right.
+    pub only_over_right: u64,
+    /// The exact two-sided p-value.
+    pub exact_p: f64,
+    /// The mid-p value, which is less conservative.
+    pub mid_p: f64,
+    /// The mid-p value after Holm's correction over all comparisons.
+    pub holm_p: f64,
 }
 
 impl Comparison {
@@ -109,8 +130,15 @@ impl Comparison {
             low: -self.high,
             high: -self.low,
             probability_better: 1.0 - self.probability_better,
+            // What lies within the margin is on neither side, so this cannot be told from the other's.
+            probability_above_margin: f64::NAN,
             verdict: self.verdict.flipped(),
             extra_seconds: -self.extra_seconds,
+            disagreement: self.disagreement.map(|test| Disagreement {
+                only_route_right: test.only_over_right,
+                only_over_right: test.only_route_right,
+                ..test
+            }),
         }
     }
 }

@@ -116,8 +116,10 @@ pub(crate) fn comparison(
         low,
         high,
         probability_better,
+        probability_above_margin: if low > margin { 0.99 } else { 0.5 },
         verdict,
         extra_seconds,
+        disagreement: None,
     }
 }
 

@@ -100,7 +100,7 @@ fn cards(results: &Results) -> Vec<Card> {
             role: role.to_owned(),
             class: colour_class(&route.name, &results.routes),
             is_recommended: role == recommended,
-            name: Markup::label(&route.name, 40),
+            name: Markup::label(route.label(), 40),
             scored_by: route.scored_by.words(),
             score: metric::value(&results.metric, score.mean),
             interval: metric::interval(&results.metric, score.low, score.high),
@@ -179,7 +179,7 @@ fn score_row(results: &Results, route: &RouteResult, metrics: &[String]) -> Scor
     ScoreRow {
         class: colour_class(&route.name, &results.routes),
         is_chosen: results.verdict.recommended.as_ref() == Some(&route.id),
-        name: Markup::label(&route.name, 40),
+        name: Markup::label(route.label(), 40),
         description: Markup::sentence(&cut(&route.description)),
         scored_by: route.scored_by.words(),
         interval: main
@@ -204,8 +204,10 @@ fn score_caption(results: &Results) -> String {
         0 | 1 => "Marks are single runs".to_owned(),
         several => format!("Marks are means over {several} seeds, small ticks single seeds"),
     };
+    let has_combined = results.routes.iter().any(|route| route.scored_by == ScoredBy::Combined);
+    let combined = if has_combined { "; triangles: several routes put together" } else { "" };
     format!(
-        "{seeds}; lines are intervals. Discs: a classifier on the embeddings; diamonds: the encoder’s own head; squares: baselines."
+        "{seeds}; lines are intervals. Discs: a classifier on the embeddings; diamonds: the encoder’s own head; squares: baselines{combined}."
     )
 }
 
@@ -229,7 +231,7 @@ fn score_strip(results: &Results, route: &RouteResult) -> Option<Strip> {
     let value =
         format!("{} {}", metric::value(name, score.mean), metric::interval(name, score.low, score.high));
     Some(Strip {
-        name: route.name.clone(),
+        name: route.label().to_owned(),
         aside: if route.scored_by == ScoredBy::OwnHead { "own head".to_owned() } else { String::new() },
         class: colour_class(&route.name, &results.routes),
         marker: Marker::of(route.scored_by),
@@ -417,7 +419,7 @@ fn cost_row(results: &Results, route: &RouteResult) -> CostRow {
     let stage = |(_, seconds): (&str, f64)| if seconds == 0.0 { "–".to_owned() } else { duration(seconds) };
     CostRow {
         class: colour_class(&route.name, &results.routes),
-        name: Markup::label(&route.name, 40),
+        name: Markup::label(route.label(), 40),
         scored_by: route.scored_by.words(),
         stages: route.seconds.by_stage().map(stage).into(),
         total: duration(route.seconds.total()),

@@ -28,3 +28,4 @@ pub use model_folder::ModelFolder;
 pub use output::{OutputFormat, RowCounts};
 pub use predict::{PredictInput, PredictReport, PredictSettings, Predictor, predict};
 pub use prepared::PreparedFeatures;
+pub(crate) use prepared::{RawReader, VectorSource, plan as reading_plan};
