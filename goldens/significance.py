@@ -1,6 +1,6 @@
-"""Reference statistics: areas, temperature scaling, McNemar, Holm, power, paired bootstraps.
+"""Reference statistics: areas, temperature scaling, McNemar, Holm, power, paired bootstraps, t-SNE.
 
-Run: python goldens/significance.py      (needs scikit-learn, scipy, statsmodels; writes goldens/significance/significance.json)
+Run: python goldens/significance.py      (needs scikit-learn, scipy, statsmodels; writes goldens/significance/*.json)
 """
 
 import json
@@ -110,6 +110,27 @@ def bootstrap_case(seeds, rows, rope):
     }
 
 
+def tsne_case(rows, width, perplexity):
+    """Joint probabilities of scikit-learn's t-SNE, and the slope of its objective at some places."""
+    from scipy.spatial.distance import squareform
+    from sklearn.manifold import _t_sne
+    from sklearn.metrics import pairwise_distances
+
+    values = np.round(RNG.normal(size=(rows, width)) + 2.0 * (np.arange(rows) % 3)[:, None], 3).astype(np.float32)
+    distances = pairwise_distances(values.astype(np.float64), metric="euclidean", squared=True)
+    joint = _t_sne._joint_probabilities(distances, perplexity, 0)
+    places = np.round(RNG.normal(size=(rows, 2)), 3)
+    _, gradient = _t_sne._kl_divergence(places.ravel(), joint, 1, rows, 2)
+    return {
+        "width": width,
+        "perplexity": perplexity,
+        "values": [float(f"{value:.9g}") for value in values.ravel()],
+        "joint": squareform(joint).ravel().tolist(),
+        "places": places.ravel().tolist(),
+        "gradient": gradient.ravel().tolist(),
+    }
+
+
 def main():
     golden = {
         "versions": {
@@ -132,6 +153,9 @@ def main():
     path = pathlib.Path(__file__).parent / "significance" / "significance.json"
     path.write_text(json.dumps(golden, separators=(",", ":")) + "\n")
     print(path, path.stat().st_size, golden["versions"])
+    tsne = path.with_name("tsne.json")
+    tsne.write_text(json.dumps(tsne_case(40, 6, 8.0), separators=(",", ":")) + "\n")
+    print(tsne, tsne.stat().st_size)
 
 
 main()

@@ -71,9 +71,6 @@ pub(super) fn prepare(settings: &CompareSettings, model: &ModelFolder, ctx: &Con
         ));
     }
     let mut warnings = Vec::new();
-    if rows.missing_texts > 0 {
-        warnings.push(format!("{} labelled rows have no text.", rows.missing_texts));
-    }
     let table = read_table(settings, &rows)?;
     let labelled = labelled_data(settings, model, rows, split, split_words, max_seq_length)?;
     let unlabelled = match &settings.unlabelled {

@@ -4,12 +4,15 @@
 //! ones not again), scores every route on rows that none of its stages was fitted on, and writes
 //! `results.json` and `report.html`.
 
+mod checks;
 mod curves;
 mod data;
 mod facts;
 mod features;
 mod learning;
+mod map;
 mod matrix_store;
+mod mistakes;
 mod plan;
 mod routes;
 mod runner;
@@ -17,6 +20,7 @@ mod score;
 mod settings;
 mod slices;
 mod table;
+mod tsne;
 
 pub use plan::plan;
 pub use settings::{CompareSettings, FeatureSet, LabelledSource, Route, TableSettings, UnlabelledSource};
@@ -31,7 +35,6 @@ use data::{Prepared, prepare};
 use routes::Measured;
 use runner::Runner;
 use score::{Scorer, metric_name};
-use settings::FeatureSet as Set;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -62,11 +65,27 @@ pub fn compare(settings: &CompareSettings, created: &str, ctx: &Context) -> Resu
     let table = prepared.table.as_ref().map(|data| &data.table);
     let slices = slices::slices(settings, &prepared.labelled, table)?;
     let scorer = Scorer::new(settings, &prepared.labelled, slices)?;
-    let mut state = Measured::default();
+    let mut state = Measured { checks: checks::checks(&prepared), ..Measured::default() };
+    for check in &state.checks {
+        ctx.progress.line(&check.line());
+    }
     for &route in &settings.routes {
         state.run(route, &runner, &scorer)?;
+        if route == Route::Frozen {
+            doubt_labels(&mut state, &runner)?;
+        }
     }
     finish(settings, created, &model, &prepared, &runner, &scorer, state)
+}
+
+/// Looks for doubtful labels as soon as there are vectors, before anything is trained on them.
+fn doubt_labels(state: &mut Measured, runner: &Runner) -> Result<()> {
+    let Some(frozen) = state.of(Route::Frozen, Some(FeatureSet::Text)) else { return Ok(()) };
+    if let Some(check) = checks::label_noise(runner, frozen)? {
+        runner.ctx.progress.line(&check.line());
+        state.checks.push(check);
+    }
+    Ok(())
 }
 
 /// The general sample, tokenised for a model.
@@ -88,8 +107,10 @@ fn finish(
     let comparisons = scorer.compare(&measured.routes)?;
     let detectable_difference = scorer.detectable(&measured.routes, &comparisons);
     let logs = curves::training_curves(&measured.logs, &metric);
-    let mut routes: Vec<RouteResult> = measured.routes.into_iter().map(|route| route.result).collect();
-    routes.extend(measured.others);
+    let label_curves = curves::label_curves(&measured, runner, scorer)?;
+    let maps = map::maps(&measured, runner)?;
+    let mut routes: Vec<RouteResult> = measured.routes.iter().map(|route| route.result.clone()).collect();
+    routes.extend(measured.others.iter().cloned());
     let mut results = Results {
         schema_version: report::SCHEMA_VERSION,
         title: settings.title.clone(),
@@ -104,12 +125,21 @@ fn finish(
         comparisons,
         verdict: report::Verdict::default(),
         curves: logs,
+        label_curves,
+        checks: measured.checks.clone(),
+        maps,
+        mistakes: None,
+        rules: Vec::new(),
         equivalence_margin: Some(settings.rope),
         detectable_difference,
         warnings: warnings(settings, prepared),
         manifest: facts::manifest(settings, prepared),
     };
     results.verdict = report::conclude(&results);
+    let focus = results.verdict.recommended.as_ref();
+    let focus = measured.routes.iter().find(|route| focus == Some(&route.result.id));
+    results.mistakes = focus.and_then(|route| mistakes::mistakes(route, prepared));
+    results.rules = report::rules(&results);
     results.save(&settings.output_dir.join("results.json"))?;
     let report = settings.output_dir.join("report.html");
     let page = report::html(&results)?;
@@ -153,7 +183,8 @@ fn write_winner(settings: &CompareSettings, runner: &Runner, results: &Results) 
     if result.scored_by == ScoredBy::OwnHead {
         return Ok(Some(encoder.folder));
     }
-    let set = Set::ALL.iter().find(|(name, _)| *name == result.features).map_or(Set::Text, |(_, set)| *set);
+    let known = FeatureSet::ALL.iter().find(|(name, _)| *name == result.features);
+    let set = known.map_or(FeatureSet::Text, |(_, set)| *set);
     let (head, preparation) = runner.classifier_head(&encoder, set)?;
     let model = ModelFolder::open(&encoder.folder)?;
     let recipe = EmbeddingRecipe {

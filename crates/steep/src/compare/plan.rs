@@ -1,5 +1,6 @@
 //! What a comparison would cost: each stage once, measured on a few seconds of real work.
 
+use super::checks::checks;
 use super::data::prepare;
 use super::general_text;
 use super::runner::Runner;
@@ -25,6 +26,7 @@ pub fn plan(settings: &CompareSettings, ctx: &Context) -> Result<Vec<String>> {
         split.validation.len(),
         split.test.len()
     )];
+    lines.extend(checks(&prepared).iter().map(crate::report::Check::line));
     let mut seconds = 0.0;
     let mut add = |name: &str, times: usize, estimate: Estimate| {
         seconds += estimate.seconds * times as f64;

@@ -226,17 +226,17 @@ fn mean(values: &[f64]) -> f64 {
 /// `√(seeds / (seeds − 1)) · t / z`, with the 95 % quantiles of Student's distribution with `seeds − 1` degrees of freedom
 /// and of the normal one. 1 for a single seed, which knows nothing of others.
 pub fn seed_widening(seeds: usize) -> f64 {
-    const NORMAL: f64 = 1.644_853_626_951_472_7;
+    const NORMAL: f64 = 1.644_853_626_951_472_2;
     const STUDENT: [f64; 9] = [
-        6.313_751_514_675_043,
-        2.919_985_580_353_725,
-        2.353_363_434_801_827,
-        2.131_846_786_326_649,
-        2.015_048_372_669_157,
-        1.943_180_280_515_302,
-        1.894_578_605_061_305_4,
-        1.859_548_037_530_898,
-        1.833_112_932_712_458,
+        6.313_751_514_675_037,
+        2.919_985_580_353_724_2,
+        2.353_363_434_801_823_3,
+        2.131_846_786_326_649_5,
+        2.015_048_373_333_023_3,
+        1.943_180_280_515_304_2,
+        1.894_578_605_090_006_2,
+        1.859_548_037_530_897_3,
+        1.833_112_932_656_237,
     ];
     let Some(degrees) = seeds.checked_sub(1).filter(|degrees| *degrees > 0) else { return 1.0 };
     let student = STUDENT.get(degrees - 1).copied().unwrap_or_else(|| {

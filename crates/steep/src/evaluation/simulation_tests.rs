@@ -45,7 +45,7 @@ impl World {
             .collect();
         let pairs: Vec<PairedSeed<'_>> =
             runs.iter().map(|(baseline, candidate)| PairedSeed { baseline, candidate }).collect();
-        let bootstrap = BootstrapOptions { resamples: 400, confidence: 0.95, seed: 1 };
+        let bootstrap = BootstrapOptions { resamples: 600, confidence: 0.95, seed: 1 };
         paired_bootstrap(
             &pairs,
             &ComparisonOptions { bootstrap, direction: Direction::GreaterIsBetter, rope },
@@ -80,8 +80,8 @@ fn equal_routes_are_called_better_no_more_often_than_allowed() {
     }
 }
 
-/// A known difference lies within the interval of 95 % in at least that share of worlds, less the simulation's own
-/// error.
+/// A known difference lies within the interval of 95 % in at least that share of worlds, less three standard deviations
+/// of the simulation itself.
 #[test]
 fn the_interval_covers_a_known_difference() {
     for (case, (seeds, luck)) in [(1, 0.0), (3, 0.3), (5, 0.3)].into_iter().enumerate() {
@@ -95,7 +95,7 @@ fn the_interval_covers_a_known_difference() {
             })
             .count();
         let share = covered as f64 / f64::from(worlds);
-        assert!(share >= 0.95 - 2.0 * 0.0098, "{seeds} seeds, luck {luck}: {share}");
+        assert!(share >= 0.95 - 3.0 * 0.0098, "{seeds} seeds, luck {luck}: {share}");
     }
 }
 
@@ -108,7 +108,7 @@ fn large_differences_are_found_and_none_is_called_equal() {
     };
     assert!(verdicts(&mut world, 1.5, 0.01, Verdict::Better) >= 57);
     assert!(verdicts(&mut world, -1.5, 0.01, Verdict::Worse) >= 57);
-    assert!(verdicts(&mut world, 0.0, 0.15, Verdict::PracticallyEqual) >= 55);
+    assert!(verdicts(&mut world, 0.0, 0.25, Verdict::PracticallyEqual) >= 55);
 }
 
 /// The exact test is conservative, the mid-p test hardly ever too bold.

@@ -1,6 +1,7 @@
 //! The schema of `results.json`: every number that the report shows.
 
 use super::facts::{DataFacts, Machine, Manifest, ModelFacts};
+use super::findings::{Check, EmbeddingMap, LabelCurve, MistakenRows};
 use super::route::{RouteResult, null_is_nan};
 use crate::error::{Error, Result};
 use crate::storage::atomic_file;
@@ -236,6 +237,21 @@ pub struct Results {
     /// Losses and scores while training.
     #[serde(default)]
     pub curves: Vec<Curve>,
+    /// Scores with fewer labels.
+    #[serde(default)]
+    pub label_curves: Vec<LabelCurve>,
+    /// What should be known of the data, each with its rows.
+    #[serde(default)]
+    pub checks: Vec<Check>,
+    /// The test rows' vectors in two dimensions.
+    #[serde(default)]
+    pub maps: Vec<EmbeddingMap>,
+    /// The mistakes of the recommended route.
+    #[serde(default)]
+    pub mistakes: Option<MistakenRows>,
+    /// Rules of thumb drawn from these numbers, in words; see [`rules`](super::rules).
+    #[serde(default)]
+    pub rules: Vec<String>,
     /// Differences in the main metric smaller than this count as practically equal, in the metric's own unit.
     #[serde(default)]
     pub equivalence_margin: Option<f64>,

@@ -12,7 +12,7 @@ use super::runner::{MadeEncoder, Prediction, Runner};
 use super::score::{Scorer, metric_name};
 use super::settings::{FeatureSet, Route};
 use crate::error::{Error, Result};
-use crate::report::{RouteResult, ScoredBy, Status};
+use crate::report::{Check, RouteResult, ScoredBy, Status};
 use crate::training::LogEntry;
 use std::collections::BTreeMap;
 
@@ -39,6 +39,8 @@ pub(super) struct Measured {
     /// Routes that failed or were left out.
     pub(super) others: Vec<RouteResult>,
     pub(super) logs: BTreeMap<(String, u64), Vec<LogEntry>>,
+    /// What should be known of the data.
+    pub(super) checks: Vec<Check>,
 }
 
 /// The variants of a route.
