@@ -2,5 +2,6 @@
 
 mod columns;
 mod commands;
+mod comparison;
 mod messages;
 mod workplace;

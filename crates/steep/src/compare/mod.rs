@@ -33,7 +33,7 @@ use crate::storage::{ArtefactWriter, atomic_file};
 use crate::text::Encodings;
 use data::{Prepared, prepare};
 use routes::Measured;
-use runner::Runner;
+use runner::{Runner, stored_head};
 use score::{Scorer, metric_name};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -75,7 +75,7 @@ pub fn compare(settings: &CompareSettings, created: &str, ctx: &Context) -> Resu
             doubt_labels(&mut state, &runner)?;
         }
     }
-    finish(settings, created, &model, &prepared, &runner, &scorer, state)
+    finish(settings, created, &model, &prepared, &runner, &scorer, &state)
 }
 
 /// Looks for doubtful labels as soon as there are vectors, before anything is trained on them.
@@ -101,14 +101,14 @@ fn finish(
     prepared: &Prepared,
     runner: &Runner,
     scorer: &Scorer,
-    measured: Measured,
+    measured: &Measured,
 ) -> Result<CompareOutcome> {
     let metric = metric_name(scorer.metric);
     let comparisons = scorer.compare(&measured.routes)?;
     let detectable_difference = scorer.detectable(&measured.routes, &comparisons);
     let logs = curves::training_curves(&measured.logs, &metric);
-    let label_curves = curves::label_curves(&measured, runner, scorer)?;
-    let maps = map::maps(&measured, runner)?;
+    let label_curves = curves::label_curves(measured, runner, scorer)?;
+    let maps = map::maps(measured, runner)?;
     let mut routes: Vec<RouteResult> = measured.routes.iter().map(|route| route.result.clone()).collect();
     routes.extend(measured.others.iter().cloned());
     let mut results = Results {
@@ -170,7 +170,7 @@ fn write_winner(settings: &CompareSettings, runner: &Runner, results: &Results) 
     let Some(route) = Route::from_name(&result.name) else { return Ok(None) };
     let folder = settings.output_dir.join("winner");
     if route == Route::TableOnly {
-        let (head, preparation) = runner.stored_head(&runner.table_only_head())?;
+        let (head, preparation) = stored_head(&runner.table_only_head())?;
         return commit_winner(&folder, &result.id, |path| {
             head.save(path)?;
             preparation.map_or(Ok(()), |preparation| preparation.save(path))

@@ -314,18 +314,7 @@ impl Runner<'_> {
         set: FeatureSet,
     ) -> Result<(Head, Option<Preparation>)> {
         self.classifier(encoder, self.texts(), set)?;
-        self.stored_head(&self.companion(encoder, &format!("{}head", set.folder_part())))
-    }
-
-    /// A head that [`Self::learn`] wrote.
-    pub(super) fn stored_head(&self, folder: &Path) -> Result<(Head, Option<Preparation>)> {
-        if let Some(artefact) = Artefact::open(folder)? {
-            artefact.verify()?;
-        }
-        let head = Head::load(folder)?;
-        let has_preparation = folder.join(PREPARATION_FILE).is_file();
-        let preparation = has_preparation.then(|| Preparation::load(folder)).transpose()?;
-        Ok((head, preparation))
+        stored_head(&self.companion(encoder, &format!("{}head", set.folder_part())))
     }
 
     /// What a fit depends on.
@@ -340,6 +329,17 @@ impl Runner<'_> {
             &((&split.train, &split.validation, &split.test), plan.key(), preparing, settings.seeds[0]),
         )
     }
+}
+
+/// A head that [`Runner::learn`] wrote, and its preparation.
+pub(super) fn stored_head(folder: &Path) -> Result<(Head, Option<Preparation>)> {
+    if let Some(artefact) = Artefact::open(folder)? {
+        artefact.verify()?;
+    }
+    let head = Head::load(folder)?;
+    let has_preparation = folder.join(PREPARATION_FILE).is_file();
+    let preparation = has_preparation.then(|| Preparation::load(folder)).transpose()?;
+    Ok((head, preparation))
 }
 
 /// The name of a training stage's folder; the shared adaptation has no seed in it.

@@ -165,7 +165,7 @@ impl<'a> Scorer<'a> {
         let scores: Option<Vec<f64>> =
             predictions.iter().map(|prediction| self.value(validation, &prediction.validation)).collect();
         route.validation_score = scores.map(|scores| scores.iter().sum::<f64>() / count);
-        route.slices = self.slice_scores(predictions)?;
+        route.slices = self.slice_scores(predictions);
         if self.labelled.task() == Task::SingleLabel {
             self.fill_classes(route, &predictions[0].test)?;
             route.calibration = Some(self.calibration(&predictions[0])?);
@@ -178,8 +178,7 @@ impl<'a> Scorer<'a> {
             Metric::RocAuc | Metric::PrAuc => COARSE_RESAMPLES,
             _ => INTERVAL_RESAMPLES,
         };
-        let found =
-            self.resampled(metric, self.test_rows(), predictions, |values| values.clone(), resamples)?;
+        let found = self.resampled(metric, self.test_rows(), predictions, DenseMatrix::clone, resamples)?;
         let interval = found.interval();
         let seeds = self.settings.seeds.len();
         let per_seed = (0..seeds).map(|seed| found.values()[seed.min(found.values().len() - 1)]).collect();
@@ -203,7 +202,7 @@ impl<'a> Scorer<'a> {
         Resampled::new(&runs, &options)
     }
 
-    fn slice_scores(&self, predictions: &[Prediction]) -> Result<Vec<SliceScore>> {
+    fn slice_scores(&self, predictions: &[Prediction]) -> Vec<SliceScore> {
         let mut scores = Vec::new();
         for slice in &self.slices {
             for (value, places) in &slice.parts {
@@ -226,7 +225,7 @@ impl<'a> Scorer<'a> {
                 });
             }
         }
-        Ok(scores)
+        scores
     }
 
     fn fill_classes(&self, route: &mut RouteResult, values: &DenseMatrix) -> Result<()> {
@@ -278,9 +277,14 @@ impl<'a> Scorer<'a> {
         let resampled: Vec<Resampled> = measured
             .iter()
             .map(|route| {
-                let all = |values: &DenseMatrix| values.clone();
                 let resamples = self.settings.resamples;
-                self.resampled(self.metric, self.test_rows(), &route.predictions, all, resamples)
+                self.resampled(
+                    self.metric,
+                    self.test_rows(),
+                    &route.predictions,
+                    DenseMatrix::clone,
+                    resamples,
+                )
             })
             .collect::<Result<_>>()?;
         let mut comparisons = Vec::new();

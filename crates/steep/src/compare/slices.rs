@@ -105,7 +105,8 @@ fn by_number(name: &str, values: &[f64], parts: usize) -> Slice {
 }
 
 fn number(value: f64) -> String {
-    if value.fract() == 0.0 && value.abs() < 1e15 { format!("{value:.0}") } else { format!("{value:.3}") }
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// A part a value, the most frequent first; rare ones together.

@@ -134,7 +134,11 @@ impl Slices {
                 value: Markup::label(&slice.value, 32),
                 rows: count(slice.rows),
                 score: metric::value(name, slice.mean),
-                percent: format!("{:.0}", (100.0 * slice.mean / most).clamp(0.0, 100.0)),
+                percent: if slice.mean.is_finite() {
+                    format!("{:.0}", (100.0 * slice.mean / most).clamp(0.0, 100.0))
+                } else {
+                    "0".to_owned()
+                },
                 interval: metric::interval(name, slice.low, slice.high),
                 change: metric::difference(name, slice.mean - whole),
                 change_class: match sign * (slice.mean - whole) {

@@ -89,7 +89,7 @@ fn adapting(results: &Results) -> Option<String> {
     let ends = |curve: &Curve| Some((curve.points.first()?.1.exp(), curve.points.last()?.1.exp()));
     let (own, general) = (of(CurveKind::ValidationLoss)?, of(CurveKind::Forgetting));
     let (from, to) = ends(own)?;
-    let number = |value: f64| metric::number(value, if value < 100.0 { 1 } else { 0 });
+    let number = |value: f64| metric::number(value, usize::from(value < 100.0));
     let forgetting = general.and_then(ends).map_or_else(String::new, |(from, to)| {
         format!(", that of general English from {} to {}", number(from), number(to))
     });

@@ -47,7 +47,7 @@ pub(super) fn checks(table: &Table, labelled: &LabelledData) -> Vec<Check> {
         check(
             CheckKind::GiveAwayColumns,
             telling,
-            "nearly give the label away. Is that known when the label is not? If not, leave it out.",
+            "with which the label is nearly known. Is it there when the label is not? If not, leave it out.",
         ),
         check(CheckKind::ConstantColumns, constant, "with a single value, of no use."),
         check(CheckKind::MissingColumns, missing, "with no value in half of the training rows or more."),

@@ -3,6 +3,7 @@
 
 use super::{MOST_ROWS, checked_row};
 use crate::compare::features::Beside;
+use crate::compare::matrix_store::{MatrixReport, stored_or};
 use crate::compare::routes::MeasuredRoute;
 use crate::compare::runner::Runner;
 use crate::compare::settings::FeatureSet;
@@ -10,6 +11,7 @@ use crate::error::Result;
 use crate::features::matrix::DenseMatrix;
 use crate::objectives::Targets;
 use crate::report::{Check, CheckKind};
+use crate::stages::ModelFolder;
 
 /// Fewer training rows leave the folds too small to speak of confidence.
 const FEWEST_ROWS: usize = 100;
@@ -26,9 +28,15 @@ pub(in crate::compare) fn label_noise(runner: &Runner, route: &MeasuredRoute) ->
     let seed = runner.settings.seeds[0];
     let encoder = runner.encoder(route.route, seed)?;
     let (vectors, _) = runner.embeddings(&encoder, runner.texts())?;
-    let features = runner.features(Some(vectors), Beside::Set(FeatureSet::Text))?;
     let plan = runner.plan(FeatureSet::Text);
-    let unseen = plan.out_of_fold(known.taken(), &features.train, labelled, train, seed, runner.ctx)?;
+    let digest = ModelFolder::open(&encoder.folder)?.digest;
+    let key = runner.fit_key("label noise", &[&digest], &plan);
+    let (unseen, _) = stored_or(&runner.companion(&encoder, "label-noise"), &key, || {
+        let features = runner.features(Some(vectors), Beside::Set(FeatureSet::Text))?;
+        let learner = known.taken();
+        let unseen = plan.out_of_fold(learner, &features.train, labelled, train, seed, runner.ctx)?;
+        Ok((unseen, MatrixReport::default()))
+    })?;
     let given: Vec<u32> = train.iter().map(|&row| classes[row as usize]).collect();
     let doubtful = doubtful(&unseen, &given);
     let count = doubtful.len() as u64;

@@ -3,6 +3,7 @@
 use super::{Measured, MeasuredRoute};
 use crate::compare::features::{Beside, PartedFeatures, no_columns};
 use crate::compare::learning::LearnerPlan;
+use crate::compare::matrix_store::{MatrixReport, stored_or};
 use crate::compare::runner::{Prediction, Runner};
 use crate::compare::score::Scorer;
 use crate::compare::settings::{FeatureSet, Route};
@@ -46,14 +47,8 @@ impl Measured {
                 && measured.variant.features == Some(FeatureSet::Text)
         };
         let text = self.best_on_validation(scorer, is_label_free).ok_or_else(|| missing(Route::Stacked))?;
-        let started = Instant::now();
-        let mut members = vec![runner.stacked_table(table)?];
-        for set in [FeatureSet::Text, FeatureSet::TextColumns] {
-            if let Some(measured) = self.of(text.route, Some(set)) {
-                members.push(runner.stacked_encoder(measured, set)?);
-            }
-        }
-        runner.stack(&members, started)
+        let with_columns = self.of(text.route, Some(FeatureSet::TextColumns));
+        runner.stack(table, [Some(text), with_columns].into_iter().flatten())
     }
 }
 
@@ -77,13 +72,47 @@ fn mean(one: &Prediction, other: &Prediction) -> Result<Prediction> {
 }
 
 impl Runner<'_> {
+    fn stack<'b>(
+        &self,
+        table: &MeasuredRoute,
+        encoders: impl Iterator<Item = &'b MeasuredRoute>,
+    ) -> Result<Prediction> {
+        let encoders: Vec<&MeasuredRoute> = encoders.collect();
+        let task = self.prepared.labelled.task();
+        let plan = LearnerPlan::dense(self.settings, task, Scaling::Standard).with_usual_learner(task);
+        let members = || [table].into_iter().chain(encoders.iter().copied());
+        let digests: Vec<String> = members().map(|member| digest(&member.predictions[0])).collect();
+        let digests: Vec<&str> = digests.iter().map(String::as_str).collect();
+        let key = self.fit_key("stacked", &digests, &plan);
+        let (values, report) = stored_or(&self.stage_folder("stacked.classifier"), &key, || {
+            let started = Instant::now();
+            let mut members = vec![self.stacked_table(table)?];
+            for measured in &encoders {
+                members.push(self.stacked_encoder(measured)?);
+            }
+            let (values, report) = self.learn(&stacked_features(&members, task)?, &plan, None)?;
+            // The models without each fold are part of what it takes.
+            Ok((values, MatrixReport { seconds: started.elapsed().as_secs_f64(), ..report }))
+        })?;
+        let own =
+            StageSeconds { fit: report.seconds, predict: report.predict_seconds, ..StageSeconds::default() };
+        // The members share their encoder, which is counted once.
+        let seconds = members().enumerate().fold(own, |seconds, (at, member)| {
+            let of = member.result.seconds;
+            let alone = StageSeconds { fit: of.fit, predict: of.predict, ..StageSeconds::default() };
+            seconds.plus(if at < 2 { &of } else { &alone })
+        });
+        Ok(self.prediction(&values, report.learner, seconds))
+    }
+
     fn stacked_table(&self, measured: &MeasuredRoute) -> Result<Member> {
         let features = self.features(None, Beside::ColumnsAlone)?;
         let plan = LearnerPlan::dense(self.settings, self.prepared.labelled.task(), Scaling::None);
         self.member(measured, &features.train, &plan)
     }
 
-    fn stacked_encoder(&self, measured: &MeasuredRoute, set: FeatureSet) -> Result<Member> {
+    fn stacked_encoder(&self, measured: &MeasuredRoute) -> Result<Member> {
+        let set = measured.variant.features.unwrap_or(FeatureSet::Text);
         let encoder = self.encoder(measured.route, self.settings.seeds[0])?;
         let (vectors, _) = self.embeddings(&encoder, self.texts())?;
         let features = self.features(Some(vectors), Beside::Set(set))?;
@@ -98,32 +127,30 @@ impl Runner<'_> {
         let training = plan.out_of_fold(&known, train, labelled, rows, self.settings.seeds[0], self.ctx)?;
         Ok(Member { training, prediction })
     }
+}
 
-    fn stack(&self, members: &[Member], started: Instant) -> Result<Prediction> {
-        let task = self.prepared.labelled.task();
-        let beside = |part: fn(&Member) -> &DenseMatrix| -> Result<Features> {
-            let parts: Vec<&DenseMatrix> = members.iter().map(part).collect();
-            logits_beside(&parts, task).map(Features::Dense)
-        };
-        let features = PartedFeatures {
-            train: beside(|member| &member.training)?,
-            validation: beside(|member| &member.prediction.validation)?,
-            test: beside(|member| &member.prediction.test)?,
-            preparation: None,
-            names: Vec::new(),
-        };
-        let plan = LearnerPlan::dense(self.settings, task, Scaling::Standard).with_usual_learner(task);
-        let (values, report) = self.learn(&features, &plan, None)?;
-        let own = StageSeconds { fit: started.elapsed().as_secs_f64(), ..StageSeconds::default() };
-        // The members share their encoder, which is counted once.
-        let mut seconds = own.plus(&members[0].prediction.seconds);
-        for (at, member) in members.iter().enumerate().skip(1) {
-            let of = &member.prediction.seconds;
-            let fitting = StageSeconds { fit: of.fit, predict: of.predict, ..StageSeconds::default() };
-            seconds = seconds.plus(if at == 1 { of } else { &fitting });
-        }
-        Ok(self.prediction(&values, report.learner, seconds))
+/// What the learner on top is given: the members' outputs side by side.
+fn stacked_features(members: &[Member], task: Task) -> Result<PartedFeatures> {
+    let beside = |part: fn(&Member) -> &DenseMatrix| -> Result<Features> {
+        let parts: Vec<&DenseMatrix> = members.iter().map(part).collect();
+        logits_beside(&parts, task).map(Features::Dense)
+    };
+    Ok(PartedFeatures {
+        train: beside(|member| &member.training)?,
+        validation: beside(|member| &member.prediction.validation)?,
+        test: beside(|member| &member.prediction.test)?,
+        preparation: None,
+        names: Vec::new(),
+    })
+}
+
+/// Names a member's content: its predictions.
+fn digest(prediction: &Prediction) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for value in prediction.validation.values().iter().chain(prediction.test.values()) {
+        hasher.update(&value.to_le_bytes());
     }
+    hasher.finalize().to_hex().to_string()
 }
 
 /// The logits of several models' probabilities side by side; values of a regression as they are.
