@@ -2,6 +2,7 @@
 
 mod columns;
 mod commands;
+mod comparison;
 mod messages;
 mod near_texts;
 mod workplace;

@@ -36,3 +36,4 @@ pub use prepared::PreparedFeatures;
 pub use search::{IndexReport, IndexSettings, ListChoice, SearchIndex, SearchMethod, build_index};
 pub use vocabulary::{EXTENSION_FOLDER, VocabularyExtension, extend_vocabulary, restore_vocabulary};
 pub use zeroshot::{ZeroShot, ZeroShotSettings, zeroshot};
+pub(crate) use prepared::{RawReader, VectorSource, plan as reading_plan};
