@@ -4,7 +4,8 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command as ClapCommand, FromArgMatc
 use std::path::PathBuf;
 use steep::config::{
     AdaptRequest, ClassifyRequest, CompareRequest, ExtractRequest, FinetuneRequest, Form, Ignored,
-    InspectRequest, Key, PredictRequest, Request,
+    InspectRequest, Key, PredictRequest, Request, SearchRequest, VocabExtendRequest, VocabReportRequest,
+    VocabUndoRequest, ZeroshotRequest,
 };
 
 /// Steep a text encoder in your own texts, then extract features you can trust.
@@ -59,8 +60,26 @@ pub(crate) enum Command {
     Classify(Box<Asked<ClassifyRequest>>),
     /// Label texts with a trained folder
     Predict(Asked<PredictRequest>),
+    /// See which words a model's tokenizer lacks, and add them
+    #[command(subcommand)]
+    Vocab(Vocab),
+    /// Find near texts and near-duplicates in a corpus
+    Search(Asked<SearchRequest>),
+    /// Label texts without training, by natural language inference
+    Zeroshot(Asked<ZeroshotRequest>),
     /// Tell what is in a model folder
     Inspect(Inspect),
+}
+
+/// What can be done about a vocabulary.
+#[derive(Subcommand)]
+pub(crate) enum Vocab {
+    /// Tell how many tokens your texts cost, beside general text, and which words cost most
+    Report(Asked<VocabReportRequest>),
+    /// Add the tokens that save most, each beginning as the mean of the tokens it replaces
+    Extend(Asked<VocabExtendRequest>),
+    /// Take the added tokens out again, and have the original files back
+    Undo(Asked<VocabUndoRequest>),
 }
 
 /// The arguments of `inspect`.

@@ -3,6 +3,7 @@
 //! Results go to the standard output, everything else to the standard error. Exit codes: 0 done, 1 the input has a
 //! fault, 2 the command line has one, 70 steep has one, 130 stopped on request.
 
+mod allocator;
 mod arguments;
 mod commands;
 mod corpus;
@@ -18,10 +19,8 @@ use clap::Parser;
 use session::Session;
 use std::process::ExitCode;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    allocator::keep_freed_memory();
     failure::keep_panics_quiet();
     let Cli { globals, command } = Cli::parse();
     failure::guarded(|| {

@@ -27,7 +27,7 @@ pub use batch::PackedBatch;
 pub use checkpoint::report::LoadReport;
 pub use config::{Config, ModelType, ProblemType};
 pub use error::{Error, Result};
-pub use heads::HeadKind;
+pub use heads::{CombineMethod, HeadKind, RowColumns, TabularSettings, TabularShape};
 pub use model::Model;
 pub use ops::block::Precision;
 pub use optimizer::{AdamW, AdamWSettings, AdamWState};

@@ -5,11 +5,14 @@ use crate::batch::PackedBatch;
 use crate::checkpoint::{self, report::LoadReport};
 use crate::config::Config;
 use crate::error::Result;
-use crate::heads::{AutoencoderHead, ClassificationHead, HeadKind, TokenHead};
+use crate::heads::{
+    AutoencoderHead, ClassificationHead, HeadKind, RowColumns, TabularHead, TabularSettings, TabularShape,
+    TokenHead,
+};
 use crate::layers::{Linear, TextEncoder};
 use crate::ops::block::Precision;
 use crate::ops::{self, Activation};
-use crate::parameters::{Declaration, ParameterSpec, Parameters};
+use crate::parameters::{Declaration, Parameter, ParameterSpec, Parameters, Value};
 use crate::pass::Pass;
 use burn::Tensor;
 use std::path::Path;
@@ -23,6 +26,7 @@ pub struct Model {
     /// All parameters in declaration order.
     pub parameters: Parameters,
     layout: Layout,
+    tabular: Option<TabularHead>,
 }
 
 /// The layers of a model, without values.
@@ -90,7 +94,7 @@ impl Model {
     ) -> Result<(Self, LoadReport)> {
         config.check_head(folder, head_kind)?;
         let (layout, parameters, report) = checkpoint::load::load(folder, &config, head_kind, seed)?;
-        Ok((Self { config, parameters, layout }, report))
+        Ok((Self { config, parameters, layout, tabular: None }, report))
     }
 
     /// Writes `config.json` and `model.safetensors` into an existing folder.
@@ -163,7 +167,64 @@ impl Model {
         let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
         parameters.list.retain(|parameter| names.contains(&parameter.spec.name.as_str()));
         parameters.list.sort_by_key(|parameter| names.iter().position(|name| *name == parameter.spec.name));
-        Self { config: self.config, parameters, layout }
+        Self { config: self.config, parameters, layout, tabular: None }
+    }
+
+    /// Puts a head over text and columns beside the encoder, its parameters behind all others under the names
+    /// `tabular.…` and begun from `seed`. It is not written with the model: see [`Self::tabular_parameters`].
+    pub fn attach_tabular(&mut self, shape: &TabularShape, settings: &TabularSettings, seed: u64) {
+        let mut declare = Declaration::after(self.parameters.list.len(), self.config.initializer_range);
+        declare.set_depth(self.config.num_hidden_layers + 1);
+        let head = TabularHead::declare(shape, settings, &mut declare);
+        for spec in declare.specs {
+            let values = spec.initializer.values(spec.shape.iter().product(), seed, &spec.name);
+            let value = Value::new(values, &spec.shape);
+            self.parameters.list.push(Parameter::new(spec, value));
+        }
+        for &table in head.embeddings() {
+            let parameter = &mut self.parameters.list[table.0];
+            let (mut values, columns) = (parameter.value.to_vec(), parameter.spec.shape[1]);
+            let unseen = values.len() - columns;
+            values[unseen..].fill(0.0);
+            parameter.set_value(Value::new(values, &parameter.spec.shape));
+        }
+        self.tabular = Some(head);
+    }
+
+    /// The head over text and columns, if one was attached.
+    pub fn tabular(&self) -> Option<&TabularHead> {
+        self.tabular.as_ref()
+    }
+
+    /// The parameters of that head, in their order; none without one.
+    pub fn tabular_parameters(&self) -> &[Parameter] {
+        &self.parameters.list[self.first_tabular()..]
+    }
+
+    /// The same, to be changed.
+    pub fn tabular_parameters_mut(&mut self) -> &mut [Parameter] {
+        let first = self.first_tabular();
+        &mut self.parameters.list[first..]
+    }
+
+    fn first_tabular(&self) -> usize {
+        let is_tabular = |parameter: &Parameter| {
+            let rest = parameter.spec.name.strip_prefix(crate::heads::tabular::SCOPE);
+            rest.is_some_and(|rest| rest.starts_with('.'))
+        };
+        let count = self.parameters.list.len();
+        if self.tabular.is_none() {
+            return count;
+        }
+        self.parameters.list.iter().position(is_tabular).unwrap_or(count)
+    }
+
+    /// Outputs of text vectors `[B, text]` and the columns beside them: `[B, outputs]`.
+    ///
+    /// # Panics
+    /// If no such head was attached.
+    pub fn tabular_logits(&self, pass: &Pass, text: Tensor<2>, rows: &RowColumns<'_>) -> Tensor<2> {
+        self.tabular.as_ref().expect("the model has a head over columns").forward(pass, text, rows)
     }
 
     /// The precision of products from now on; f32 when loaded.

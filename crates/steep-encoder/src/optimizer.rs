@@ -75,7 +75,9 @@ impl AdamW {
             });
             let below = (deepest - parameter.spec.depth) as i32;
             let step = AdamWStep {
-                learning_rate: learning_rate * self.settings.layerwise_lr_decay.powi(below),
+                learning_rate: learning_rate
+                    * parameter.learning_rate_scale
+                    * self.settings.layerwise_lr_decay.powi(below),
                 beta1: self.settings.adam_beta1,
                 beta2: self.settings.adam_beta2,
                 epsilon: self.settings.adam_epsilon,

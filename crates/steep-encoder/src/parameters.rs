@@ -121,6 +121,8 @@ pub struct Parameter {
     pub value: Value,
     /// Whether training changes it.
     pub trainable: bool,
+    /// It learns with so many times the learning rate: 1 but for parts that are new beside a pretrained encoder.
+    pub learning_rate_scale: f32,
     /// Where evaluation keeps the block whose first weight this is, in the backend's own order.
     pub(crate) cache: FreshCache,
 }
@@ -144,7 +146,7 @@ impl Clone for FreshCache {
 impl Parameter {
     /// A trainable parameter, if a gradient can reach it.
     pub(crate) fn new(spec: ParameterSpec, value: Value) -> Self {
-        Self { trainable: spec.used, spec, value, cache: FreshCache::default() }
+        Self { trainable: spec.used, spec, value, learning_rate_scale: 1.0, cache: FreshCache::default() }
     }
 
     /// Replaces the values.
@@ -204,6 +206,8 @@ impl Parameters {
 /// Collects the specifications of a model's parameters, in order.
 pub(crate) struct Declaration {
     pub(crate) specs: Vec<ParameterSpec>,
+    /// The place of the first of them in the model's list.
+    first: usize,
     prefix: String,
     initializer_range: f32,
     depth: usize,
@@ -214,7 +218,12 @@ pub(crate) struct Declaration {
 impl Declaration {
     pub(crate) fn new(initializer_range: f32) -> Self {
         let prefix = String::new();
-        Self { specs: Vec::new(), prefix, initializer_range, depth: 0, optional: false, used: true }
+        Self { specs: Vec::new(), first: 0, prefix, initializer_range, depth: 0, optional: false, used: true }
+    }
+
+    /// What is declared comes after `count` parameters that a model has.
+    pub(crate) fn after(count: usize, initializer_range: f32) -> Self {
+        Self { first: count, ..Self::new(initializer_range) }
     }
 
     /// Everything declared in `body` has names that begin with `prefix`.
@@ -255,7 +264,7 @@ impl Declaration {
             optional: self.optional,
             used: self.used,
         });
-        self.specs.len() - 1
+        self.first + self.specs.len() - 1
     }
 
     pub(crate) fn matrix(&mut self, name: &str, shape: [usize; 2]) -> MatrixId {
@@ -267,6 +276,16 @@ impl Declaration {
     pub(crate) fn bias_matrix(&mut self, name: &str, shape: [usize; 2]) -> MatrixId {
         let initializer = Initializer::Normal(self.initializer_range);
         MatrixId(self.declare(name, shape.to_vec(), initializer, false))
+    }
+
+    /// A matrix that begins in its own way.
+    pub(crate) fn matrix_from(&mut self, name: &str, shape: [usize; 2], begin: Initializer) -> MatrixId {
+        MatrixId(self.declare(name, shape.to_vec(), begin, true))
+    }
+
+    /// A vector of factors, all 1 at first, that weight decay spares.
+    pub(crate) fn factors(&mut self, name: &str, length: usize) -> VectorId {
+        VectorId(self.declare(name, vec![length], Initializer::Ones, false))
     }
 
     pub(crate) fn bias(&mut self, name: &str, length: usize) -> VectorId {

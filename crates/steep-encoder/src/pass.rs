@@ -1,11 +1,12 @@
 //! One forward pass over a model's parameters: evaluation, or training with a tape.
 
-use crate::ops::Dropout;
 use crate::ops::block::{BlockMode, Precision, WeightCache};
+use crate::ops::{self, Dropout};
 use crate::parameters::{MatrixId, Parameters, Value, VectorId};
 use burn::Tensor;
 use burn::tensor::Device;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 /// The parameters as one forward pass sees them.
 ///
@@ -20,6 +21,15 @@ pub struct Pass {
     caches: Vec<WeightCache>,
     seed: Option<u64>,
     dropout_sites: Cell<u64>,
+    lookups: RefCell<Vec<Lookup>>,
+}
+
+/// Rows of a table as a leaf of the tape: their gradient is that of the table, in so many rows as there are tokens.
+struct Lookup {
+    /// Of the table, in the list of parameters.
+    table: usize,
+    ids: Arc<[u32]>,
+    rows: Tensor<2>,
 }
 
 impl Pass {
@@ -38,6 +48,7 @@ impl Pass {
             caches: Vec::new(),
             seed: None,
             dropout_sites: Cell::new(0),
+            lookups: RefCell::new(Vec::new()),
         }
     }
 
@@ -87,6 +98,20 @@ impl Pass {
         }
     }
 
+    /// Rows of a table: `[V, H]` at `ids` of length T → `[T, H]`.
+    ///
+    /// On the tape, each lookup of a large table would make a gradient of the table's size, mostly zeros, and the tape
+    /// would add it to the one of a tied decoder. As leaves, the rows are added once and in place.
+    pub(crate) fn lookup(&self, table: MatrixId, ids: Arc<[u32]>) -> Tensor<2> {
+        let weight = self.matrix(table);
+        if !weight.is_require_grad() {
+            return ops::embedding(weight, ids);
+        }
+        let rows = Tensor::from_inner(ops::embedding(weight.inner(), ids.clone())).set_require_grad(true);
+        self.lookups.borrow_mut().push(Lookup { table: table.0, ids, rows: rows.clone() });
+        rows
+    }
+
     pub(crate) fn vector(&self, id: VectorId) -> Tensor<1> {
         match &self.values[id.0] {
             Value::Vector(tensor) => tensor.clone(),
@@ -116,7 +141,18 @@ impl Pass {
             Value::Matrix(tensor) => tensor.grad_remove(&mut gradients).map(Value::Matrix),
             Value::Vector(tensor) => tensor.grad_remove(&mut gradients).map(Value::Vector),
         });
-        Gradients { list: list.collect() }
+        let mut list: Vec<Option<Value>> = list.collect();
+        for lookup in self.lookups.into_inner() {
+            let Some(rows) = lookup.rows.grad_remove(&mut gradients) else { continue };
+            let entry = &mut list[lookup.table];
+            let total = match (entry.take(), &self.values[lookup.table]) {
+                (Some(Value::Matrix(total)), _) => total,
+                (_, Value::Matrix(table)) => table.clone().inner().zeros_like(),
+                (_, Value::Vector(_)) => unreachable!("a table is a matrix"),
+            };
+            *entry = Some(Value::Matrix(ops::add_rows(total, rows, lookup.ids)));
+        }
+        Gradients { list }
     }
 }
 

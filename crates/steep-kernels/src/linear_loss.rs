@@ -9,6 +9,7 @@ use crate::block::Operand;
 use crate::dispatch::{Path, per_path};
 use crate::gemm::{Element, Epilogue, Packed, product_rows, transposed_product};
 use crate::math::{exp, larger, ln};
+use crate::parallel::zeros;
 use rayon::prelude::*;
 
 /// Rows of the vocabulary that one task turns into logits.
@@ -118,7 +119,7 @@ pub fn backward<E: Operand>(
     by_label.sort_unstable();
     let mut gradients = LinearLossGradients {
         x: vec![0.0; rows * hidden_size],
-        weight: vec![0.0; vocab_size * hidden_size],
+        weight: zeros(vocab_size * hidden_size),
         bias: vec![0.0; vocab_size],
     };
     let mut dlogits = vec![E::default(); SLAB * rows];

@@ -19,6 +19,7 @@ pub mod objectives;
 pub mod progress;
 pub mod random;
 pub mod report;
+pub mod search;
 pub mod stages;
 pub mod storage;
 pub mod text;

@@ -1,5 +1,7 @@
 //! `steep finetune`: training of encoder and head on labels.
 
+mod joint;
+
 use crate::arguments::Asked;
 use crate::figures::{count, duration, metrics, per_cent, rate};
 use crate::labelled::LabelledRows;
@@ -21,7 +23,11 @@ const ANY_ROWS: u64 = u32::MAX as u64;
 pub(crate) fn run(asked: Asked<FinetuneRequest>, session: &Session) -> anyhow::Result<()> {
     let mut request = session.request(asked)?;
     let sources = request.sources()?;
+    let features = request.joint_features()?;
     let model = session.model(&sources.model_name_or_path, sources.model_revision.as_ref())?;
+    if let Some(features) = features {
+        return joint::run(request, features, &sources, &model, session);
+    }
     // A fault in the settings is told before the rows are read.
     request.clone().resolve(&Facts::of(&model, request.max_seq_length, ANY_ROWS)?, Vec::new())?;
     let rows = LabelledRows::load(&sources, session)?;
@@ -95,19 +101,19 @@ impl Work<'_> {
             TrainingAmount { rows: split.train.len() as u64, evaluation_rows: split.validation.len() as u64 };
         let objective = self.objective(&split.train, &[]);
         let estimate = estimate_training(&mut weights, &objective, training, amount, &session.cancel)?;
-        Ok(vec![self.parts(), estimate.to_string()])
+        Ok(vec![parts(self.rows, self.settings), estimate.to_string()])
     }
+}
 
-    fn parts(&self) -> String {
-        let split = &self.rows.split;
-        let [train, validation, test] =
-            [&split.train, &split.validation, &split.test].map(|rows| count(rows.len() as u64));
-        format!(
-            "{train} rows to train on, {validation} to validate on, {test} to test on; {} outputs; computed in {}",
-            self.rows.names.len(),
-            self.settings.training.dtype
-        )
-    }
+fn parts(rows: &LabelledRows, settings: &FinetuneSettings) -> String {
+    let split = &rows.split;
+    let [train, validation, test] =
+        [&split.train, &split.validation, &split.test].map(|rows| count(rows.len() as u64));
+    format!(
+        "{train} rows to train on, {validation} to validate on, {test} to test on; {} outputs; computed in {}",
+        rows.names.len(),
+        settings.training.dtype
+    )
 }
 
 fn summary(
@@ -116,24 +122,29 @@ fn summary(
     work: &Work,
     sources: &FinetuneSources,
 ) -> Vec<String> {
-    let mut lines = vec![work.parts()];
-    lines.push(format!(
+    let mut lines = vec![parts(work.rows, work.settings)];
+    lines.extend(outcome(report, work.rows));
+    if !test.is_empty() {
+        lines.push("test".to_owned());
+        lines.extend(metrics(test));
+    }
+    lines.push(format!("model: {}", sources.output_dir.display()));
+    lines
+}
+
+/// How training went.
+fn outcome(report: &FinetuneReport, rows: &LabelledRows) -> Vec<String> {
+    let mut lines = vec![format!(
         "fine-tuned: {} optimizer steps, {} tokens in {} ({} tokens a second, {} waiting for texts)",
         count(report.steps),
         count(report.tokens),
         duration(report.seconds),
         rate(report.tokens, report.seconds),
         per_cent(report.waiting_share),
-    ));
-    let objective = work.objective(&[], &[]);
+    )];
     if let (Some(metric), Some(step)) = (report.best_metric, report.best_global_step) {
-        let name = objective.metric_for_best_model().0;
+        let name = rows.targets.metric_for_best_model().0;
         lines.push(format!("best validation {name} {metric:.4}, after step {step}"));
     }
-    if !test.is_empty() {
-        lines.push("test".to_owned());
-        lines.extend(metrics(test));
-    }
-    lines.push(format!("model: {}", sources.output_dir.display()));
     lines
 }

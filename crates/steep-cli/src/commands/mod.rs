@@ -7,6 +7,9 @@ mod extract;
 mod finetune;
 mod inspect;
 mod predict;
+mod search;
+mod vocab;
+mod zeroshot;
 
 use crate::arguments::Command;
 use crate::session::Session;
@@ -20,6 +23,9 @@ pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Extract(asked) => extract::run(asked, session),
         Command::Classify(asked) => classify::run(*asked, session),
         Command::Predict(asked) => predict::run(asked, session),
+        Command::Vocab(action) => vocab::run(action, session),
+        Command::Search(asked) => search::run(asked, session),
+        Command::Zeroshot(asked) => zeroshot::run(asked, session),
         Command::Inspect(arguments) => inspect::run(arguments, session),
     }
 }

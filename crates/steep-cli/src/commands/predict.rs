@@ -30,11 +30,16 @@ pub(crate) fn run(asked: Asked<PredictRequest>, session: &Session) -> anyhow::Re
         limit: sources.limit,
     };
     let report = predict(&input, &settings, &sources.output_file, &session.context())?;
-    session.say(&summary(&report, settings.max_seq_length)?)
+    session.say(&summary("predicted", &report, settings.max_seq_length)?)
 }
 
-fn summary(report: &PredictReport, max_seq_length: Option<usize>) -> steep::Result<Vec<String>> {
-    let mut lines = counted("predicted", &report.counts, report.waiting_share, max_seq_length);
+/// What was done, and how many rows got each label.
+pub(super) fn summary(
+    verb: &str,
+    report: &PredictReport,
+    max_seq_length: Option<usize>,
+) -> steep::Result<Vec<String>> {
+    let mut lines = counted(verb, &report.counts, report.waiting_share, max_seq_length);
     lines.extend(report.dtype.map(|dtype| format!("computed in {dtype}")));
     for file in &report.files {
         let counts = label_counts(file)?;

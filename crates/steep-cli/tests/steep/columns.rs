@@ -75,3 +75,36 @@ fn counts_of_texts_are_written_with_and_without_an_encoder() {
     let (code, _, errors) = place.run(&["extract", "--input_file", "rows.csv", "--output_file", "none.csv"]);
     assert!(code == Some(1) && errors.contains("--model_name_or_path"), "{errors}");
 }
+
+#[test]
+fn text_and_columns_are_trained_as_one_network() {
+    let place = Workplace::new();
+    write_rows(&place, "rows.csv");
+    let flags =
+        ["finetune", "--joint", "--model", "model", "--train_file", "rows.csv", "--text_columns", "text"];
+    let plan =
+        place.succeed(&[&flags[..], &["--output_dir", "joint", "--epochs", "2", "--dry-run"]].concat());
+    assert!(
+        plan.contains("combine_feat_method = \"concat\"") && plan.contains("colour: categorical"),
+        "{plan}"
+    );
+    let method = "attention_on_cat_and_numerical_feats";
+    let settings =
+        ["--epochs", "2", "--combine_feat_method", method, "--test_fraction", "0.2", "--dtype", "f32"];
+    let text = place.succeed(&[&flags[..], &["--output_dir", "joint"], &settings].concat());
+    for part in ["made: datetime", "best validation accuracy", "test\n", "model: joint"] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    place.succeed(&["finetune", "--config", "joint/resolved.toml", "--output_dir", "again"]);
+    for file in ["model.safetensors", "head/joint.safetensors", "head/preparation.json"] {
+        let read = |folder: &str| std::fs::read(place.path(folder).join(file)).expect("a file");
+        assert_eq!(read("joint"), read("again"), "{file}");
+    }
+    place.succeed(&["predict", "--model", "joint", "--input", "rows.csv", "--output", "predictions.csv"]);
+    let predictions = std::fs::read_to_string(place.path("predictions.csv")).expect("the predictions");
+    assert_eq!(predictions.lines().count(), 81);
+    place.succeed(&["extract", "--model", "joint", "--input", "rows.csv", "--output_file", "vectors.npy"]);
+    let (code, _, errors) =
+        place.run(&[&flags[..1], &flags[2..], &["--output_dir", "none", "--cat_cols", "colour"]].concat());
+    assert!(code == Some(1) && errors.contains("add --joint"), "{errors}");
+}

@@ -2,6 +2,8 @@
 
 mod columns;
 mod commands;
+mod comparison;
 mod families;
 mod messages;
+mod near_texts;
 mod workplace;

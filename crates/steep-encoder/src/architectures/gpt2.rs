@@ -153,8 +153,8 @@ struct Gpt2Encoder {
 
 impl TextEncoder for Gpt2Encoder {
     fn forward(&self, pass: &Pass, batch: &PackedBatch, visit: &mut dyn FnMut(&Tensor<2>)) -> Tensor<2> {
-        let words = ops::embedding(pass.matrix(self.word), batch.input_ids.clone());
-        let positions = ops::embedding(pass.matrix(self.position), batch.position_ids(0));
+        let words = pass.lookup(self.word, batch.input_ids.clone());
+        let positions = pass.lookup(self.position, batch.position_ids(0));
         let mut state = ops::dropout(words + positions, pass.dropout(self.embedding_dropout));
         for layer in &self.layers {
             visit(&state);

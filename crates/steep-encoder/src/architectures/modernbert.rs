@@ -243,7 +243,7 @@ struct ModernBertEncoder {
 impl TextEncoder for ModernBertEncoder {
     fn forward(&self, pass: &Pass, batch: &PackedBatch, visit: &mut dyn FnMut(&Tensor<2>)) -> Tensor<2> {
         let (global, local) = (self.global.tables(pass, batch), self.local.tables(pass, batch));
-        let words = ops::embedding(pass.matrix(self.word), batch.input_ids.clone());
+        let words = pass.lookup(self.word, batch.input_ids.clone());
         let normal = self.embedding_norm.forward(pass, words);
         let mut state = ops::dropout(normal, pass.dropout(self.embedding_dropout));
         for layer in &self.layers {

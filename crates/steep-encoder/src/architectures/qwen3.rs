@@ -187,7 +187,7 @@ struct Qwen3Encoder {
 impl TextEncoder for Qwen3Encoder {
     fn forward(&self, pass: &Pass, batch: &PackedBatch, visit: &mut dyn FnMut(&Tensor<2>)) -> Tensor<2> {
         let rotary = self.rotary.tables(pass, batch);
-        let mut state = ops::embedding(pass.matrix(self.word), batch.input_ids.clone());
+        let mut state = pass.lookup(self.word, batch.input_ids.clone());
         for layer in &self.layers {
             visit(&state);
             state = self.attention(layer, pass, batch, state, &rotary);

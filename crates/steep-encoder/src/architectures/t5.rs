@@ -252,7 +252,7 @@ impl Stack {
         visit: &mut dyn FnMut(&Tensor<2>),
     ) -> Tensor<2> {
         let bias = self.relative_bias.forward(pass, batch.longest());
-        let words = ops::embedding(pass.matrix(self.word), batch.input_ids.clone());
+        let words = pass.lookup(self.word, batch.input_ids.clone());
         let mut state = self.dropped(pass, words);
         for layer in &self.layers {
             visit(&state);

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// Writes both files into an existing folder; tied tensors are written once.
+/// Writes both files into an existing folder; tied tensors are written once, and a head over columns is not.
 pub(crate) fn save(folder: &Path, model: &Model) -> Result<()> {
     let class = model.config.model_type.class_name(model.head_kind());
     let config = serde_json::to_string_pretty(&model.config.to_json(&class));
@@ -21,7 +21,8 @@ pub(crate) fn save(folder: &Path, model: &Model) -> Result<()> {
     let path = folder.join("model.safetensors");
     let prefix = format!("{}.", architectures::of(model.config.model_type).prefix());
     let bare = model.head_kind() == HeadKind::None;
-    let tensors = model.parameters.list.iter().map(|parameter| {
+    let own = &model.parameters.list[..model.parameters.list.len() - model.tabular_parameters().len()];
+    let tensors = own.iter().map(|parameter| {
         let name = parameter.spec.name.as_str();
         let name = if bare { name.strip_prefix(&prefix).unwrap_or(name) } else { name };
         (name.to_owned(), Stored::of(parameter))

@@ -2,10 +2,12 @@
 
 mod autoencoder;
 mod classification;
+pub(crate) mod tabular;
 mod token;
 
 pub use autoencoder::AutoencoderHead;
 pub use classification::{ClassificationDense, ClassificationHead, ClassifiedState};
+pub use tabular::{CombineMethod, RowColumns, TabularHead, TabularSettings, TabularShape, embedding_size};
 pub use token::{TokenHead, TokenTransform};
 
 /// Which head a model is loaded with.

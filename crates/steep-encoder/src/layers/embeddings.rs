@@ -28,17 +28,17 @@ impl Embeddings {
     /// # Shapes
     /// - output: `[T, H]`
     pub fn forward(&self, pass: &Pass, batch: &PackedBatch) -> Tensor<2> {
-        let mut sum = ops::embedding(pass.matrix(self.word), batch.input_ids.clone());
+        let mut sum = pass.lookup(self.word, batch.input_ids.clone());
         if self.word_scale != 1.0 {
             sum = sum * self.word_scale;
         }
         if let Some(position) = self.position {
-            sum = sum + ops::embedding(pass.matrix(position), batch.position_ids(self.first_position));
+            sum = sum + pass.lookup(position, batch.position_ids(self.first_position));
         }
         if let Some(token_type) = self.token_type {
             let zeros = || Arc::from(vec![0; batch.num_tokens()]);
             let ids = batch.token_type_ids.clone().unwrap_or_else(zeros);
-            sum = sum + ops::embedding(pass.matrix(token_type), ids);
+            sum = sum + pass.lookup(token_type, ids);
         }
         let normal = ops::dropout(self.norm.forward(pass, sum), pass.dropout(self.dropout));
         match &self.projection {

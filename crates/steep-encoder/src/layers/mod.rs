@@ -3,12 +3,14 @@
 
 mod attention;
 mod embeddings;
+mod pool;
 mod rms_norm;
 mod rotary;
 mod transformer;
 
 pub use attention::AttentionHeads;
 pub use embeddings::Embeddings;
+pub use pool::{is_trainable, pool_states};
 pub use rms_norm::RmsNorm;
 pub use rotary::{Rotary, RotaryTables};
 pub use transformer::{Buckets, Encoder, EncoderLayer, RelativePositionBias};

@@ -415,12 +415,14 @@ pub fn embedding_forward<B: Backend>(weight: FloatTensor<B>, ids: &[u32]) -> Flo
     B::float_select(weight, 0, ids)
 }
 
-/// The gradient of the table.
-pub fn embedding_backward<B: Backend>(dy: FloatTensor<B>, ids: &[u32], table_rows: usize) -> FloatTensor<B> {
+/// The gradient of the table, added to `total`.
+pub fn embedding_backward<B: Backend>(
+    total: FloatTensor<B>,
+    dy: FloatTensor<B>,
+    ids: &[u32],
+) -> FloatTensor<B> {
     let device = device::<B>(&dy);
-    let shape = Shape::from([table_rows, columns::<B>(&dy)]);
-    let zeros = B::float_zeros(shape, &device, dy.dtype().into());
-    B::float_select_assign(zeros, 0, indices::<B>(ids, &device), dy, IndexingUpdateOp::Add)
+    B::float_select_assign(total, 0, indices::<B>(ids, &device), dy, IndexingUpdateOp::Add)
 }
 
 /// One-hot rows softened by label smoothing, [N, V]: what the probabilities are compared with.

@@ -300,11 +300,10 @@ impl EncoderOps for Flex {
         tensor(out, [ids.len(), features])
     }
 
-    fn embed_backward(dy: FlexTensor, ids: Arc<[u32]>, rows: usize) -> FlexTensor {
+    fn embed_backward(mut total: FlexTensor, dy: FlexTensor, ids: Arc<[u32]>) -> FlexTensor {
         let features = rows_columns(&dy)[1];
-        let mut dweight = vec![0.0; rows * features];
-        embedding::scatter_add(&values(&dy), &ids, &mut dweight, features);
-        tensor(dweight, [rows, features])
+        embedding::scatter_add(&values(&dy), &ids, total.storage_mut::<f32>(), features);
+        total
     }
 
     fn cross_entropy_forward(

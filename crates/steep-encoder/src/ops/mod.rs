@@ -217,9 +217,9 @@ pub trait EncoderOps: burn::backend::Backend {
         compose::embedding_forward::<Self>(weight, &ids)
     }
 
-    /// Gradient of the table: `dy` `[T, H]` added into a zero `[V, H]` at `ids`.
-    fn embed_backward(dy: FloatTensor<Self>, ids: Arc<[u32]>, rows: usize) -> FloatTensor<Self> {
-        compose::embedding_backward::<Self>(dy, &ids, rows)
+    /// Gradient of the table: `dy` `[T, H]` added into `total` `[V, H]` at `ids`.
+    fn embed_backward(total: FloatTensor<Self>, dy: FloatTensor<Self>, ids: Arc<[u32]>) -> FloatTensor<Self> {
+        compose::embedding_backward::<Self>(total, dy, &ids)
     }
 
     /// Cross-entropy of each row of `logits` `[N, V]` against its label, with torch's label
@@ -516,6 +516,13 @@ pub fn attention(
 /// Rows of a table. `weight` `[V, H]`, `ids` of length T → `[T, H]`.
 pub fn embedding(weight: Tensor<2>, ids: Arc<[u32]>) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::embedding(weight.into_dispatch(), ids))
+}
+
+/// `total` `[V, H]` with the rows of `rows` `[T, H]` added at `ids` of length T; not for the tape. On the CPU it works in
+/// place if the caller holds the only reference.
+pub fn add_rows(total: Tensor<2>, rows: Tensor<2>, ids: Arc<[u32]>) -> Tensor<2> {
+    let (total, rows) = (total.into_dispatch(), rows.into_dispatch());
+    Tensor::from_dispatch(Dispatch::embed_backward(total, rows, ids))
 }
 
 /// Cross-entropy of each row. `logits` `[N, V]`, `labels` of length N → `[N]`.

@@ -7,12 +7,14 @@ use super::block::{
 };
 use super::{Activation, AttentionGeometry, Dropout, EncoderOps};
 use burn::backend::Autodiff;
+use burn::backend::TensorMetadata;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
+use burn::tensor::Shape;
 use std::sync::Arc;
 
 /// Registers the gradients of the parents that ask for one.
@@ -188,7 +190,9 @@ impl<B: EncoderOps> Backward<B, 1> for Embedding {
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
-        register!(grads, ops.parents, [B::embed_backward(dy, self.ids, self.rows)]);
+        let shape = Shape::from([self.rows, dy.shape()[1]]);
+        let zeros = B::float_zeros(shape, &dy.device(), dy.dtype().into());
+        register!(grads, ops.parents, [B::embed_backward(zeros, dy, self.ids)]);
     }
 }
 
@@ -333,7 +337,7 @@ impl<B: BlockOps, C: CheckpointStrategy> EncoderOps for Autodiff<B, C> {
 
     fn embedding(weight: FloatTensor<Self>, ids: Arc<[u32]>) -> FloatTensor<Self> {
         let (weight, node) = weight.into_parts();
-        let rows = burn::backend::TensorMetadata::shape(&weight)[0];
+        let rows = weight.shape()[0];
         let y = B::embed_forward(weight, ids.clone());
         finish!(Embedding { ids, rows }, [node], (), y)
     }

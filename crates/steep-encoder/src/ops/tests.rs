@@ -157,12 +157,12 @@ fn tables_losses_and_the_optimizer() {
     let ids: Arc<[u32]> = vec![3, 0, 3, 10, 3].into();
     close(
         &compose::embedding_forward::<Flex>(weight.clone(), &ids),
-        &Flex::embed_forward(weight, ids.clone()),
+        &Flex::embed_forward(weight.clone(), ids.clone()),
         "rows",
     );
     close(
-        &compose::embedding_backward::<Flex>(dy.clone(), &ids, 11),
-        &Flex::embed_backward(dy, ids, 11),
+        &compose::embedding_backward::<Flex>(weight.clone(), dy.clone(), &ids),
+        &Flex::embed_backward(weight.clone(), dy, ids.clone()),
         "table",
     );
 

@@ -13,6 +13,7 @@ use crate::attention::{
 use crate::dispatch::Path;
 use crate::dropout::{Dropout, Mask};
 use crate::gemm::{Packed, QuantizedRows, product_rows, transposed_product};
+use crate::parallel::zeros;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -291,10 +292,10 @@ pub fn attention_block_backward<E: Operand>(
     });
     let totals = add_up(&sums, sums_width);
     let (norm_sums, bias_sums) = totals.split_at(3 * hidden);
-    let mut output = vec![0.0; hidden * width];
+    let mut output = zeros(hidden * width);
     transposed_product(&dattended, hidden, hidden, &saved.context, width, width, tokens, &mut output, false);
     let operand = E::kept(x, &saved.x);
-    let mut projections = vec![0.0; 3 * width * hidden];
+    let mut projections = zeros(3 * width * hidden);
     transposed_product(
         &dprojected,
         3 * width,

@@ -10,6 +10,7 @@ use crate::activation::Activation;
 use crate::dispatch::Path;
 use crate::dropout::{Dropout, Mask};
 use crate::gemm::{Packed, QuantizedRows, product_rows, transposed_product};
+use crate::parallel::zeros;
 use rayon::prelude::*;
 
 /// The parameters of the block; `I` is the intermediate size.
@@ -238,9 +239,9 @@ pub fn feed_forward_block_backward<E: Operand>(
     let (gamma, rest) = totals.split_at(hidden);
     let (beta, rest) = rest.split_at(hidden);
     let (output_bias, intermediate_bias) = rest.split_at(hidden);
-    let mut output = vec![0.0; hidden * inner];
+    let mut output = zeros(hidden * inner);
     transposed_product(&dprojection, hidden, hidden, &after, inner, inner, tokens, &mut output, false);
-    let mut intermediate = vec![0.0; inner * hidden];
+    let mut intermediate = zeros(inner * hidden);
     let operand = E::kept(x, &saved.x);
     transposed_product(&dbefore, inner, inner, operand, hidden, hidden, tokens, &mut intermediate, false);
     FeedForwardGradients {

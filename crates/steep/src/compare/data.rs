@@ -1,6 +1,7 @@
 //! The data of a comparison: read, parted, freed of duplicates, tokenised.
 
 use super::settings::CompareSettings;
+use super::table::{TableData, read_table};
 use crate::data::{
     self, DuplicateOptions, Duplicates, Labelled, LabelledOptions, Labels, Part, Split, SplitMethod,
     SplitOptions, Task, TextOptions, find_duplicates, label_budget, load_labelled, stream_texts,
@@ -44,6 +45,8 @@ pub(super) struct UnlabelledData {
 pub(super) struct Prepared {
     pub(super) labelled: LabelledData,
     pub(super) unlabelled: Option<UnlabelledData>,
+    /// The person's columns of all labelled rows.
+    pub(super) table: Option<TableData>,
     pub(super) duplicates: Duplicates,
     pub(super) max_seq_length: usize,
     pub(super) warnings: Vec<String>,
@@ -68,9 +71,7 @@ pub(super) fn prepare(settings: &CompareSettings, model: &ModelFolder, ctx: &Con
         ));
     }
     let mut warnings = Vec::new();
-    if rows.missing_texts > 0 {
-        warnings.push(format!("{} labelled rows have no text.", rows.missing_texts));
-    }
+    let table = read_table(settings, &rows)?;
     let labelled = labelled_data(settings, model, rows, split, split_words, max_seq_length)?;
     let unlabelled = match &settings.unlabelled {
         Some(_) => Some(unlabelled_data(settings, model, &labelled, &duplicates, max_seq_length, ctx)?),
@@ -79,7 +80,7 @@ pub(super) fn prepare(settings: &CompareSettings, model: &ModelFolder, ctx: &Con
     if settings.allow_test_text_in_unlabelled {
         warnings.push("Test texts were left among the unlabelled texts, as asked: scores of adapted routes may be too high.".into());
     }
-    Ok(Prepared { labelled, unlabelled, duplicates, max_seq_length, warnings })
+    Ok(Prepared { labelled, unlabelled, table, duplicates, max_seq_length, warnings })
 }
 
 fn load_rows(settings: &CompareSettings) -> Result<Labelled> {

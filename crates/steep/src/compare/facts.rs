@@ -34,6 +34,7 @@ pub(super) fn data(settings: &CompareSettings, prepared: &Prepared) -> DataFacts
         },
         classes: class_counts(prepared),
         split: labelled.split_words.clone(),
+        columns: prepared.table.as_ref().map_or_else(Vec::new, |data| data.notes.clone()),
         duplicates: duplicate_facts(&prepared.duplicates),
         truncation: Truncation {
             texts: encodings.truncated,

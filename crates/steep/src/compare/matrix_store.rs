@@ -1,5 +1,6 @@
 //! Matrices that stages leave for each other: embeddings and predictions.
 
+use super::learning::LearnerChosen;
 use crate::error::{Error, Result};
 use crate::features::matrix::DenseMatrix;
 use crate::stages::StageAbout;
@@ -15,8 +16,8 @@ pub(super) struct MatrixReport {
     pub(super) seconds: f64,
     /// Seconds of predicting with it, where that is apart.
     pub(super) predict_seconds: f64,
-    /// The chosen inverse penalty of a classifier.
-    pub(super) c: Option<f64>,
+    /// The learner that was chosen, where the matrix holds predictions of one.
+    pub(super) learner: Option<LearnerChosen>,
 }
 
 const FILE: &str = "matrix.safetensors";

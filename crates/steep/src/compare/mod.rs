@@ -4,30 +4,39 @@
 //! ones not again), scores every route on rows that none of its stages was fitted on, and writes
 //! `results.json` and `report.html`.
 
+mod checks;
+mod curves;
 mod data;
 mod facts;
+mod features;
+mod learning;
+mod map;
 mod matrix_store;
+mod mistakes;
 mod plan;
+mod routes;
 mod runner;
 mod score;
 mod settings;
+mod slices;
+mod table;
+mod tsne;
 
 pub use plan::plan;
-pub use settings::{CompareSettings, LabelledSource, Route, UnlabelledSource};
+pub use settings::{CompareSettings, FeatureSet, LabelledSource, Route, TableSettings, UnlabelledSource};
 
 use crate::error::{Error, Result};
 use crate::progress::Context;
-use crate::report::{self, Results, RouteResult, ScoredBy, Status};
+use crate::report::{self, Results, RouteResult, ScoredBy};
 use crate::stages::{EmbeddingRecipe, ModelFolder, write_classifier_folder};
 use crate::storage::{ArtefactWriter, atomic_file};
 use crate::text::Encodings;
-use crate::training::LogEntry;
 use data::{Prepared, prepare};
-use runner::{MadeEncoder, Prediction, Runner};
-use score::{Scorer, curves, metric_name};
-use std::collections::BTreeMap;
+use routes::Measured;
+use runner::{Runner, stored_head};
+use score::{Scorer, metric_name};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What a comparison leaves.
 #[derive(Debug)]
@@ -53,109 +62,36 @@ pub fn compare(settings: &CompareSettings, created: &str, ctx: &Context) -> Resu
     let prepared = prepare(settings, &model, ctx)?;
     let general = general_text(&model, prepared.max_seq_length)?;
     let runner = Runner { settings, model: &model, prepared: &prepared, general: Some(&general), ctx };
-    let scorer = Scorer::new(settings, &prepared.labelled)?;
-    let mut state = Measured::default();
+    let table = prepared.table.as_ref().map(|data| &data.table);
+    let slices = slices::slices(settings, &prepared.labelled, table)?;
+    let scorer = Scorer::new(settings, &prepared.labelled, slices)?;
+    let mut state = Measured { checks: checks::checks(&prepared), ..Measured::default() };
+    for check in &state.checks {
+        ctx.progress.line(&check.line());
+    }
     for &route in &settings.routes {
         state.run(route, &runner, &scorer)?;
+        if route == Route::Frozen {
+            doubt_labels(&mut state, &runner)?;
+        }
     }
-    finish(settings, created, &model, &prepared, &runner, &scorer, state)
+    finish(settings, created, &model, &prepared, &runner, &scorer, &state)
+}
+
+/// Looks for doubtful labels as soon as there are vectors, before anything is trained on them.
+fn doubt_labels(state: &mut Measured, runner: &Runner) -> Result<()> {
+    let Some(frozen) = state.of(Route::Frozen, Some(FeatureSet::Text)) else { return Ok(()) };
+    if let Some(check) = checks::label_noise(runner, frozen)? {
+        runner.ctx.progress.line(&check.line());
+        state.checks.push(check);
+    }
+    Ok(())
 }
 
 /// The general sample, tokenised for a model.
 pub fn general_text(model: &ModelFolder, max_seq_length: usize) -> Result<Encodings> {
     let texts: Vec<&str> = GENERAL_TEXT.lines().filter(|line| !line.trim().is_empty()).collect();
     model.tokenizer.encode(&texts, &model.encode_options(max_seq_length))
-}
-
-/// What was measured so far.
-#[derive(Default)]
-struct Measured {
-    routes: Vec<(RouteResult, Vec<Prediction>)>,
-    /// Routes that failed or were left out.
-    others: Vec<RouteResult>,
-    logs: BTreeMap<(String, u64), Vec<LogEntry>>,
-}
-
-impl Measured {
-    /// Measures a route in each way it can be scored. A route that fails does not stop the others.
-    fn run(&mut self, route: Route, runner: &Runner, scorer: &Scorer) -> Result<()> {
-        let ways: &[ScoredBy] = match route {
-            Route::Majority | Route::Tfidf => &[ScoredBy::Baseline],
-            route if route.finetunes() && route != Route::FinetunedAdapted => {
-                &[ScoredBy::Classifier, ScoredBy::OwnHead]
-            }
-            _ => &[ScoredBy::Classifier],
-        };
-        for &way in ways {
-            let mut result = RouteResult::new(route.name(), way, route.description());
-            if route.adapts() && runner.prepared.unlabelled.is_none() {
-                result.status = Status::Skipped { reason: "there are no unlabelled texts".into() };
-                self.others.push(result);
-                continue;
-            }
-            match self.predictions(route, way, runner) {
-                Ok(predictions) => {
-                    scorer.fill(&mut result, &predictions)?;
-                    runner.ctx.progress.line(&summary(&result, &metric_name(scorer.metric)));
-                    self.routes.push((result, predictions));
-                }
-                Err(Error::Cancelled) => return Err(Error::Cancelled),
-                Err(error) => {
-                    runner.ctx.progress.line(&format!("{}: failed: {error}", result.id));
-                    result.status = Status::Failed { reason: error.to_string() };
-                    self.others.push(result);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// One prediction a seed; what does not depend on the seed is computed once.
-    fn predictions(&mut self, route: Route, way: ScoredBy, runner: &Runner) -> Result<Vec<Prediction>> {
-        let seeds = &runner.settings.seeds;
-        let once = match route {
-            Route::Majority => Some(runner.majority()?),
-            Route::Tfidf => Some(runner.tfidf()?),
-            route if !route.finetunes() => {
-                let encoder = runner.encoder(route, seeds[0])?;
-                self.remember(&encoder);
-                Some(runner.classifier(&encoder)?)
-            }
-            _ => None,
-        };
-        if let Some(prediction) = once {
-            return Ok(vec![prediction; seeds.len()]);
-        }
-        let mut predictions = Vec::with_capacity(seeds.len());
-        for &seed in seeds {
-            let encoder = runner.encoder(route, seed)?;
-            self.remember(&encoder);
-            predictions.push(match way {
-                ScoredBy::OwnHead => runner.own_head(&encoder)?,
-                _ => runner.classifier(&encoder)?,
-            });
-        }
-        Ok(predictions)
-    }
-
-    fn remember(&mut self, encoder: &MadeEncoder) {
-        for (stage, seed, log) in &encoder.logs {
-            self.logs.insert((stage.clone(), *seed), log.clone());
-        }
-    }
-}
-
-/// One line while the comparison runs.
-fn summary(result: &RouteResult, metric: &str) -> String {
-    let score = &result.scores[metric];
-    format!(
-        "{:<30} {metric} {:.4} [{:.4}, {:.4}]  {:>7.1} s",
-        result.id,
-        score.mean,
-        score.low,
-        score.high,
-        result.seconds.total()
-    )
 }
 
 fn finish(
@@ -165,14 +101,16 @@ fn finish(
     prepared: &Prepared,
     runner: &Runner,
     scorer: &Scorer,
-    measured: Measured,
+    measured: &Measured,
 ) -> Result<CompareOutcome> {
     let metric = metric_name(scorer.metric);
     let comparisons = scorer.compare(&measured.routes)?;
-    let detectable_difference = scorer.detectable(&measured.routes);
-    let logs = curves(&measured.logs, &metric);
-    let mut routes: Vec<RouteResult> = measured.routes.into_iter().map(|(result, _)| result).collect();
-    routes.extend(measured.others);
+    let detectable_difference = scorer.detectable(&measured.routes, &comparisons);
+    let logs = curves::training_curves(&measured.logs, &metric);
+    let label_curves = curves::label_curves(measured, runner, scorer)?;
+    let maps = map::maps(measured, runner)?;
+    let mut routes: Vec<RouteResult> = measured.routes.iter().map(|route| route.result.clone()).collect();
+    routes.extend(measured.others.iter().cloned());
     let mut results = Results {
         schema_version: report::SCHEMA_VERSION,
         title: settings.title.clone(),
@@ -187,12 +125,21 @@ fn finish(
         comparisons,
         verdict: report::Verdict::default(),
         curves: logs,
+        label_curves,
+        checks: measured.checks.clone(),
+        maps,
+        mistakes: None,
+        rules: Vec::new(),
         equivalence_margin: Some(settings.rope),
         detectable_difference,
         warnings: warnings(settings, prepared),
         manifest: facts::manifest(settings, prepared),
     };
     results.verdict = report::conclude(&results);
+    let focus = results.verdict.recommended.as_ref();
+    let focus = measured.routes.iter().find(|route| focus == Some(&route.result.id));
+    results.mistakes = focus.and_then(|route| mistakes::mistakes(route, prepared));
+    results.rules = report::rules(&results);
     results.save(&settings.output_dir.join("results.json"))?;
     let report = settings.output_dir.join("report.html");
     let page = report::html(&results)?;
@@ -216,28 +163,47 @@ fn warnings(settings: &CompareSettings, prepared: &Prepared) -> Vec<String> {
     warnings
 }
 
-/// The recommended route as a folder that `predict` runs; none for routes without an encoder.
+/// The recommended route as a folder that `predict` runs; none for routes that are no single model.
 fn write_winner(settings: &CompareSettings, runner: &Runner, results: &Results) -> Result<Option<PathBuf>> {
     let recommended = results.verdict.recommended.as_deref().and_then(|id| results.route(id));
     let Some(result) = recommended else { return Ok(None) };
     let Some(route) = Route::from_name(&result.name) else { return Ok(None) };
-    if matches!(route, Route::Majority | Route::Tfidf) {
+    let folder = settings.output_dir.join("winner");
+    if route == Route::TableOnly {
+        let (head, preparation) = stored_head(&runner.table_only_head())?;
+        return commit_winner(&folder, &result.id, |path| {
+            head.save(path)?;
+            preparation.map_or(Ok(()), |preparation| preparation.save(path))
+        });
+    }
+    if !route.has_encoder() {
         return Ok(None);
     }
     let encoder = runner.encoder(route, settings.seeds[0])?;
     if result.scored_by == ScoredBy::OwnHead {
         return Ok(Some(encoder.folder));
     }
-    let head = runner.classifier_head(&encoder)?;
-    let folder = settings.output_dir.join("winner");
+    let known = FeatureSet::ALL.iter().find(|(name, _)| *name == result.features);
+    let set = known.map_or(FeatureSet::Text, |(_, set)| *set);
+    let (head, preparation) = runner.classifier_head(&encoder, set)?;
     let model = ModelFolder::open(&encoder.folder)?;
     let recipe = EmbeddingRecipe {
         embed: model.embed_settings(settings.finetune.dtype),
         max_seq_length: runner.prepared.max_seq_length,
         prompt: None,
     };
-    let writer = ArtefactWriter::create(&folder)?;
-    write_classifier_folder(&model, &head, &recipe, writer.path())?;
-    writer.commit(&serde_json::json!({ "route": result.id }))?;
-    Ok(Some(folder))
+    commit_winner(&folder, &result.id, |path| {
+        write_classifier_folder(&model, &head, preparation.as_ref(), &recipe, path)
+    })
+}
+
+fn commit_winner(
+    folder: &Path,
+    id: &str,
+    write: impl FnOnce(&Path) -> Result<()>,
+) -> Result<Option<PathBuf>> {
+    let writer = ArtefactWriter::create(folder)?;
+    write(writer.path())?;
+    writer.commit(&serde_json::json!({ "route": id }))?;
+    Ok(Some(folder.to_owned()))
 }

@@ -1,5 +1,6 @@
 //! What a comparison would cost: each stage once, measured on a few seconds of real work.
 
+use super::checks::checks;
 use super::data::prepare;
 use super::general_text;
 use super::runner::Runner;
@@ -25,6 +26,7 @@ pub fn plan(settings: &CompareSettings, ctx: &Context) -> Result<Vec<String>> {
         split.validation.len(),
         split.test.len()
     )];
+    lines.extend(checks(&prepared).iter().map(crate::report::Check::line));
     let mut seconds = 0.0;
     let mut add = |name: &str, times: usize, estimate: Estimate| {
         seconds += estimate.seconds * times as f64;
@@ -57,9 +59,9 @@ fn trained(settings: &CompareSettings) -> (usize, usize) {
 /// How many encoders' embeddings are made.
 fn embeddings(settings: &CompareSettings) -> usize {
     let count = |route: &Route| match route {
-        Route::Majority | Route::Tfidf => 0,
+        Route::TableAsText => 1,
         route if route.finetunes() => settings.seeds.len(),
-        _ => 1,
+        route => usize::from(route.has_encoder()),
     };
     settings.routes.iter().map(count).sum()
 }

@@ -1,21 +1,17 @@
-//! Runs the stages of the routes: each once, whatever the number of routes that share it.
+//! Runs the stages that make encoders and their vectors: each once, whatever the number of routes that share it.
 
 use super::data::Prepared;
+use super::features::{Beside, PartedFeatures};
+use super::learning::{LearnerChosen, LearnerPlan};
 use super::matrix_store::{MatrixReport, stored_or};
-use super::settings::{CompareSettings, Route};
+use super::settings::{CompareSettings, FeatureSet, Route};
 use crate::config::apply_dtype;
-use crate::data::{Task, k_folds};
 use crate::error::Result;
 use crate::features::embed::Embedder;
-use crate::features::matrix::{DenseMatrix, Features};
-use crate::features::scaling::{Scaler, Scaling};
-use crate::features::tfidf::{TfidfFeatures, TfidfOptions};
-use crate::learners::cross_validation::LogisticRegressionCv;
-use crate::learners::labels::SampleWeights;
-use crate::learners::linear_head::{HeadParts, LinearHead};
-use crate::learners::logistic_regression::{LogisticRegression, TrainingRows};
-use crate::learners::majority::{MajorityClassifier, MeanRegression};
-use crate::learners::ridge::RidgeRegression;
+use crate::features::matrix::DenseMatrix;
+use crate::features::preparation::{PREPARATION_FILE, Preparation};
+use crate::features::scaling::Scaling;
+use crate::learners::head::Head;
 use crate::objectives::AdaptObjective;
 use crate::progress::Context;
 use crate::report::StageSeconds;
@@ -30,43 +26,35 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use steep_encoder::{HeadKind, Model};
 
-/// Rows on which the penalty is chosen at most: more change the choice little and cost much.
-const MAX_SELECTION_ROWS: usize = 10_000;
-
-/// Inverse penalty of ridge regression, as 1 / alpha.
-const RIDGE_C: f64 = 1.0;
-
-/// Candidates for n-grams, whose unit-length rows need weak penalties, and the effort of choosing: a sparse fit
-/// over many classes is slow, and the choice is coarse.
-const TFIDF_C_GRID: [f64; 3] = [1.0, 10.0, 100.0];
-const TFIDF_FOLDS: u32 = 3;
-const TFIDF_SELECTION_ROWS: usize = 5_000;
-const TFIDF_TOLERANCE: f64 = 1e-3;
-
-/// How the penalty of the common learner is chosen.
-struct Choice {
-    cv: LogisticRegressionCv,
-    folds: u32,
-    /// Rows looked at.
-    rows: usize,
-}
-
-/// What one route predicted for the test rows, one way.
+/// What one run of a route predicted, one way.
 #[derive(Debug, Clone)]
 pub(super) struct Prediction {
-    /// Probabilities of classes or labels, or the numbers: [test rows, outputs].
-    pub(super) values: DenseMatrix,
-    pub(super) c: Option<f64>,
+    /// Probabilities of classes or labels, or the numbers: [validation rows, outputs].
+    pub(super) validation: DenseMatrix,
+    /// The same: [test rows, outputs].
+    pub(super) test: DenseMatrix,
+    /// The learner, where one was chosen.
+    pub(super) learner: Option<LearnerChosen>,
     pub(super) seconds: StageSeconds,
 }
 
 /// An encoder that some stages made.
+#[derive(Clone)]
 pub(super) struct MadeEncoder {
     pub(super) folder: PathBuf,
     /// Seconds of the stages that led to it.
     pub(super) seconds: StageSeconds,
     /// Stage name, seed and log of each training it went through.
     pub(super) logs: Vec<(String, u64, Vec<LogEntry>)>,
+}
+
+/// Texts that an encoder reads, and what names them.
+#[derive(Clone, Copy)]
+pub(super) struct Texts<'a> {
+    pub(super) encodings: &'a Encodings,
+    pub(super) key: &'a str,
+    /// Distinguishes the folders of stages; empty for the texts as they are.
+    pub(super) name: &'a str,
 }
 
 pub(super) struct Runner<'a> {
@@ -78,20 +66,25 @@ pub(super) struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    fn stage_folder(&self, name: &str) -> PathBuf {
+    pub(super) fn stage_folder(&self, name: &str) -> PathBuf {
         self.settings.output_dir.join("stages").join(name)
+    }
+
+    /// The texts of the labelled rows as they are.
+    pub(super) fn texts(&self) -> Texts<'_> {
+        let labelled = &self.prepared.labelled;
+        Texts { encodings: &labelled.encodings, key: &labelled.key, name: "" }
+    }
+
+    /// The encoder as it was given.
+    pub(super) fn untouched(&self) -> MadeEncoder {
+        MadeEncoder { folder: self.model.path.clone(), seconds: StageSeconds::default(), logs: Vec::new() }
     }
 
     /// The encoder of a route. Adapting draws from the first seed, so that it runs once.
     pub(super) fn encoder(&self, route: Route, seed: u64) -> Result<MadeEncoder> {
-        let base = MadeEncoder {
-            folder: self.model.path.clone(),
-            seconds: StageSeconds::default(),
-            logs: Vec::new(),
-        };
-        let first = self.settings.seeds[0];
+        let (base, first) = (self.untouched(), self.settings.seeds[0]);
         match route {
-            Route::Majority | Route::Tfidf | Route::Frozen => Ok(base),
             Route::Adapted => self.adapted(base, "adapted", first),
             Route::Finetuned => self.finetuned(base, "finetuned", seed),
             Route::AdaptedFinetuned => {
@@ -102,6 +95,7 @@ impl Runner<'_> {
                 let finetuned = self.finetuned(base, "finetuned", seed)?;
                 self.adapted(finetuned, "finetuned+adapted", seed)
             }
+            _ => Ok(base),
         }
     }
 
@@ -180,23 +174,37 @@ impl Runner<'_> {
     pub(super) fn own_head(&self, encoder: &MadeEncoder) -> Result<Prediction> {
         let labelled = &self.prepared.labelled;
         let model = ModelFolder::open(&encoder.folder)?;
-        let key = stage_key("own head", &[&model.digest, &labelled.key], &labelled.split.test);
+        let rows: Vec<u32> = labelled.split.validation.iter().chain(&labelled.split.test).copied().collect();
+        let key = stage_key("own head", &[&model.digest, &labelled.key], &rows);
         let folder = self.companion(encoder, "own-head");
         let (values, report) = stored_or(&folder, &key, || {
             let started = Instant::now();
             let predictor = Predictor::open(&encoder.folder, Some(self.settings.finetune.dtype))?;
-            self.ctx.progress.start("predicting", Some(labelled.split.test.len() as u64), "texts");
-            let values = predictor.predict(&labelled.encodings, &labelled.split.test, self.ctx)?;
+            self.ctx.progress.start("predicting", Some(rows.len() as u64), "texts");
+            let values = predictor.predict(&labelled.encodings, &rows, self.ctx)?;
             self.ctx.progress.finish();
             let seconds = started.elapsed().as_secs_f64();
             Ok((values, MatrixReport { seconds, ..MatrixReport::default() }))
         })?;
         let seconds = StageSeconds { predict: report.seconds, ..encoder.seconds };
-        Ok(Prediction { values, c: None, seconds })
+        Ok(self.prediction(&values, None, seconds))
+    }
+
+    /// Parts stored predictions of validation and test rows.
+    pub(super) fn prediction(
+        &self,
+        values: &DenseMatrix,
+        learner: Option<LearnerChosen>,
+        seconds: StageSeconds,
+    ) -> Prediction {
+        let validation = self.prepared.labelled.split.validation.len() as u32;
+        let rows = |range: std::ops::Range<u32>| values.select_rows(&range.collect::<Vec<_>>());
+        let (validation, test) = (rows(0..validation), rows(validation..values.rows() as u32));
+        Prediction { validation, test, learner, seconds }
     }
 
     /// A folder beside the encoder's stage, or for the untouched encoder one of its own.
-    fn companion(&self, encoder: &MadeEncoder, suffix: &str) -> PathBuf {
+    pub(super) fn companion(&self, encoder: &MadeEncoder, suffix: &str) -> PathBuf {
         let name = if encoder.folder == self.model.path {
             "frozen".to_owned()
         } else {
@@ -205,224 +213,135 @@ impl Runner<'_> {
         self.stage_folder(&format!("{name}.{suffix}"))
     }
 
-    /// Embeddings of training and test rows, in this order.
-    fn embeddings(&self, encoder: &MadeEncoder) -> Result<(DenseMatrix, MatrixReport)> {
-        let labelled = &self.prepared.labelled;
+    /// Embeddings of all labelled rows in use, in the order of [`Self::all_rows`].
+    pub(super) fn embeddings(
+        &self,
+        encoder: &MadeEncoder,
+        texts: Texts<'_>,
+    ) -> Result<(DenseMatrix, MatrixReport)> {
         let model = ModelFolder::open(&encoder.folder)?;
         let settings = model.embed_settings(self.settings.finetune.dtype);
-        let rows: Vec<u32> = labelled.split.train.iter().chain(&labelled.split.test).copied().collect();
-        let key = stage_key("embeddings", &[&model.digest, &labelled.key], &(&settings, &rows));
-        stored_or(&self.companion(encoder, "embeddings"), &key, || {
+        let rows = self.all_rows();
+        let key = stage_key("embeddings", &[&model.digest, texts.key], &(&settings, &rows));
+        stored_or(&self.companion(encoder, &format!("{}embeddings", texts.name)), &key, || {
             let started = Instant::now();
             let (mut weights, _) = Model::load(&model.path, HeadKind::None, 0)?;
             apply_dtype(settings.dtype, &mut weights);
             let dense = model.modules.as_ref().map_or(&[][..], |modules| &modules.dense);
             let embedder = Embedder::new(&weights, dense, settings.clone())?;
             self.ctx.progress.start("embedding", Some(rows.len() as u64), "texts");
-            let matrix = embedder.embed(&labelled.encodings, &rows, 0, self.ctx)?;
+            let matrix = embedder.embed(texts.encodings, &rows, 0, self.ctx)?;
             self.ctx.progress.finish();
             Ok((matrix, MatrixReport { seconds: started.elapsed().as_secs_f64(), ..MatrixReport::default() }))
         })
     }
 
-    /// Predictions of the common classifier on the encoder's embeddings, and the fitted head.
-    pub(super) fn classifier(&self, encoder: &MadeEncoder) -> Result<Prediction> {
-        let model = ModelFolder::open(&encoder.folder)?;
-        let (matrix, embedded) = self.embeddings(encoder)?;
-        let key = self.fit_key("classifier", &model.digest);
-        let (values, report) = stored_or(&self.companion(encoder, "classifier"), &key, || {
-            let (train, test) = self.halves(&Features::Dense(matrix));
-            let (values, report, head) = self.fit_and_predict(&train, &test, self.dense_choice())?;
-            let writer = ArtefactWriter::create(&self.companion(encoder, "head"))?;
-            head.save(writer.path())?;
-            writer.commit(&key)?;
-            Ok((values, report))
-        })?;
+    /// Predictions of a learner on an encoder's embeddings and the columns of a feature set; the fitted head stays
+    /// beside them.
+    pub(super) fn classifier(
+        &self,
+        encoder: &MadeEncoder,
+        texts: Texts<'_>,
+        set: FeatureSet,
+    ) -> Result<Prediction> {
+        let digest = ModelFolder::open(&encoder.folder)?.digest;
+        let (matrix, embedded) = self.embeddings(encoder, texts)?;
+        let name = format!("{}{}", texts.name, set.folder_part());
+        let key = self.fit_key(&format!("classifier {}", set.name()), &[&digest, texts.key], &self.plan(set));
+        let (values, report) =
+            stored_or(&self.companion(encoder, &format!("{name}classifier")), &key, || {
+                let started = Instant::now();
+                let features = self.features(Some(matrix), Beside::Set(set))?;
+                let preparing = started.elapsed().as_secs_f64();
+                let head_folder = self.companion(encoder, &format!("{name}head"));
+                let (values, mut report) =
+                    self.learn(&features, &self.plan(set), Some((&head_folder, &key)))?;
+                report.seconds += preparing;
+                Ok((values, report))
+            })?;
         let seconds = StageSeconds {
             extract: embedded.seconds,
             fit: report.seconds,
             predict: report.predict_seconds,
             ..encoder.seconds
         };
-        Ok(Prediction { values, c: report.c, seconds })
+        Ok(self.prediction(&values, report.learner, seconds))
     }
 
-    /// The head of the common classifier, for the winner's folder: the one that made the predictions.
-    pub(super) fn classifier_head(&self, encoder: &MadeEncoder) -> Result<LinearHead> {
-        let key = self.fit_key("classifier", &ModelFolder::open(&encoder.folder)?.digest);
-        let folder = self.companion(encoder, "head");
-        if let Some(artefact) = Artefact::open(&folder)?
-            && artefact.about::<String>().is_ok_and(|about| about == key)
-        {
-            artefact.verify()?;
-            return LinearHead::load(&folder);
-        }
-        let (matrix, _) = self.embeddings(encoder)?;
-        let (train, test) = self.halves(&Features::Dense(matrix));
-        self.fit_and_predict(&train, &test, self.dense_choice()).map(|(_, _, head)| head)
+    /// The learner on the dense features of a set; vectors as they are still want scaling.
+    pub(super) fn plan(&self, set: FeatureSet) -> LearnerPlan {
+        let scaling = if set == FeatureSet::Text { Scaling::Standard } else { Scaling::None };
+        LearnerPlan::dense(self.settings, self.prepared.labelled.task(), scaling)
     }
 
-    /// Predictions from word and character n-grams.
-    pub(super) fn tfidf(&self) -> Result<Prediction> {
-        let labelled = &self.prepared.labelled;
-        let key = self.fit_key("tfidf", "");
-        let (values, report) = stored_or(&self.stage_folder("tfidf.classifier"), &key, || {
-            let started = Instant::now();
-            let pick = |rows: &[u32]| -> Vec<&str> {
-                rows.iter().map(|&row| labelled.rows.texts[row as usize].as_str()).collect()
-            };
-            let train = pick(&labelled.split.train);
-            let options = [TfidfOptions::words(), TfidfOptions::characters()];
-            let vectorizer = TfidfFeatures::fit(&train, &options, self.ctx)?;
-            let transform = |texts: &[&str]| vectorizer.transform(texts, self.ctx).map(Features::Sparse);
-            let (train, test) = (transform(&train)?, transform(&pick(&labelled.split.test))?);
-            let vectorising = started.elapsed().as_secs_f64();
-            let (values, mut report, _) = self.fit_and_predict(&train, &test, sparse_choice())?;
-            report.seconds += vectorising;
-            Ok((values, report))
-        })?;
-        let seconds =
-            StageSeconds { fit: report.seconds, predict: report.predict_seconds, ..StageSeconds::default() };
-        Ok(Prediction { values, c: report.c, seconds })
-    }
-
-    /// What knows nothing of the texts.
-    pub(super) fn majority(&self) -> Result<Prediction> {
-        let labelled = &self.prepared.labelled;
-        let tests = labelled.split.test.len();
-        let values = match labelled.classes(&labelled.split.train)? {
-            Some(labels) => MajorityClassifier::fit(&labels)?.predict_proba(tests)?,
-            None => {
-                let mean = MeanRegression::fit(&labelled.numbers(&labelled.split.train))?.mean;
-                DenseMatrix::new(tests, 1, vec![mean as f32; tests])?
-            }
-        };
-        Ok(Prediction { values, c: None, seconds: StageSeconds::default() })
-    }
-
-    fn fit_key(&self, stage: &str, features: &str) -> String {
-        let labelled = &self.prepared.labelled;
-        let settings =
-            (&labelled.split.train, &labelled.split.test, &self.settings.c_grid, self.settings.folds);
-        stage_key(stage, &[features, &labelled.key], &settings)
-    }
-
-    fn halves(&self, features: &Features) -> (Features, Features) {
-        let train = self.prepared.labelled.split.train.len() as u32;
-        let all = features.rows() as u32;
-        let rows = |range: std::ops::Range<u32>| features.select_rows(&range.collect::<Vec<_>>());
-        (rows(0..train), rows(train..all))
-    }
-
-    /// The learner that serves every encoder and the n-grams alike.
-    fn fit_and_predict(
+    /// Fits a learner and predicts validation and test rows; the head goes into a folder of its own.
+    pub(super) fn learn(
         &self,
-        train: &Features,
-        test: &Features,
-        choice: Choice,
-    ) -> Result<(DenseMatrix, MatrixReport, LinearHead)> {
-        let scaling = choice.cv.scaling;
+        features: &PartedFeatures,
+        plan: &LearnerPlan,
+        head_folder: Option<(&Path, &str)>,
+    ) -> Result<(DenseMatrix, MatrixReport)> {
         let labelled = &self.prepared.labelled;
-        let started = Instant::now();
-        let (scaler, model, c) = match labelled.classes(&labelled.split.train)? {
-            Some(labels) => {
-                let c = self.choose_c(&choice, train, &labels)?;
-                let scaler = Scaler::fit(scaling, train)?;
-                let mut scaled = train.clone();
-                scaler.transform(&mut scaled)?;
-                self.ctx.progress.start("classifier", None, "");
-                let learner = LogisticRegression { c, ..choice.cv.learner };
-                let rows =
-                    TrainingRows { features: &scaled, labels: &labels, sample_weights: SampleWeights::Equal };
-                let (model, _) = learner.fit(&rows, self.ctx)?;
-                self.ctx.progress.finish();
-                (scaler, model, c)
-            }
-            None => {
-                let scaler = Scaler::fit(scaling, train)?;
-                let mut scaled = train.clone();
-                scaler.transform(&mut scaled)?;
-                let values = labelled.numbers(&labelled.split.train);
-                let ridge = RidgeRegression { alpha: 1.0 / RIDGE_C };
-                (scaler, ridge.fit(&scaled, &values, self.ctx)?, RIDGE_C)
-            }
-        };
-        let seconds = started.elapsed().as_secs_f64();
-        let classes = if labelled.task() == Task::Regression { Vec::new() } else { labelled.names.clone() };
-        let head = LinearHead::new(HeadParts { scaler, model, classes, feature_names: Vec::new(), c })?;
-        let started = Instant::now();
-        let values = match labelled.task() {
-            Task::Regression => {
-                let values = head.predict_values(test)?;
-                DenseMatrix::new(values.len(), 1, values)?
-            }
-            _ => head.predict_proba(test)?,
-        };
-        let predict_seconds = started.elapsed().as_secs_f64();
-        Ok((values, MatrixReport { seconds, predict_seconds, c: Some(c) }, head))
-    }
-
-    fn dense_choice(&self) -> Choice {
-        let cv =
-            LogisticRegressionCv { c_grid: self.settings.c_grid.clone(), ..LogisticRegressionCv::default() };
-        Choice { cv, folds: self.settings.folds, rows: MAX_SELECTION_ROWS }
-    }
-
-    /// `C` by cross-validation on some of the training rows, stratified; groups stay together.
-    fn choose_c(
-        &self,
-        choice: &Choice,
-        train: &Features,
-        labels: &crate::learners::labels::Labels,
-    ) -> Result<f64> {
-        let labelled = &self.prepared.labelled;
-        let rows = &labelled.split.train;
         let seed = self.settings.seeds[0];
-        let mut chosen: Vec<u32> = (0..rows.len() as u32).collect();
-        if chosen.len() > choice.rows {
-            crate::random::Stream::new(seed, &[SELECTION]).shuffle(&mut chosen);
-            chosen.truncate(choice.rows);
-            chosen.sort_unstable();
+        let train = &labelled.split.train;
+        let learned = plan.fit(&features.train, labelled, train, features.names.clone(), seed, self.ctx)?;
+        if let Some((folder, key)) = head_folder {
+            let writer = ArtefactWriter::create(folder)?;
+            learned.head.save(writer.path())?;
+            features.preparation.as_ref().map_or(Ok(()), |preparation| preparation.save(writer.path()))?;
+            writer.commit(&key)?;
         }
-        let data_rows: Vec<u32> = chosen.iter().map(|&place| rows[place as usize]).collect();
-        let groups = labelled
-            .rows
-            .groups
-            .as_ref()
-            .map(|groups| data_rows.iter().map(|&row| groups[row as usize].clone()).collect::<Vec<_>>());
-        let picked = pick_labels(&labelled.rows.labels, &data_rows);
-        let folds = k_folds(&picked, groups.as_deref(), choice.folds, seed)?;
-        let (train, labels) = (train.select_rows(&chosen), labels.select_rows(&chosen));
-        let selection = choice.cv.select(&train, &labels, &folds, self.ctx)?;
-        Ok(selection.c)
+        let started = Instant::now();
+        let mut values = if labelled.split.validation.is_empty() {
+            Vec::new()
+        } else {
+            learned.head.predict(&features.validation)?.into_values()
+        };
+        let test = learned.head.predict(&features.test)?;
+        let columns = test.columns();
+        values.extend(test.into_values());
+        let rows = values.len() / columns.max(1);
+        let report = MatrixReport {
+            seconds: learned.seconds,
+            predict_seconds: started.elapsed().as_secs_f64(),
+            learner: Some(learned.chosen),
+        };
+        Ok((DenseMatrix::new(rows, columns, values)?, report))
+    }
+
+    /// The head that made the predictions of a set, and its preparation, for the winner's folder.
+    pub(super) fn classifier_head(
+        &self,
+        encoder: &MadeEncoder,
+        set: FeatureSet,
+    ) -> Result<(Head, Option<Preparation>)> {
+        self.classifier(encoder, self.texts(), set)?;
+        stored_head(&self.companion(encoder, &format!("{}head", set.folder_part())))
+    }
+
+    /// What a fit depends on.
+    pub(super) fn fit_key(&self, stage: &str, inputs: &[&str], plan: &LearnerPlan) -> String {
+        let (settings, labelled) = (self.settings, &self.prepared.labelled);
+        let inputs: Vec<&str> = inputs.iter().copied().chain([labelled.key.as_str()]).collect();
+        let split = &labelled.split;
+        let preparing = (&settings.table, &settings.preparation, &settings.engineered);
+        stage_key(
+            stage,
+            &inputs,
+            &((&split.train, &split.validation, &split.test), plan.key(), preparing, settings.seeds[0]),
+        )
     }
 }
 
-const SELECTION: u64 = 0x5345_4c43;
-
-fn sparse_choice() -> Choice {
-    let learner = LogisticRegression { tolerance: TFIDF_TOLERANCE, ..LogisticRegression::default() };
-    let cv = LogisticRegressionCv {
-        c_grid: TFIDF_C_GRID.to_vec(),
-        scaling: Scaling::None,
-        learner,
-        ..LogisticRegressionCv::default()
-    };
-    Choice { cv, folds: TFIDF_FOLDS, rows: TFIDF_SELECTION_ROWS }
-}
-
-fn pick_labels(labels: &crate::data::Labels, rows: &[u32]) -> crate::data::Labels {
-    use crate::data::Labels;
-    match labels {
-        Labels::Single { names, ids } => {
-            Labels::Single { names: names.clone(), ids: rows.iter().map(|&row| ids[row as usize]).collect() }
-        }
-        Labels::Multi { names, sets } => Labels::Multi {
-            names: names.clone(),
-            sets: rows.iter().map(|&row| sets[row as usize].clone()).collect(),
-        },
-        Labels::Numbers(values) => Labels::Numbers(rows.iter().map(|&row| values[row as usize]).collect()),
+/// A head that [`Runner::learn`] wrote, and its preparation.
+pub(super) fn stored_head(folder: &Path) -> Result<(Head, Option<Preparation>)> {
+    if let Some(artefact) = Artefact::open(folder)? {
+        artefact.verify()?;
     }
+    let head = Head::load(folder)?;
+    let has_preparation = folder.join(PREPARATION_FILE).is_file();
+    let preparation = has_preparation.then(|| Preparation::load(folder)).transpose()?;
+    Ok((head, preparation))
 }
 
 /// The name of a training stage's folder; the shared adaptation has no seed in it.

@@ -2,13 +2,17 @@
 
 use crate::data::{LabelBudget, Task};
 use crate::evaluation::metrics::Metric;
+use crate::features::columns::ColumnKind;
+use crate::features::engineered::EngineeredSettings;
+use crate::features::preparation::PreparationSettings;
 use crate::objectives::{ClassificationSettings, MaskingSettings};
+use crate::stages::LearnerSettings;
 use crate::training::TrainingSettings;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::path::PathBuf;
 
-/// A way from texts to predictions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// A way from texts to predictions. The order is that in which routes run: those that put others together come last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Route {
     /// The most frequent class, or the mean.
     #[serde(rename = "majority")]
@@ -16,9 +20,15 @@ pub enum Route {
     /// Word and character n-grams.
     #[serde(rename = "tfidf")]
     Tfidf,
+    /// The person's columns, without the text.
+    #[serde(rename = "table_only")]
+    TableOnly,
     /// The encoder as it is.
     #[serde(rename = "frozen")]
     Frozen,
+    /// The encoder as it is, on texts with the columns written into them.
+    #[serde(rename = "table_as_text")]
+    TableAsText,
     /// The encoder after continued pretraining on the unlabelled texts.
     #[serde(rename = "adapted")]
     Adapted,
@@ -31,14 +41,22 @@ pub enum Route {
     /// Fine-tuned, then adapted.
     #[serde(rename = "finetuned+adapted")]
     FinetunedAdapted,
+    /// The mean of the columns' learner and the best route over the text.
+    #[serde(rename = "late_average")]
+    LateAverage,
+    /// A learner on the outputs of others.
+    #[serde(rename = "stacked")]
+    Stacked,
 }
 
 impl Route {
-    /// All routes, the cheapest first, with the names used everywhere and a description.
-    pub const ALL: [(&'static str, Self, &'static str); 7] = [
+    /// All routes, in their order, with the names used everywhere and a description.
+    pub const ALL: [(&'static str, Self, &'static str); 11] = [
         ("majority", Self::Majority, "always the most frequent class"),
         ("tfidf", Self::Tfidf, "word and character n-grams, logistic regression"),
+        ("table_only", Self::TableOnly, "the columns without the text"),
         ("frozen", Self::Frozen, "the encoder as it is"),
+        ("table_as_text", Self::TableAsText, "the encoder as it is, with the columns written into the text"),
         ("adapted", Self::Adapted, "the encoder after masked language modelling on the unlabelled texts"),
         ("finetuned", Self::Finetuned, "the encoder after training on the labels"),
         (
@@ -50,6 +68,16 @@ impl Route {
             "finetuned+adapted",
             Self::FinetunedAdapted,
             "trained on the labels, then adapted to the unlabelled texts",
+        ),
+        (
+            "late_average",
+            Self::LateAverage,
+            "the mean of table_only and of the route over the text that did best on validation rows",
+        ),
+        (
+            "stacked",
+            Self::Stacked,
+            "a learner on out-of-fold outputs of table_only, of an encoder that no label changed, and of both in one",
         ),
     ];
 
@@ -81,10 +109,96 @@ impl Route {
     pub fn finetunes(self) -> bool {
         matches!(self, Self::Finetuned | Self::AdaptedFinetuned | Self::FinetunedAdapted)
     }
+
+    /// Whether training leaves a head that predicts by itself; adapting afterwards leaves it behind.
+    pub fn has_own_head(self) -> bool {
+        matches!(self, Self::Finetuned | Self::AdaptedFinetuned)
+    }
+
+    /// Whether it is an encoder of its own, whose vectors may be joined with columns.
+    pub fn has_encoder(self) -> bool {
+        self == Self::Frozen || self.adapts() || self.finetunes()
+    }
+
+    /// Whether it needs the person's columns.
+    pub fn needs_columns(self) -> bool {
+        matches!(self, Self::TableOnly | Self::TableAsText | Self::LateAverage | Self::Stacked)
+    }
+}
+
+/// What the learner of a route over an encoder is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum FeatureSet {
+    /// The vectors of the text.
+    #[serde(rename = "text")]
+    Text,
+    /// And columns engineered from it.
+    #[serde(rename = "text+engineered")]
+    TextEngineered,
+    /// The vectors and the person's columns.
+    #[serde(rename = "text+columns")]
+    TextColumns,
+    /// All three.
+    #[serde(rename = "text+engineered+columns")]
+    TextEngineeredColumns,
+}
+
+impl FeatureSet {
+    /// All sets with their names.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("text", Self::Text),
+        ("text+engineered", Self::TextEngineered),
+        ("text+columns", Self::TextColumns),
+        ("text+engineered+columns", Self::TextEngineeredColumns),
+    ];
+
+    /// The name used everywhere.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, set)| *set == self).map_or("", |(name, _)| name)
+    }
+
+    /// What is put behind the name of a route.
+    pub(super) fn suffix(self) -> &'static str {
+        match self {
+            Self::Text => "",
+            Self::TextEngineered => " (+engineered)",
+            Self::TextColumns => " (+columns)",
+            Self::TextEngineeredColumns => " (+engineered+columns)",
+        }
+    }
+
+    /// Its part of the names of folders.
+    pub(super) fn folder_part(self) -> &'static str {
+        match self {
+            Self::Text => "",
+            Self::TextEngineered => "engineered.",
+            Self::TextColumns => "columns.",
+            Self::TextEngineeredColumns => "engineered+columns.",
+        }
+    }
+
+    /// Whether the person's columns are in it.
+    pub fn has_columns(self) -> bool {
+        matches!(self, Self::TextColumns | Self::TextEngineeredColumns)
+    }
+
+    /// Whether columns engineered from the text are in it.
+    pub fn has_engineered(self) -> bool {
+        matches!(self, Self::TextEngineered | Self::TextEngineeredColumns)
+    }
+}
+
+/// The person's columns that routes may use.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TableSettings {
+    /// Names, `beginning*`, or `*` for all that have no other meaning.
+    pub columns: Vec<String>,
+    /// Columns whose kind is given and not inferred.
+    pub kinds: Vec<(String, ColumnKind)>,
 }
 
 /// Where the labelled rows come from and what their columns mean.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LabelledSource {
     /// A file, a folder or a glob.
     pub source: String,
@@ -95,7 +209,6 @@ pub struct LabelledSource {
     /// The column of the labels.
     pub label_column: String,
     /// What the labels are; inferred where absent.
-    #[serde(with = "task_name")]
     pub task: Option<Task>,
     /// Rows of one group stay on one side of the split.
     pub group_column: Option<String>,
@@ -113,7 +226,7 @@ pub struct LabelledSource {
 }
 
 /// Where the unlabelled texts come from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct UnlabelledSource {
     /// A file, a folder or a glob.
     pub source: String,
@@ -124,7 +237,7 @@ pub struct UnlabelledSource {
 }
 
 /// A comparison.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CompareSettings {
     /// What the report is called.
     pub title: String,
@@ -142,6 +255,20 @@ pub struct CompareSettings {
     pub allow_test_text_in_unlabelled: bool,
     /// Routes, in the order of [`Route::ALL`].
     pub routes: Vec<Route>,
+    /// What the learners of routes over an encoder are given, in the order of [`FeatureSet::ALL`].
+    pub features: Vec<FeatureSet>,
+    /// The person's columns, if any are named.
+    pub table: Option<TableSettings>,
+    /// How columns are prepared.
+    pub preparation: PreparationSettings,
+    /// Which columns are engineered from the texts.
+    pub engineered: EngineeredSettings,
+    /// Which learners are tried, the same for every route.
+    pub learner: LearnerSettings,
+    /// Whether the score is measured with fewer labels as well.
+    pub label_curve: bool,
+    /// Columns by whose values scores are told apart.
+    pub slice_columns: Vec<String>,
     /// One run of each trained route a seed.
     pub seeds: Vec<u64>,
     /// Texts are cut to so many tokens.
@@ -170,31 +297,4 @@ pub struct CompareSettings {
     pub resamples: usize,
     /// Everything is written here.
     pub output_dir: PathBuf,
-}
-
-mod task_name {
-    use crate::data::Task;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    const NAMES: [(&str, Task); 3] = [
-        ("single_label_classification", Task::SingleLabel),
-        ("multi_label_classification", Task::MultiLabel),
-        ("regression", Task::Regression),
-    ];
-
-    #[expect(
-        clippy::ref_option,
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde gives the field by reference"
-    )]
-    pub(super) fn serialize<S: Serializer>(task: &Option<Task>, serializer: S) -> Result<S::Ok, S::Error> {
-        let name = task.and_then(|task| NAMES.iter().find(|(_, known)| *known == task)).map(|(name, _)| name);
-        name.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Task>, D::Error> {
-        let Some(name) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
-        let found = NAMES.iter().find(|(known, _)| *known == name).map(|(_, task)| *task);
-        found.map(Some).ok_or_else(|| serde::de::Error::custom(format!("unknown task '{name}'")))
-    }
 }

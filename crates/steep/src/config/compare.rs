@@ -3,13 +3,14 @@
 use super::adapt::AdaptRequest;
 use super::check::{at_least_one, fill, required, within};
 use super::choices::{c_grid, items, metric, task};
+use super::classify::ClassifyRequest;
 use super::finetune::FinetuneRequest;
 use super::training::Facts;
 use super::values::List;
-use crate::compare::{CompareSettings, LabelledSource, Route, UnlabelledSource};
+use crate::compare::{CompareSettings, FeatureSet, LabelledSource, Route, TableSettings, UnlabelledSource};
 use crate::data::LabelBudget;
 use crate::error::{Error, Result};
-use crate::stages::{AdaptSettings, FinetuneSettings};
+use crate::stages::{AdaptSettings, ClassifySettings, FinetuneSettings};
 use std::path::{Path, PathBuf};
 
 request! {
@@ -61,9 +62,46 @@ request! {
         /// Share of the unlabelled texts held out to follow the loss, at most 2,000 texts, above 0 and at most 0.5;
         /// default 0.05
         held_out_fraction: f64;
-        /// Routes among majority, tfidf, frozen, adapted, finetuned, adapted+finetuned, finetuned+adapted; default all
-        /// that the data allows
+        /// Columns beside the text that routes may use: name* for all that begin so, '*' for all that have no other meaning;
+        /// default none
+        feature_columns: List<String>, also ["columns"];
+        /// Columns of numbers among them, where the values do not tell
+        numerical_columns: List<String>, also ["num_cols"], old ["numerical_cols"];
+        /// Columns of categories
+        categorical_columns: List<String>, also ["cat_cols"], old ["categorical_cols"];
+        /// Columns of true and false
+        boolean_columns: List<String>;
+        /// Columns of dates or times
+        datetime_columns: List<String>;
+        /// Columns of lists of strings
+        tag_columns: List<String>;
+        /// What the learners of routes over an encoder are given, each set a variant of each route: text, text+engineered,
+        /// text+columns, text+engineered+columns; default text, with columns text and text+columns
+        features: List<String>;
+        /// What fills missing numbers of columns: mean, median, most_frequent or constant 0; default median
+        imputation: String, old ["imputer"];
+        /// How numbers of columns are scaled: standard, robust, min_max, quantile_normal, yeo_johnson, log1p or none; default
+        /// standard
+        scaler: List<String>, old ["numerical_transformer_method"];
+        /// How categories become numbers: one_hot, ordinal, target or hashing; default one_hot
+        categorical_encoding: String, old ["categorical_encode_type"];
+        /// Weights of the blocks of features, as columns=2,engineered=0.5; default 1 each
+        block_weights: List<String>;
+        /// Which columns are engineered: length, style, links, emoji, emoticons, readability, scripts, language, tokens;
+        /// default all
+        engineered_families: List<String>;
+        /// So many of the most frequent hashtags, emoji and languages get a column each; default 20
+        engineered_top_k: u64;
+        /// The learners that each route tries, the best in cross-validation is taken: logistic_regression, linear_svm, ridge,
+        /// nearest_centroid, knn, lda, boosted_trees, mlp, or all; default logistic_regression, for a regression ridge
+        learner: List<String>, also ["learners"], old ["classifier"];
+        /// Routes among majority, tfidf, table_only, frozen, table_as_text, adapted, finetuned, adapted+finetuned,
+        /// finetuned+adapted, late_average, stacked; default all that the data allows
         routes: List<String>;
+        /// Measure also what fewer labels would give; default true
+        label_curve: bool;
+        /// Columns by whose values the scores are told apart, beside length, emoji and feature_columns; default none
+        slice_columns: List<String>;
         /// One run of every trained route a seed; default 42, 43, 44
         seeds: List<u64>, old ["seed"];
         /// So many seeds from 42 on, instead of naming them, from 1 to 100; default 3
@@ -176,7 +214,11 @@ impl CompareRequest {
         self.max_seq_length = Some(facts.labelled.max_seq_length as u64);
         let labelled = self.labelled()?;
         let unlabelled = self.unlabelled();
-        let (routes, seeds) = (self.routes(unlabelled.is_some())?, self.seeds()?);
+        let table = self.table();
+        let features = self.features(table.is_some())?;
+        let (routes, seeds) = (self.routes(unlabelled.is_some(), table.is_some())?, self.seeds()?);
+        let learning = self.learning(table.is_some() || features != [FeatureSet::Text])?;
+        let prepared = learning.preparation.expect("the request asks for engineered columns");
         super::dtype::resolve_for_training(&mut self.dtype, &mut self.bf16)?;
         let adapt = self.adapt(facts)?;
         let finetune = self.finetune(facts, &labelled)?;
@@ -191,6 +233,13 @@ impl CompareRequest {
             adapt_on_training_texts: fill(&mut self.adapt_on_training_texts, || true),
             allow_test_text_in_unlabelled: fill(&mut self.allow_test_text_in_unlabelled, || false),
             routes,
+            features,
+            table: table.map(|columns| TableSettings { columns, kinds: prepared.kinds }),
+            preparation: prepared.preparation,
+            engineered: prepared.engineered.unwrap_or_default(),
+            learner: learning.learner,
+            label_curve: fill(&mut self.label_curve, || true),
+            slice_columns: items(self.slice_columns.as_ref()),
             seeds,
             max_seq_length: Some(facts.labelled.max_seq_length),
             metric: self.metric.as_ref().map(|name| metric("metric", name)).transpose()?,
@@ -225,8 +274,71 @@ impl CompareRequest {
         }
     }
 
-    fn routes(&mut self, has_unlabelled: bool) -> Result<Vec<Route>> {
-        let possible = Route::ALL.iter().filter(|(_, route, _)| has_unlabelled || !route.adapts());
+    /// The columns beside the text, those of given kinds among them; none where none is named.
+    fn table(&self) -> Option<Vec<String>> {
+        let kinds = [
+            &self.numerical_columns,
+            &self.categorical_columns,
+            &self.boolean_columns,
+            &self.datetime_columns,
+            &self.tag_columns,
+        ];
+        let is_named = self.feature_columns.is_some() || kinds.iter().any(|names| names.is_some());
+        is_named.then(|| items(self.feature_columns.as_ref()))
+    }
+
+    fn features(&mut self, has_columns: bool) -> Result<Vec<FeatureSet>> {
+        let usual = if has_columns { &["text", "text+columns"][..] } else { &["text"] };
+        let names =
+            fill(&mut self.features, || List(usual.iter().map(|name| (*name).to_owned()).collect())).0;
+        let mut sets = vec![FeatureSet::Text];
+        for name in &names {
+            let set = super::check::one_of("features", name, &FeatureSet::ALL)?;
+            if set.has_columns() && !has_columns {
+                let hint = "give --feature_columns '*', or name columns";
+                return Err(Error::config("features", format!("{name} needs columns"), hint));
+            }
+            sets.push(set);
+        }
+        sets.sort();
+        sets.dedup();
+        Ok(sets)
+    }
+
+    /// The keys that `classify` has too: learners, and how columns are prepared. Those of columns are filled in where
+    /// there are some.
+    fn learning(&mut self, has_columns: bool) -> Result<ClassifySettings> {
+        let mut request = ClassifyRequest {
+            numerical_columns: self.numerical_columns.clone(),
+            categorical_columns: self.categorical_columns.clone(),
+            boolean_columns: self.boolean_columns.clone(),
+            datetime_columns: self.datetime_columns.clone(),
+            tag_columns: self.tag_columns.clone(),
+            imputation: self.imputation.clone(),
+            scaler: self.scaler.clone(),
+            categorical_encoding: self.categorical_encoding.clone(),
+            block_weights: self.block_weights.clone(),
+            engineered_features: Some(true),
+            engineered_families: self.engineered_families.clone(),
+            engineered_top_k: self.engineered_top_k,
+            learner: self.learner.clone(),
+            ..ClassifyRequest::default()
+        };
+        let settings = request.resolve()?;
+        if has_columns {
+            self.imputation = request.imputation;
+            self.scaler = request.scaler;
+            self.categorical_encoding = request.categorical_encoding;
+            self.engineered_families = request.engineered_families;
+            self.engineered_top_k = request.engineered_top_k;
+        }
+        Ok(settings)
+    }
+
+    fn routes(&mut self, has_unlabelled: bool, has_columns: bool) -> Result<Vec<Route>> {
+        let is_possible =
+            |route: Route| (has_unlabelled || !route.adapts()) && (has_columns || !route.needs_columns());
+        let possible = Route::ALL.iter().filter(|(_, route, _)| is_possible(*route));
         let names =
             fill(&mut self.routes, || List(possible.map(|(name, ..)| (*name).to_owned()).collect())).0;
         let known: Vec<(&str, Route)> = Route::ALL.iter().map(|(name, route, _)| (*name, *route)).collect();
@@ -236,6 +348,10 @@ impl CompareRequest {
             if route.adapts() && !has_unlabelled {
                 let hint = "give --unlabelled_file FILE, or leave the route out";
                 return Err(Error::config("routes", format!("{name} needs unlabelled texts"), hint));
+            }
+            if route.needs_columns() && !has_columns {
+                let hint = "give --feature_columns '*', or leave the route out";
+                return Err(Error::config("routes", format!("{name} needs columns beside the text"), hint));
             }
             routes.push(route);
         }
@@ -399,6 +515,27 @@ mod tests {
         let mut asked =
             CompareRequest { routes: Some(List(vec!["adapted".into()])), unlabelled_file: None, ..request() };
         assert!(asked.resolve(&facts()).unwrap_err().hint().unwrap().contains("--unlabelled_file"));
+    }
+
+    #[test]
+    fn columns_bring_their_routes_and_features_and_without_them_all_stays_lean() {
+        let mut with = CompareRequest { feature_columns: Some(List(vec!["*".into()])), ..request() };
+        let settings = with.resolve(&facts()).unwrap();
+        assert_eq!((settings.routes.len(), settings.features.len()), (11, 2));
+        let mut again: CompareRequest = toml::from_str(&to_toml(&with)).unwrap();
+        assert_eq!(again.resolve(&facts()).unwrap(), settings);
+        assert!(toml::to_string_pretty(&settings).unwrap().contains("table_only"));
+        let bare = request().resolve(&facts()).unwrap();
+        assert_eq!((bare.features.as_slice(), bare.table), (&[FeatureSet::Text][..], None));
+        let engineered = CompareRequest { features: Some(List(vec!["text+engineered".into()])), ..request() };
+        assert_eq!(engineered.clone().resolve(&facts()).unwrap().features.len(), 2);
+        for refused in [
+            CompareRequest { routes: Some(List(vec!["stacked".into()])), ..request() },
+            CompareRequest { features: Some(List(vec!["text+columns".into()])), ..request() },
+            CompareRequest { learner: Some(List(vec!["forest".into()])), ..request() },
+        ] {
+            assert!(refused.clone().resolve(&facts()).unwrap_err().hint().is_some());
+        }
     }
 
     #[test]

@@ -53,6 +53,62 @@ request_with_training! {
         class_weight: String, old ["class_weights"];
         /// Share of the target that is spread over all classes, from 0 to below 1; default 0
         label_smoothing_factor: f64, old ["label_smoothing"];
+        /// Train one network over the text and the columns beside it; the keys from here to gating_beta are its own, and
+        /// columns are prepared as classify does; default false
+        joint: bool;
+        /// The columns beside the text; name* stands for all that begin so; default: all that have no other meaning
+        feature_columns: List<String>;
+        /// Columns of numbers; default: told by the values
+        numerical_columns: List<String>, also ["num_cols"], old ["numerical_cols"];
+        /// Columns of categories; default: told by the values
+        categorical_columns: List<String>, also ["cat_cols"], old ["categorical_cols"];
+        /// Columns of true and false; default: told by the values
+        boolean_columns: List<String>;
+        /// Columns of dates or times; default: told by the values
+        datetime_columns: List<String>;
+        /// Columns of lists of strings; default: told by the values
+        tag_columns: List<String>;
+        /// Count things in the text (words, emoji, language …) and add them as columns; default false
+        engineered_features: bool;
+        /// Which: length, style, links, emoji, emoticons, readability, scripts, language, tokens; default all
+        engineered_families: List<String>;
+        /// So many of the most frequent hashtags, emoji and languages get a column each; default 20
+        engineered_top_k: u64;
+        /// What fills missing numbers: mean, median, most_frequent or constant; default median
+        imputation: String, old ["imputer"];
+        /// The constant; default 0
+        fill_value: f64;
+        /// Add a column of flags for each column with missing values; default true
+        missing_flags: bool, old ["add_indicator"];
+        /// How numbers are scaled: standard, robust, min_max, quantile_normal, yeo_johnson, log1p or none; several are done
+        /// one after the other; default standard
+        scaler: List<String>, old ["numerical_transformer_method"];
+        /// How categories reach the network: embedding, one_hot, ordinal or hashing; default embedding, which is learned
+        categorical_encoding: String, old ["categorical_encode_type"];
+        /// Categories in fewer training rows share one place, 1 or more; default 5
+        min_category_count: u64, old ["min_frequency"];
+        /// Places for the categories of a column at most, that of rare ones included, 2 or more; default 100
+        max_categories: u64;
+        /// Columns that hashing gives, 1 or more; default 64
+        hashing_features: u64;
+        /// Tags of a column that get a column each, the most frequent ones; default 50
+        max_tags: u64;
+        /// How text and columns come together: text_only, concat, mlp_on_categorical_then_concat,
+        /// individual_mlps_on_cat_and_numerical_feats_then_concat, mlp_on_concatenated_cat_and_numerical_feats_then_concat,
+        /// attention_on_cat_and_numerical_feats, gating_on_cat_and_num_feats_then_sum or
+        /// weighted_feature_sum_on_transformer_cat_and_numerical_feats; default concat
+        combine_feat_method: String;
+        /// Share of the rows that a step sees without their text or, as often, without their columns, from 0 to 0.9;
+        /// default 0
+        modality_dropout: f64;
+        /// The largest learning rate of what is new beside the encoder, above 0; default 1e-3
+        tabular_learning_rate: f64;
+        /// Width of the networks over columns, 1 or more; default 64
+        mlp_hidden_size: u64;
+        /// Dropout in them and before the outputs, from 0 to 0.95; default 0.1
+        tabular_dropout: f64, old ["mlp_dropout"];
+        /// The columns may shift the text vector by this share of its length, above 0; of gating only; default 0.2
+        gating_beta: f64;
         /// Rows in a step, 1 or more; default 16 below 2,000 rows, else 32
         per_device_train_batch_size: u64, also ["batch_size"], old ["train_batch_size", "per_gpu_train_batch_size"];
         /// Passes over the rows, may be a fraction; default 3 from 10,000 rows on, else enough for 400 steps, from 3 to 20

@@ -102,7 +102,8 @@ macro_rules! request {
 mod tests {
     use crate::config::{
         AdaptRequest, ClassifyRequest, CompareRequest, ExtractRequest, FinetuneRequest, InspectRequest, List,
-        PredictRequest, Request,
+        PredictRequest, Request, SearchRequest, VocabExtendRequest, VocabReportRequest, VocabUndoRequest,
+        ZeroshotRequest,
     };
     use std::collections::BTreeSet;
 
@@ -128,6 +129,11 @@ mod tests {
         check::<FinetuneRequest>();
         check::<InspectRequest>();
         check::<PredictRequest>();
+        check::<VocabExtendRequest>();
+        check::<VocabReportRequest>();
+        check::<VocabUndoRequest>();
+        check::<SearchRequest>();
+        check::<ZeroshotRequest>();
     }
 
     #[test]

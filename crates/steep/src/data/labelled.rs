@@ -125,7 +125,11 @@ pub fn load_labelled(source: &str, options: &LabelledOptions) -> Result<Labelled
     }
 }
 
-fn text_columns(source: &str, options: &LabelledOptions) -> Result<Vec<String>> {
+/// The columns that hold the texts of a labelled source: those named, or the default one.
+///
+/// # Errors
+/// What [`open`] gives; no column that could be the text's.
+pub fn text_columns(source: &str, options: &LabelledOptions) -> Result<Vec<String>> {
     if !options.text_columns.is_empty() {
         return Ok(options.text_columns.clone());
     }

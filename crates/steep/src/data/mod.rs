@@ -34,7 +34,7 @@ pub use duplicates::{
 };
 pub use fingerprint::fingerprint;
 pub use folds::{LabelBudget, k_folds, label_budget};
-pub use labelled::{Labelled, LabelledOptions, RowOrigins, load_labelled};
+pub use labelled::{Labelled, LabelledOptions, RowOrigins, load_labelled, text_columns};
 pub use labels::{Labels, Task};
 pub use lists::lists;
 pub use readers::{Chunk, Chunks, ReadOptions, open};

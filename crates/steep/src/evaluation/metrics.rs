@@ -6,7 +6,10 @@ use crate::evaluation::multi_label::{hamming_loss, subset_accuracy};
 use crate::evaluation::probabilities::{
     brier_score, expected_calibration_error, label_log_loss, log_loss, predicted_classes,
 };
-use crate::evaluation::ranking::{label_ranking_average_precision, roc_auc, roc_auc_one_vs_rest};
+use crate::evaluation::ranking::{
+    against_the_rest, average_precision, average_precision_one_vs_rest, label_ranking_average_precision,
+    roc_auc, roc_auc_one_vs_rest,
+};
 use crate::evaluation::regression::{mean_absolute_error, mean_squared_error, pearson, r_squared, spearman};
 use crate::features::matrix::DenseMatrix;
 use serde::{Deserialize, Serialize};
@@ -35,6 +38,8 @@ pub enum Metric {
     CalibrationError,
     /// See [`roc_auc`] for two classes and [`roc_auc_one_vs_rest`] for more.
     RocAuc,
+    /// See [`average_precision`] for two classes and [`average_precision_one_vs_rest`] for more.
+    PrAuc,
     /// See [`subset_accuracy`].
     SubsetAccuracy,
     /// See [`hamming_loss`].
@@ -93,7 +98,13 @@ impl Metric {
             Self::LogLoss => log_loss(actual, probabilities),
             Self::BrierScore => brier_score(actual, probabilities),
             Self::CalibrationError => expected_calibration_error(actual, probabilities),
-            Self::RocAuc => self.defined(class_roc_auc(actual, probabilities)?),
+            Self::RocAuc => self.defined(class_area(actual, probabilities, roc_auc, roc_auc_one_vs_rest)?),
+            Self::PrAuc => self.defined(class_area(
+                actual,
+                probabilities,
+                average_precision,
+                average_precision_one_vs_rest,
+            )?),
             _ => Err(self.unfit("rows with one class")),
         }
     }
@@ -139,13 +150,18 @@ impl Metric {
     }
 }
 
-fn class_roc_auc(actual: &[u32], probabilities: &DenseMatrix) -> Result<Option<f64>> {
+/// The area of the second of two classes, or the mean over more.
+fn class_area(
+    actual: &[u32],
+    probabilities: &DenseMatrix,
+    of_two: fn(&[bool], &[f32]) -> Option<f64>,
+    of_many: fn(&[u32], &DenseMatrix) -> Result<Option<f64>>,
+) -> Result<Option<f64>> {
     if probabilities.columns() != 2 || actual.len() != probabilities.rows() {
-        return roc_auc_one_vs_rest(actual, probabilities);
+        return of_many(actual, probabilities);
     }
-    let positives: Vec<bool> = actual.iter().map(|&class| class == 1).collect();
-    let scores: Vec<f32> = probabilities.values().iter().skip(1).step_by(2).copied().collect();
-    Ok(roc_auc(&positives, &scores))
+    let (positives, scores) = against_the_rest(actual, probabilities, 1);
+    Ok(of_two(&positives, &scores))
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! How good are predictions, how sure is that, and which of two routes is better?
 //!
-//! [`metrics`] names every metric; [`bootstrap`] and [`statistics`] say how sure a value or a difference is. All
-//! values equal scikit-learn's or scipy's with `zero_division=0`.
+//! [`metrics`] names every metric; [`bootstrap`] and [`statistics`] say how sure a value or a difference is, and
+//! [`temperature`] how much probabilities have to be softened. All values equal those of scikit-learn (with
+//! `zero_division=0`), scipy or statsmodels.
 
 pub mod bootstrap;
 pub mod class_counts;
@@ -13,6 +14,11 @@ pub mod ranking;
 pub mod regression;
 pub mod row_metric;
 pub mod statistics;
+pub mod temperature;
 
 #[cfg(test)]
 mod golden_tests;
+#[cfg(test)]
+mod simulation_tests;
+#[cfg(test)]
+mod statistics_golden_tests;

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::features::matrix::DenseMatrix;
 
 /// Bins of the calibration error.
-const CALIBRATION_BINS: usize = 15;
+pub(crate) const CALIBRATION_BINS: usize = 15;
 
 /// The mean negative logarithm of the actual class's probability; probabilities `[rows, classes]`.
 ///
@@ -61,21 +61,30 @@ pub struct CalibrationBin {
 
 /// Fifteen equal bins `(low, high]` of the largest probability; the first also holds 0.
 pub fn calibration_bins(actual: &[u32], probabilities: &DenseMatrix) -> Result<Vec<CalibrationBin>> {
-    check(actual, probabilities)?;
     let mut bins = vec![CalibrationBin::default(); CALIBRATION_BINS];
-    for (row, &class) in actual.iter().enumerate() {
-        let (predicted, confidence) = most_probable(probabilities.row(row));
-        let at = (f64::from(confidence) * CALIBRATION_BINS as f64).ceil() as usize;
-        let bin = &mut bins[at.clamp(1, CALIBRATION_BINS) - 1];
+    for (at, confidence, is_right) in confidences(actual, probabilities)? {
+        let bin = &mut bins[at as usize];
         bin.rows += 1;
-        bin.confidence += f64::from(confidence);
-        bin.accuracy += f64::from(u8::from(predicted == class as usize));
+        bin.confidence += confidence;
+        bin.accuracy += f64::from(u8::from(is_right));
     }
     for bin in bins.iter_mut().filter(|bin| bin.rows > 0) {
         bin.confidence /= bin.rows as f64;
         bin.accuracy /= bin.rows as f64;
     }
     Ok(bins)
+}
+
+/// For each row its bin, the probability of the predicted class, and whether the row has it.
+pub(crate) fn confidences(actual: &[u32], probabilities: &DenseMatrix) -> Result<Vec<(u32, f64, bool)>> {
+    check(actual, probabilities)?;
+    let of_row = |(row, &class): (usize, &u32)| {
+        let (predicted, confidence) = most_probable(probabilities.row(row));
+        let at = (f64::from(confidence) * CALIBRATION_BINS as f64).ceil() as usize;
+        let bin = at.clamp(1, CALIBRATION_BINS) - 1;
+        (bin as u32, f64::from(confidence), predicted == class as usize)
+    };
+    Ok(actual.iter().enumerate().map(of_row).collect())
 }
 
 /// The expected calibration error (Guo et al. 2017, eq. 3): the mean distance between confidence and accuracy over

@@ -39,23 +39,76 @@ pub(crate) fn weighted_roc_auc(
     (pairs > 0.0).then(|| 1.0 - lost / pairs)
 }
 
+/// The average precision (the area under the precision-recall curve, summed in steps): over the scores that occur, the
+/// precision of what is ranked at least as high, weighted by the recall gained there; scikit-learn's
+/// `average_precision_score`. `None` if there are no positives.
+pub fn average_precision(positives: &[bool], scores: &[f32]) -> Option<f64> {
+    weighted_average_precision(positives, &descending(scores), scores, &vec![1; positives.len()])
+}
+
+/// [`average_precision`] of rows that count `weights` times; `order` is [`descending`].
+pub(crate) fn weighted_average_precision(
+    positives: &[bool],
+    order: &[u32],
+    scores: &[f32],
+    weights: &[u32],
+) -> Option<f64> {
+    let (mut positives_above, mut rows_above, mut sum) = (0u64, 0u64, 0.0);
+    for tied in order.chunk_by(|&left, &right| scores[left as usize] == scores[right as usize]) {
+        let gained: u64 = tied
+            .iter()
+            .filter(|row| positives[**row as usize])
+            .map(|row| u64::from(weights[*row as usize]))
+            .sum();
+        rows_above += tied.iter().map(|row| u64::from(weights[*row as usize])).sum::<u64>();
+        positives_above += gained;
+        if rows_above > 0 {
+            sum += gained as f64 * positives_above as f64 / rows_above as f64;
+        }
+    }
+    (positives_above > 0).then(|| sum / positives_above as f64)
+}
+
+/// The mean over classes of [`average_precision`] of the class against the rest; classes that no row has are left out,
+/// `None` if none is left.
+pub fn average_precision_one_vs_rest(actual: &[u32], probabilities: &DenseMatrix) -> Result<Option<f64>> {
+    mean_over_classes(actual, probabilities, average_precision)
+}
+
 /// The mean over classes of [`roc_auc`] of the class against the rest, as scikit-learn's
 /// `roc_auc_score(multi_class="ovr", average="macro")`. Classes that no row, or every row, has are left out, where
 /// scikit-learn refuses; `None` if none is left.
 pub fn roc_auc_one_vs_rest(actual: &[u32], probabilities: &DenseMatrix) -> Result<Option<f64>> {
+    mean_over_classes(actual, probabilities, roc_auc)
+}
+
+fn mean_over_classes(
+    actual: &[u32],
+    probabilities: &DenseMatrix,
+    area: fn(&[bool], &[f32]) -> Option<f64>,
+) -> Result<Option<f64>> {
     if actual.len() != probabilities.rows() {
         let problem = format!("{} labels for {} rows", actual.len(), probabilities.rows());
         return Err(Error::config("probabilities", problem, "give one row for each label"));
     }
     let areas: Vec<f64> = (0..probabilities.columns())
         .filter_map(|class| {
-            let positives: Vec<bool> = actual.iter().map(|&label| label as usize == class).collect();
-            let scores: Vec<f32> =
-                (0..probabilities.rows()).map(|row| probabilities.row(row)[class]).collect();
-            roc_auc(&positives, &scores)
+            let (positives, scores) = against_the_rest(actual, probabilities, class);
+            area(&positives, &scores)
         })
         .collect();
     Ok((!areas.is_empty()).then(|| areas.iter().sum::<f64>() / areas.len() as f64))
+}
+
+/// Which rows have a class, and its probabilities.
+pub(crate) fn against_the_rest(
+    actual: &[u32],
+    probabilities: &DenseMatrix,
+    class: usize,
+) -> (Vec<bool>, Vec<f32>) {
+    let positives = actual.iter().map(|&label| label as usize == class).collect();
+    let scores = (0..probabilities.rows()).map(|row| probabilities.row(row)[class]).collect();
+    (positives, scores)
 }
 
 /// Label ranking average precision (Tsoumakas et al. 2010): over the labels a row has, the share of labels ranked
@@ -94,6 +147,8 @@ mod tests {
         assert_eq!(roc_auc(&[true, false], &[0.5, 0.5]), Some(0.5));
         assert_eq!(roc_auc(&[true, false, false], &[0.5, 0.5, 0.1]), Some(0.75));
         assert_eq!(roc_auc(&[true, true], &[0.5, 0.1]), None);
+        assert_eq!(average_precision(&[false, true], &[0.5, 0.5]), Some(0.5));
+        assert_eq!(average_precision(&[false, false], &[0.5, 0.1]), None);
     }
 
     proptest! {

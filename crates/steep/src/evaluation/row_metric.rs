@@ -2,7 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::evaluation::class_counts::{ClassCounts, ClassMetric, check_classes};
-use crate::evaluation::ranking::{descending, weighted_roc_auc};
+use crate::evaluation::probabilities::{CALIBRATION_BINS, confidences};
+use crate::evaluation::ranking::{
+    against_the_rest, descending, weighted_average_precision, weighted_roc_auc,
+};
+use crate::features::matrix::DenseMatrix;
 
 /// A metric whose rows can be counted any number of times.
 pub trait RowMetric: Sync {
@@ -145,30 +149,93 @@ impl RowMetric for LabelRows {
     }
 }
 
-/// The area under the ROC curve of two classes.
+/// Which area under a curve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Area {
+    /// Under the ROC curve.
+    Roc,
+    /// Under the precision-recall curve: the average precision.
+    PrecisionRecall,
+}
+
+/// The area under a curve: of the second of two classes, or the mean over classes of each against the rest. Classes
+/// for which the drawn rows define none are left out.
 #[derive(Debug, Clone)]
 pub struct AreaRows {
+    area: Area,
+    rows: usize,
+    classes: Vec<RankedClass>,
+}
+
+#[derive(Debug, Clone)]
+struct RankedClass {
     positives: Vec<bool>,
     scores: Vec<f32>,
     order: Vec<u32>,
 }
 
 impl AreaRows {
-    /// Prepares rows; an error if lengths differ.
-    pub fn new(positives: Vec<bool>, scores: Vec<f32>) -> Result<Self> {
-        check_lengths(positives.len(), scores.len())?;
-        let order = descending(&scores);
-        Ok(Self { positives, scores, order })
+    /// Prepares rows of one class each with their probabilities `[rows, classes]`; an error if lengths differ.
+    pub fn new(actual: &[u32], probabilities: &DenseMatrix, area: Area) -> Result<Self> {
+        check_lengths(actual.len(), probabilities.rows())?;
+        let first = usize::from(probabilities.columns() == 2);
+        let ranked = |class: usize| {
+            let (positives, scores) = against_the_rest(actual, probabilities, class);
+            let order = descending(&scores);
+            RankedClass { positives, scores, order }
+        };
+        let classes = (first..probabilities.columns()).map(ranked).collect();
+        Ok(Self { area, rows: actual.len(), classes })
     }
 }
 
 impl RowMetric for AreaRows {
     fn rows(&self) -> usize {
-        self.scores.len()
+        self.rows
     }
 
     fn value(&self, weights: &[u32]) -> Option<f64> {
-        weighted_roc_auc(&self.positives, &self.order, &self.scores, weights)
+        let of = match self.area {
+            Area::Roc => weighted_roc_auc,
+            Area::PrecisionRecall => weighted_average_precision,
+        };
+        let areas = self
+            .classes
+            .iter()
+            .filter_map(|class| of(&class.positives, &class.order, &class.scores, weights));
+        let (sum, count) = areas.fold((0.0, 0u32), |(sum, count), area| (sum + area, count + 1));
+        (count > 0).then(|| sum / f64::from(count))
+    }
+}
+
+/// The expected calibration error.
+#[derive(Debug, Clone)]
+pub struct CalibrationRows {
+    /// The bin, the confidence and whether the prediction is right, of each row.
+    rows: Vec<(u32, f64, bool)>,
+}
+
+impl CalibrationRows {
+    /// Prepares rows of one class each with their probabilities `[rows, classes]`; an error if sizes do not fit.
+    pub fn new(actual: &[u32], probabilities: &DenseMatrix) -> Result<Self> {
+        Ok(Self { rows: confidences(actual, probabilities)? })
+    }
+}
+
+impl RowMetric for CalibrationRows {
+    fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn value(&self, weights: &[u32]) -> Option<f64> {
+        let mut gaps = [0.0; CALIBRATION_BINS];
+        let mut total = 0.0;
+        for (&(bin, confidence, is_right), &weight) in self.rows.iter().zip(weights) {
+            let weight = f64::from(weight);
+            gaps[bin as usize] += weight * (confidence - f64::from(u8::from(is_right)));
+            total += weight;
+        }
+        (total > 0.0).then(|| gaps.iter().map(|gap: &f64| gap.abs()).sum::<f64>() / total)
     }
 }
 
@@ -214,6 +281,7 @@ fn check_lengths(rows: usize, predictions: usize) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evaluation::metrics::Metric;
     use crate::evaluation::regression::r_squared;
     use proptest::prelude::*;
 
@@ -235,6 +303,28 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn plain_areas_and_calibration_are_the_metrics(
+            rows in proptest::collection::vec((0..3u32, 0..9u8, 0..9u8), 4..40)
+        ) {
+            let actual: Vec<u32> = rows.iter().map(|row| row.0).chain(0..3).collect();
+            let values = rows.iter().flat_map(|row| [f32::from(row.1) / 20.0, f32::from(row.2) / 20.0]);
+            let values: Vec<f32> = values.chain([0.1, 0.2, 0.3, 0.3, 0.2, 0.2]).collect();
+            let values = values.chunks(2).flat_map(|pair| [pair[0], pair[1], 1.0 - pair[0] - pair[1]]).collect();
+            let probabilities = DenseMatrix::new(actual.len(), 3, values).unwrap();
+            let found: [Box<dyn RowMetric>; 3] = [
+                Box::new(AreaRows::new(&actual, &probabilities, Area::Roc).unwrap()),
+                Box::new(AreaRows::new(&actual, &probabilities, Area::PrecisionRecall).unwrap()),
+                Box::new(CalibrationRows::new(&actual, &probabilities).unwrap()),
+            ];
+            for (metric, rows) in [Metric::RocAuc, Metric::PrAuc, Metric::CalibrationError].iter().zip(found) {
+                let expected = metric.of_classes(&actual, &probabilities).unwrap();
+                prop_assert!((rows.plain_value().unwrap() - expected).abs() < 1e-12);
+            }
+        }
+    }
+
     #[test]
     fn plain_values_are_the_metrics() {
         let (actual, predicted) = (vec![1.0, 2.0, 4.0], vec![1.5, 2.0, 3.0]);
@@ -245,7 +335,8 @@ mod tests {
         let labels =
             LabelRows::new(&[true, false, true, true], &[true, true, false, true], 2, LabelAverage::Micro);
         assert_eq!(labels.unwrap().plain_value(), Some(4.0 / 6.0));
-        let area = AreaRows::new(vec![true, false], vec![0.9, 0.1]).unwrap();
+        let probabilities = DenseMatrix::new(2, 2, vec![0.1, 0.9, 0.9, 0.1]).unwrap();
+        let area = AreaRows::new(&[1, 0], &probabilities, Area::Roc).unwrap();
         assert_eq!((area.plain_value(), area.value(&[1, 0])), (Some(1.0), None));
     }
 }

@@ -27,12 +27,12 @@ mod moments;
 pub mod nearest_centroid;
 pub mod neighbors;
 pub mod network;
-mod products;
+pub(crate) mod products;
 pub mod ridge;
 pub mod ridge_classifier;
 mod row_loss;
 pub mod targets;
-mod tensors;
+pub(crate) mod tensors;
 
 #[cfg(test)]
 mod golden_tests;

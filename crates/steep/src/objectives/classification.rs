@@ -32,6 +32,15 @@ impl Targets {
             Self::Numbers(_) => ProblemType::Regression,
         }
     }
+
+    /// The measure by which the best weights are chosen, and whether larger is better.
+    pub fn metric_for_best_model(&self) -> (&'static str, bool) {
+        match self {
+            Self::Classes(_) => ("accuracy", true),
+            Self::Flags(_) => ("micro_f1", true),
+            Self::Numbers(_) => ("loss", false),
+        }
+    }
 }
 
 /// Details of the loss.
@@ -63,8 +72,8 @@ pub struct Classification<'a> {
 
 /// Rows as the encoder takes them, and which ones they are.
 pub struct LabelledBatch {
-    batch: PackedBatch,
-    rows: Vec<u32>,
+    pub(super) batch: PackedBatch,
+    pub(super) rows: Vec<u32>,
 }
 
 impl LabelledBatch {
@@ -79,7 +88,7 @@ const BATCHES_AHEAD: usize = 2;
 
 impl Classification<'_> {
     /// Summed loss of logits [n, labels] and the weight that makes it torch's mean.
-    fn loss_of(&self, logits: Tensor<2>, rows: &[u32]) -> (Tensor<1>, f64) {
+    pub(super) fn loss_of(&self, logits: Tensor<2>, rows: &[u32]) -> (Tensor<1>, f64) {
         let count = (rows.len() * self.num_labels) as f64;
         match self.targets {
             Targets::Classes(classes) => self.cross_entropy(logits, rows, classes),
@@ -117,6 +126,37 @@ impl Classification<'_> {
         let span = |row: u32| row as usize * width..(row as usize + 1) * width;
         let picked = rows.iter().flat_map(|&row| values[span(row)].iter().copied()).collect();
         matrix(picked, rows.len(), like)
+    }
+
+    /// The measures of the validation rows, by whatever makes logits [n, labels] of a batch.
+    pub(super) fn evaluate_by(
+        &self,
+        model: &Model,
+        ctx: &Context,
+        logits: impl Fn(&Pass, &LabelledBatch) -> Tensor<2>,
+    ) -> Result<BTreeMap<String, f64>> {
+        if self.validation_rows.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let pass = Pass::evaluate(&model.parameters);
+        let (mut loss_sum, mut weight_sum, mut all) = (0.0, 0.0, Vec::new());
+        let length = |row: u32| self.sequences.length(row as usize);
+        let batches = micro_batches(&self.validation_rows, self.max_tokens, length).into_iter();
+        ahead(BATCHES_AHEAD, batches.map(|rows| Ok(self.prepare(rows, 0))), |batches| {
+            for batch in batches {
+                ctx.cancel.check()?;
+                let batch = batch?;
+                let logits = logits(&pass, &batch);
+                let (loss, weight) = self.loss_of(logits.clone(), &batch.rows);
+                loss_sum += f64::from(loss.into_scalar::<f32>());
+                weight_sum += weight;
+                all.extend(logits.into_data().iter::<f32>());
+            }
+            Ok(())
+        })?;
+        let mut measures = self.measures(all)?;
+        measures.insert("loss".into(), loss_sum / weight_sum);
+        Ok(measures)
     }
 
     /// The metrics of all validation logits, [rows, labels] row-major.
@@ -191,36 +231,11 @@ impl Objective for Classification<'_> {
     }
 
     fn evaluate(&self, model: &Model, ctx: &Context) -> Result<BTreeMap<String, f64>> {
-        if self.validation_rows.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let pass = Pass::evaluate(&model.parameters);
-        let (mut loss_sum, mut weight_sum, mut all) = (0.0, 0.0, Vec::new());
-        let length = |row: u32| self.sequences.length(row as usize);
-        let batches = micro_batches(&self.validation_rows, self.max_tokens, length).into_iter();
-        ahead(BATCHES_AHEAD, batches.map(|rows| Ok(self.prepare(rows, 0))), |batches| {
-            for batch in batches {
-                ctx.cancel.check()?;
-                let batch = batch?;
-                let logits = batch.logits(model, &pass);
-                let (loss, weight) = self.loss_of(logits.clone(), &batch.rows);
-                loss_sum += f64::from(loss.into_scalar::<f32>());
-                weight_sum += weight;
-                all.extend(logits.into_data().iter::<f32>());
-            }
-            Ok(())
-        })?;
-        let mut measures = self.measures(all)?;
-        measures.insert("loss".into(), loss_sum / weight_sum);
-        Ok(measures)
+        self.evaluate_by(model, ctx, |pass, batch| batch.logits(model, pass))
     }
 
     fn metric_for_best_model(&self) -> (&'static str, bool) {
-        match self.targets {
-            Targets::Classes(_) => ("accuracy", true),
-            Targets::Flags(_) => ("micro_f1", true),
-            Targets::Numbers(_) => ("loss", false),
-        }
+        self.targets.metric_for_best_model()
     }
 }
 

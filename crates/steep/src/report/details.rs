@@ -53,7 +53,7 @@ impl Mistakes {
 }
 
 /// The recommended route, then all others from the best down.
-fn in_focus(results: &Results) -> Vec<&RouteResult> {
+pub(super) fn in_focus(results: &Results) -> Vec<&RouteResult> {
     let mut routes = results.ranked();
     routes.sort_by_key(|route| results.verdict.recommended.as_ref() != Some(&route.id));
     routes
@@ -168,6 +168,7 @@ pub(super) struct DuplicateRow {
 /// The data.
 pub(super) struct Data {
     pub(super) facts: Vec<Fact>,
+    pub(super) columns: Vec<Markup>,
     pub(super) duplicates: Vec<DuplicateRow>,
 }
 
@@ -197,7 +198,8 @@ impl Data {
             facts.push(fact("Training rows a class", &words));
         }
         facts.retain(|fact| !fact.value.is_blank());
-        Self { facts, duplicates: data.duplicates.iter().take(40).map(duplicate_row).collect() }
+        let columns = data.columns.iter().take(200).map(|note| Markup::label(note, 120)).collect();
+        Self { facts, columns, duplicates: data.duplicates.iter().take(40).map(duplicate_row).collect() }
     }
 }
 

@@ -89,6 +89,8 @@ pub struct DataFacts {
     pub classes: Vec<ClassCount>,
     /// How the labelled rows were split, in words.
     pub split: String,
+    /// What each column beside the text was taken for, or why it was left out.
+    pub columns: Vec<String>,
     /// What was found twice, and removed.
     pub duplicates: Vec<Duplicates>,
     /// Texts that were cut.

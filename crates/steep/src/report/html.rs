@@ -1,12 +1,12 @@
 //! The report: one HTML file that needs nothing else, neither network nor scripts.
 
+use super::browser::{self, CheckView, Errors, PairFigures, Slices};
 use super::details::{Classes, Data, Mistakes, Settings};
 use super::format::{one_line, shorten};
 use super::markup::Markup;
 use super::results::Results;
 use super::sections::{Cost, Differences, Scores, VerdictView};
-
-use super::{charts, format};
+use super::{charts, format, learning, map, reliability};
 use crate::error::{Error, Result};
 use askama::Template;
 
@@ -21,11 +21,18 @@ struct Page {
     model: Markup,
     verdict: VerdictView,
     warnings: Vec<Markup>,
+    checks: Vec<CheckView>,
+    rules: Vec<Markup>,
     scores: Scores,
     differences: Option<Differences>,
+    pairs: Vec<PairFigures>,
     cost: Option<Cost>,
     panels: Vec<charts::Panel>,
+    reliability: Option<charts::Panel>,
+    maps: Vec<charts::Panel>,
     mistakes: Option<Mistakes>,
+    errors: Option<Errors>,
+    slices: Option<Slices>,
     classes: Option<Classes>,
     data: Data,
     settings: Settings,
@@ -42,11 +49,18 @@ pub fn html(results: &Results) -> Result<String> {
         model: Markup::label(&results.model.name, 60),
         verdict: VerdictView::of(results),
         warnings: results.warnings.iter().map(|warning| Markup::sentence(&cut(warning))).collect(),
+        checks: browser::checks(results),
+        rules: results.rules.iter().take(20).map(|rule| Markup::sentence(&cut(rule))).collect(),
         scores: Scores::of(results),
         differences: Differences::of(results),
+        pairs: browser::pairs(results),
         cost: Cost::of(results),
-        panels: charts::panels(results),
+        panels: learning::panel(results).into_iter().chain(charts::panels(results)).collect(),
+        reliability: reliability::panel(results),
+        maps: map::panels(results),
         mistakes: Mistakes::of(results),
+        errors: Errors::of(results),
+        slices: Slices::of(results),
         classes: Classes::of(results),
         data: Data::of(results),
         settings: Settings::of(results),
@@ -194,6 +208,17 @@ mod tests {
                 }
             }
             results.curves[0].stage.clone_from(&string);
+            results.maps[0].classes[0].clone_from(&string);
+            results.maps[0].encoder.clone_from(&string);
+            results.checks[0].sentence.clone_from(&string);
+            results.checks[0].rows[0].text.clone_from(&string);
+            results.label_curves[0].route.clone_from(&string);
+            results.rules.push(string.clone());
+            results.data.columns.push(string.clone());
+            let mistakes = results.mistakes.as_mut().unwrap();
+            mistakes.rows[0].text.clone_from(&string);
+            mistakes.rows[0].truth.clone_from(&string);
+            results.routes[3].slices[0].value.clone_from(&string);
             results.warnings.push(string);
             results.verdict = crate::report::conclude(&results);
             check(&html(&results).unwrap());
@@ -203,8 +228,8 @@ mod tests {
     #[test]
     fn pages_stay_small() {
         let size = |results: &Results| html(results).unwrap().len();
-        assert!(size(&sample::large()) < 400_000, "58 classes take {} bytes", size(&sample::large()));
-        assert!(size(&sample::small()) < 200_000, "5 classes take {} bytes", size(&sample::small()));
+        assert!(size(&sample::large()) < 500_000, "58 classes take {} bytes", size(&sample::large()));
+        assert!(size(&sample::small()) < 300_000, "5 classes take {} bytes", size(&sample::small()));
         assert!(
             size(&sample::hostile()) < 1_000_000,
             "hostile strings take {} bytes",
@@ -234,7 +259,18 @@ mod tests {
         assert!(
             at("id=\"verdict\"") < at("id=\"warnings-h\"") && at("id=\"warnings-h\"") < at("id=\"scores\"")
         );
-        for section in ["differences", "cost", "curves", "mistakes", "classes", "data", "settings"] {
+        for section in [
+            "differences",
+            "cost",
+            "curves",
+            "probabilities",
+            "map",
+            "mistakes",
+            "slices",
+            "classes",
+            "data",
+            "settings",
+        ] {
             assert!(at("id=\"scores\"") < at(&format!("id=\"{section}\"")), "{section}");
             assert!(page.contains(&format!("href=\"#{section}\"")), "{section}");
         }

@@ -3,16 +3,22 @@
 //! The flow is [`Results`] → [`conclude`] (the verdict in words, stored in the results) → [`html`] and [`table`].
 //! Nothing here measures anything: every number shown is a field of [`Results`].
 
+mod browser;
 mod charts;
 mod details;
 mod facts;
+mod findings;
 mod format;
 mod heat;
 mod html;
+mod learning;
+mod map;
 mod markup;
 mod metric;
+mod reliability;
 mod results;
 mod route;
+mod rules;
 mod scatter;
 mod sections;
 mod strips;
@@ -29,8 +35,17 @@ pub use facts::{
     ClassCount, DataFacts, DuplicateKind, DuplicatePair, Duplicates, InputDigest, Machine, Manifest,
     ModelFacts, RowCounts, Truncation,
 };
+pub use findings::{
+    Check, CheckKind, CheckedRow, EmbeddingMap, LabelCurve, LabelPoint, MapPoint, MistakenRow, MistakenRows,
+};
 pub use html::html;
-pub use results::{Certainty, Comparison, Curve, CurveKind, Outcome, Results, SCHEMA_VERSION, Task, Verdict};
-pub use route::{ClassScore, Confusion, RouteResult, Score, ScoredBy, StageSeconds, Status};
+pub use results::{
+    Certainty, Comparison, Curve, CurveKind, Disagreement, Outcome, Results, SCHEMA_VERSION, Task, Verdict,
+};
+pub use route::{
+    Calibration, CalibrationBin, ClassScore, Confusion, LearnerTried, RouteResult, Score, ScoredBy,
+    SliceScore, StageSeconds, Status,
+};
+pub use rules::rules;
 pub use terminal::table;
 pub use verdict::conclude;

@@ -1,6 +1,7 @@
 //! The schema of `results.json`: every number that the report shows.
 
 use super::facts::{DataFacts, Machine, Manifest, ModelFacts};
+use super::findings::{Check, EmbeddingMap, LabelCurve, MistakenRows};
 use super::route::{RouteResult, null_is_nan};
 use crate::error::{Error, Result};
 use crate::storage::atomic_file;
@@ -91,11 +92,32 @@ pub struct Comparison {
     /// where smaller is better).
     #[serde(deserialize_with = "null_is_nan")]
     pub probability_better: f64,
+    /// Probability that it is better by more than the equivalence margin.
+    #[serde(default, deserialize_with = "null_is_nan")]
+    pub probability_above_margin: f64,
     /// What that shows.
     pub verdict: Outcome,
     /// Seconds that `route` takes more than `over`; negative if it takes less.
     #[serde(deserialize_with = "null_is_nan")]
     pub extra_seconds: f64,
+    /// Where the two differ, of the first seed; single-label classification only.
+    #[serde(default)]
+    pub disagreement: Option<Disagreement>,
+}
+
+/// McNemar's test of two fixed models: those of the first seed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Disagreement {
+    /// Test rows that only the first route has right.
+    pub only_route_right: u64,
+    /// Test rows that only the second has right.
+    pub only_over_right: u64,
+    /// The exact two-sided p-value.
+    pub exact_p: f64,
+    /// The mid-p value, which is less conservative.
+    pub mid_p: f64,
+    /// The mid-p value after Holm's correction over all comparisons.
+    pub holm_p: f64,
 }
 
 impl Comparison {
@@ -109,8 +131,15 @@ impl Comparison {
             low: -self.high,
             high: -self.low,
             probability_better: 1.0 - self.probability_better,
+            // What lies within the margin is on neither side, so this cannot be told from the other's.
+            probability_above_margin: f64::NAN,
             verdict: self.verdict.flipped(),
             extra_seconds: -self.extra_seconds,
+            disagreement: self.disagreement.map(|test| Disagreement {
+                only_route_right: test.only_over_right,
+                only_over_right: test.only_route_right,
+                ..test
+            }),
         }
     }
 }
@@ -208,6 +237,21 @@ pub struct Results {
     /// Losses and scores while training.
     #[serde(default)]
     pub curves: Vec<Curve>,
+    /// Scores with fewer labels.
+    #[serde(default)]
+    pub label_curves: Vec<LabelCurve>,
+    /// What should be known of the data, each with its rows.
+    #[serde(default)]
+    pub checks: Vec<Check>,
+    /// The test rows' vectors in two dimensions.
+    #[serde(default)]
+    pub maps: Vec<EmbeddingMap>,
+    /// The mistakes of the recommended route.
+    #[serde(default)]
+    pub mistakes: Option<MistakenRows>,
+    /// Rules of thumb drawn from these numbers, in words; see [`rules`](super::rules).
+    #[serde(default)]
+    pub rules: Vec<String>,
     /// Differences in the main metric smaller than this count as practically equal, in the metric's own unit.
     #[serde(default)]
     pub equivalence_margin: Option<f64>,

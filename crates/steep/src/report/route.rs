@@ -1,5 +1,7 @@
 //! One measured route: its scores, its cost, where it errs.
 
+pub use crate::evaluation::probabilities::CalibrationBin;
+
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
@@ -15,6 +17,9 @@ pub enum ScoredBy {
     /// No encoder at all.
     #[serde(rename = "baseline")]
     Baseline,
+    /// Outputs of other routes put together.
+    #[serde(rename = "combination")]
+    Combined,
 }
 
 impl ScoredBy {
@@ -24,6 +29,7 @@ impl ScoredBy {
             Self::Classifier => "classifier on embeddings",
             Self::OwnHead => "own head",
             Self::Baseline => "baseline",
+            Self::Combined => "combination",
         }
     }
 }
@@ -86,6 +92,18 @@ impl StageSeconds {
         self.adapt + self.finetune + self.extract + self.fit + self.predict
     }
 
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            adapt: self.adapt + other.adapt,
+            finetune: self.finetune + other.finetune,
+            extract: self.extract + other.extract,
+            fit: self.fit + other.fit,
+            predict: self.predict + other.predict,
+        }
+    }
+
     /// The stages by name, in the order in which they run.
     pub fn by_stage(&self) -> [(&'static str, f64); 5] {
         [
@@ -122,14 +140,82 @@ pub struct Confusion {
     pub counts: Vec<Vec<u64>>,
 }
 
+/// A learner that was tried for a route.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LearnerTried {
+    /// Its name, as `steep classify` knows it.
+    pub learner: String,
+    /// The parameter whose candidates were tried, if it has one.
+    #[serde(default)]
+    pub parameter: Option<String>,
+    /// The chosen candidate.
+    #[serde(default)]
+    pub chosen: Option<f64>,
+    /// The chosen candidate's mean over folds of the training rows: log-loss, or the squared error of a regression.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub cross_validation_score: f64,
+    /// Seconds of all its fits on folds.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub seconds: f64,
+}
+
+/// How honest probabilities are, on the test rows, of the first seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// The expected calibration error.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub error: f64,
+    /// Fifteen equal bins of the largest probability.
+    pub bins: Vec<CalibrationBin>,
+    /// The temperature fitted on validation rows; above 1 the probabilities were too sure. Absent without such rows.
+    #[serde(default)]
+    pub temperature: Option<f64>,
+    /// The expected calibration error at that temperature.
+    #[serde(default)]
+    pub scaled_error: Option<f64>,
+    /// The bins at that temperature.
+    #[serde(default)]
+    pub scaled_bins: Vec<CalibrationBin>,
+    /// The log-loss.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub log_loss: f64,
+    /// The log-loss at that temperature.
+    #[serde(default)]
+    pub scaled_log_loss: Option<f64>,
+}
+
+/// The main metric on a part of the test rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SliceScore {
+    /// By what the rows are parted: `length in tokens`, `emoji`, a column.
+    pub slice: String,
+    /// What this part has in common.
+    pub value: String,
+    /// Test rows of the part.
+    pub rows: u64,
+    /// The mean over seeds.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub mean: f64,
+    /// The interval's lower end.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub low: f64,
+    /// The interval's upper end.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub high: f64,
+}
+
 /// One way to a classifier, measured. A route that is scored in two ways (classifier on embeddings, own head) is
 /// two results with different `id` and the same `name`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RouteResult {
     /// Unique among the results; comparisons and the verdict refer to it.
     pub id: String,
-    /// The route: `majority`, `tfidf`, `frozen`, `adapted`, `finetuned`, `adapted+finetuned`, `finetuned+adapted`.
+    /// The route: `majority`, `tfidf`, `frozen`, `adapted`, `finetuned`, `adapted+finetuned`, `finetuned+adapted`,
+    /// `table_only`, `table_as_text`, `late_average`, `stacked`.
     pub name: String,
+    /// What the learner was given: `text`, `text+columns`, `columns`, …; empty where there was no choice.
+    #[serde(default)]
+    pub features: String,
     /// What was done, in one sentence.
     #[serde(default)]
     pub description: String,
@@ -152,6 +238,21 @@ pub struct RouteResult {
     /// The inverse regularisation strength that cross-validation chose, one a seed; empty where there is none.
     #[serde(default)]
     pub chosen_c: Vec<f64>,
+    /// The learner that cross-validation on the training rows chose, of the first seed; absent where none was chosen.
+    #[serde(default)]
+    pub learner: Option<String>,
+    /// All learners that were tried, of the first seed.
+    #[serde(default)]
+    pub learners: Vec<LearnerTried>,
+    /// The main metric on the validation rows, the mean over seeds.
+    #[serde(default)]
+    pub validation_score: Option<f64>,
+    /// How honest the probabilities are; single-label classification only.
+    #[serde(default)]
+    pub calibration: Option<Calibration>,
+    /// The main metric on parts of the test rows.
+    #[serde(default)]
+    pub slices: Vec<SliceScore>,
 }
 
 impl RouteResult {
@@ -160,11 +261,12 @@ impl RouteResult {
     pub fn new(name: &str, scored_by: ScoredBy, description: &str) -> Self {
         let id = match scored_by {
             ScoredBy::OwnHead => format!("{name} (own head)"),
-            ScoredBy::Classifier | ScoredBy::Baseline => name.to_owned(),
+            ScoredBy::Classifier | ScoredBy::Baseline | ScoredBy::Combined => name.to_owned(),
         };
         Self {
             id,
             name: name.to_owned(),
+            features: String::new(),
             description: description.to_owned(),
             scored_by,
             status: Status::Done,
@@ -173,7 +275,23 @@ impl RouteResult {
             classes: Vec::new(),
             confusion: None,
             chosen_c: Vec::new(),
+            learner: None,
+            learners: Vec::new(),
+            validation_score: None,
+            calibration: None,
+            slices: Vec::new(),
         }
+    }
+
+    /// Says what the learner is given; `suffix` goes behind the name to make the id.
+    pub(crate) fn with_features(&mut self, features: &str, suffix: &str) {
+        features.clone_into(&mut self.features);
+        self.id.push_str(suffix);
+    }
+
+    /// The name with the features in it: the id without what scored the route.
+    pub fn label(&self) -> &str {
+        self.id.strip_suffix(" (own head)").unwrap_or(&self.id)
     }
 
     /// The score in `metric`, if the route was measured and the mean is a number.

@@ -45,6 +45,11 @@ pub(crate) fn empty(title: &str) -> Results {
         comparisons: vec![],
         verdict: Verdict::default(),
         curves: vec![],
+        label_curves: vec![],
+        checks: vec![],
+        maps: vec![],
+        mistakes: None,
+        rules: vec![],
         equivalence_margin: None,
         detectable_difference: None,
         warnings: vec![],
@@ -116,8 +121,10 @@ pub(crate) fn comparison(
         low,
         high,
         probability_better,
+        probability_above_margin: if low > margin { 0.99 } else { 0.5 },
         verdict,
         extra_seconds,
+        disagreement: None,
     }
 }
 
@@ -258,6 +265,7 @@ fn facts(classes: &[(&str, u64)], rows: RowCounts) -> DataFacts {
         rows,
         classes: classes.iter().map(class).collect(),
         split: "the given column `split`; no group is on both sides".into(),
+        columns: vec![],
         duplicates: duplicates(),
         truncation: Truncation { texts: 311, of: 981_376, max_length: 64 },
         mean_tokens: 14.8,
@@ -276,6 +284,107 @@ fn model() -> ModelFacts {
 
 fn machine() -> Machine {
     Machine { cpu: "AMD EPYC 9B45".into(), threads: 2, os: "Linux x86_64".into() }
+}
+
+/// What is found beside the scores.
+fn findings(results: &mut Results, noise: &mut Noise) {
+    let names: Vec<String> = results.data.classes.iter().map(|class| class.name.clone()).collect();
+    let point = |labels: u64, middle: f64, noise: &mut Noise| LabelPoint {
+        labels,
+        scores: (0..3).map(|_| noise.around(middle, 0.01)).collect(),
+    };
+    let train = results.data.rows.train;
+    let points = [(0.1, 0.62), (0.2, 0.80), (0.4, 0.90), (0.7, 0.93), (1.0, 0.951)];
+    for (route, lift) in [("frozen", 0.0), ("adapted (+columns)", 0.02)] {
+        let points = points.map(|(share, score)| point((share * train as f64) as u64, score + lift, noise));
+        results.label_curves.push(LabelCurve { route: route.to_owned(), points: points.into() });
+    }
+    let row = |row: u64, text: &str, note: &str| CheckedRow {
+        file: "labelled.parquet".into(),
+        row,
+        text: text.into(),
+        note: note.into(),
+    };
+    results.checks = vec![
+        Check {
+            kind: CheckKind::LabelNoise,
+            sentence: "3 of 222 training labels (1.4 %) are contradicted by a model that has not seen them."
+                .into(),
+            count: 3,
+            rows: vec![row(
+                17,
+                "shares fell after the goal",
+                "labelled sport; business with a probability of 0.97",
+            )],
+        },
+        Check {
+            kind: CheckKind::ConstantColumns,
+            sentence: "1 column with a single value, of no use.".into(),
+            count: 1,
+            rows: vec![row(0, "country", "one value in all training rows")],
+        },
+    ];
+    for (encoder, spread) in [("frozen", 0.2), ("adapted", 0.09)] {
+        let points = (0..300).map(|at| {
+            let class = (at * 7 % names.len()) as u32;
+            let turn = f64::from(class) / names.len() as f64 * std::f64::consts::TAU;
+            MapPoint {
+                x: (0.5 + 0.35 * turn.cos() + noise.around(0.0, spread)).clamp(0.0, 1.0),
+                y: (0.5 + 0.35 * turn.sin() + noise.around(0.0, spread)).clamp(0.0, 1.0),
+                class,
+            }
+        });
+        let points = points.collect();
+        let classes = names.clone();
+        results.maps.push(EmbeddingMap { encoder: encoder.into(), classes, points, neighbour_share: 0.91 });
+    }
+    let mistaken = |row: u64, truth: usize, predicted: usize| MistakenRow {
+        file: "labelled.parquet".into(),
+        row,
+        text: "The minister opened a new games studio, where analysts expect record sales this season".into(),
+        truth: names[truth].clone(),
+        predicted: names[predicted].clone(),
+        probability: 0.93,
+        truth_probability: 0.05,
+    };
+    let rows = (0..12).map(|at| mistaken(100 + 7 * at as u64, at % names.len(), (at + 1) % names.len()));
+    let route = results.routes.last().map_or_else(String::new, |route| route.id.clone());
+    results.mistakes = Some(MistakenRows { route, total: 40, rows: rows.collect() });
+    for route in results.routes.iter_mut().filter(|route| route.status == Status::Done) {
+        let mean = route.scores["accuracy"].mean;
+        let slice = |slice: &str, value: &str, rows: u64, change: f64| SliceScore {
+            slice: slice.into(),
+            value: value.into(),
+            rows,
+            mean: mean + change,
+            low: mean + change - 0.02,
+            high: mean + change + 0.02,
+        };
+        route.slices = vec![
+            slice("length in tokens", "8 to 60", 140, 0.01),
+            slice("length in tokens", "61 to 199", 276, 0.004),
+            slice("length in tokens", "200 to 256", 140, -0.05),
+            slice("emoji", "without emoji", 550, 0.0),
+            slice("emoji", "with emoji", 6, -0.3),
+        ];
+        let bin = |at: usize, gap: f64| CalibrationBin {
+            rows: (at * at) as u64,
+            confidence: (at as f64 + 0.5) / 15.0,
+            accuracy: ((at as f64 + 0.5) / 15.0 - gap).clamp(0.0, 1.0),
+        };
+        route.calibration = Some(Calibration {
+            error: 0.052,
+            bins: (0..15).map(|at| bin(at, 0.06)).collect(),
+            temperature: Some(1.42),
+            scaled_error: Some(0.013),
+            scaled_bins: (0..15).map(|at| bin(at, 0.01)).collect(),
+            log_loss: 0.31,
+            scaled_log_loss: Some(0.28),
+        });
+        if route.scored_by == ScoredBy::Classifier {
+            route.learner = Some("logistic_regression".into());
+        }
+    }
 }
 
 /// Five classes, small differences.
@@ -309,7 +418,9 @@ pub(crate) fn small() -> Results {
     results.warnings = vec![
         "556 test rows with 3 seeds: use 10 seeds or more test rows for differences under two points.".into(),
     ];
+    findings(&mut results, &mut noise);
     results.verdict = conclude(&results);
+    results.rules = rules(&results);
     results
 }
 
@@ -425,7 +536,9 @@ pub(crate) fn large() -> Results {
         "4 classes have fewer than 5 test rows; their F1 says little.".into(),
         "1,204 test texts were also in the unlabelled pool and were taken out of it.".into(),
     ];
+    findings(&mut results, &mut noise);
     results.verdict = conclude(&results);
+    results.rules = rules(&results);
     results
 }
 

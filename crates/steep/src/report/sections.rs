@@ -4,7 +4,7 @@ use super::format::{duration, extra_duration, probability_sentence, shorten};
 use super::html::cut;
 use super::markup::{Markup, outcome_class};
 use super::metric;
-use super::results::{Certainty, Outcome, Results};
+use super::results::{Certainty, Comparison, Outcome, Results};
 use super::route::{RouteResult, ScoredBy, StageSeconds, Status};
 use super::scatter;
 use super::strips::{self, Axis, Layout, Strip};
@@ -100,7 +100,7 @@ fn cards(results: &Results) -> Vec<Card> {
             role: role.to_owned(),
             class: colour_class(&route.name, &results.routes),
             is_recommended: role == recommended,
-            name: Markup::label(&route.name, 40),
+            name: Markup::label(route.label(), 40),
             scored_by: route.scored_by.words(),
             score: metric::value(&results.metric, score.mean),
             interval: metric::interval(&results.metric, score.low, score.high),
@@ -120,7 +120,9 @@ pub(super) struct ScoreRow {
     /// The main metric's interval, then every value; empty if `missing` tells why.
     pub(super) interval: String,
     pub(super) values: Vec<String>,
-    pub(super) chosen_c: String,
+    /// What cross-validation chose: learner and its parameter.
+    pub(super) learner: String,
+    pub(super) time: String,
     pub(super) missing: Option<Markup>,
 }
 
@@ -128,7 +130,9 @@ pub(super) struct ScoreRow {
 pub(super) struct Scores {
     pub(super) picture: Option<Picture>,
     pub(super) caption: String,
+    /// All metrics; the first table shows some of them.
     pub(super) metrics: Vec<String>,
+    pub(super) first: usize,
     pub(super) rows: Vec<ScoreRow>,
 }
 
@@ -149,6 +153,7 @@ impl Scores {
             caption: score_caption(results),
             rows: rows.collect(),
             metrics: metrics.iter().map(|name| metric::label(name)).collect(),
+            first: FIRST_METRICS.min(metrics.len()),
         }
     }
 }
@@ -161,10 +166,29 @@ fn metric_names(results: &Results) -> Vec<String> {
             names.push(name.clone());
         }
     }
-    names[1..].sort();
+    names[1..].sort_by_key(|name| (order_of(name), name.clone()));
     names.truncate(12);
     names
 }
+
+/// The usual metrics in their usual order, others after them.
+fn order_of(name: &str) -> usize {
+    const USUAL: [&str; 9] = [
+        "accuracy",
+        "macro_f1",
+        "micro_f1",
+        "balanced_accuracy",
+        "weighted_f1",
+        "mcc",
+        "roc_auc",
+        "pr_auc",
+        "log_loss",
+    ];
+    USUAL.iter().position(|usual| *usual == name).unwrap_or(USUAL.len())
+}
+
+/// Columns of the first table; all metrics stand in a second one, which is opened.
+const FIRST_METRICS: usize = 2;
 
 fn score_row(results: &Results, route: &RouteResult, metrics: &[String]) -> ScoreRow {
     let value = |name: &String| {
@@ -179,24 +203,34 @@ fn score_row(results: &Results, route: &RouteResult, metrics: &[String]) -> Scor
     ScoreRow {
         class: colour_class(&route.name, &results.routes),
         is_chosen: results.verdict.recommended.as_ref() == Some(&route.id),
-        name: Markup::label(&route.name, 40),
+        name: Markup::label(route.label(), 40),
         description: Markup::sentence(&cut(&route.description)),
         scored_by: route.scored_by.words(),
         interval: main
             .map_or_else(String::new, |score| metric::interval(&results.metric, score.low, score.high)),
         values: metrics.iter().map(value).collect(),
-        chosen_c: chosen_c(route),
+        learner: learner(route),
+        time: duration(route.seconds.total()),
         missing: missing.map(|reason| Markup::sentence(&cut(&reason))),
     }
 }
 
-/// The distinct values of `C`, smallest first.
-fn chosen_c(route: &RouteResult) -> String {
+/// The learner in words, with the distinct values of its parameter over seeds, smallest first.
+fn learner(route: &RouteResult) -> String {
+    let name = route.learner.as_deref().map(|name| match name {
+        "logistic_regression" => "logistic".to_owned(),
+        other => other.replace('_', " "),
+    });
     let mut values = route.chosen_c.clone();
     values.sort_by(f64::total_cmp);
     values.dedup();
     let texts: Vec<String> = values.iter().map(|value| shorten(&format!("{value}"), 8)).collect();
-    if texts.is_empty() { "–".to_owned() } else { texts.join(", ") }
+    match (name, texts.is_empty()) {
+        (None, true) => "–".to_owned(),
+        (None, false) => format!("C {}", texts.join(", ")),
+        (Some(name), true) => name,
+        (Some(name), false) => format!("{name}, C {}", texts.join(", ")),
+    }
 }
 
 fn score_caption(results: &Results) -> String {
@@ -204,8 +238,10 @@ fn score_caption(results: &Results) -> String {
         0 | 1 => "Marks are single runs".to_owned(),
         several => format!("Marks are means over {several} seeds, small ticks single seeds"),
     };
+    let has_combined = results.routes.iter().any(|route| route.scored_by == ScoredBy::Combined);
+    let combined = if has_combined { "; triangles: several routes put together" } else { "" };
     format!(
-        "{seeds}; lines are intervals. Discs: a classifier on the embeddings; diamonds: the encoder’s own head; squares: baselines."
+        "{seeds}; lines are intervals. Discs: a classifier on the embeddings; diamonds: the encoder’s own head; squares: baselines{combined}."
     )
 }
 
@@ -229,7 +265,7 @@ fn score_strip(results: &Results, route: &RouteResult) -> Option<Strip> {
     let value =
         format!("{} {}", metric::value(name, score.mean), metric::interval(name, score.low, score.high));
     Some(Strip {
-        name: route.name.clone(),
+        name: route.label().to_owned(),
         aside: if route.scored_by == ScoredBy::OwnHead { "own head".to_owned() } else { String::new() },
         class: colour_class(&route.name, &results.routes),
         marker: Marker::of(route.scored_by),
@@ -255,17 +291,12 @@ pub(super) struct Differences {
 }
 
 impl Differences {
-    /// The comparisons in the order in which they were planned; none if there are none.
+    /// The recommended route over each other one, then each route over `frozen` and variants over their like; none if
+    /// nothing was compared.
     pub(super) fn of(results: &Results) -> Option<Self> {
         let name = &results.metric;
-        // Pairs with the majority are so far off that all others would shrink to dots.
-        let trivial = |id: &str| id == "majority";
-        let shown = results
-            .comparisons
-            .iter()
-            .filter(|found| !trivial(&found.route) && !trivial(&found.over))
-            .take(60);
-        let strips: Vec<Strip> = shown.map(|found| difference_strip(results, found)).collect();
+        let strips: Vec<Strip> =
+            forest(results).iter().map(|found| difference_strip(results, found)).collect();
         let ends: Vec<_> =
             strips.iter().map(|strip| (strip.low, strip.mid, strip.high)).chain([(0.0, 0.0, 0.0)]).collect();
         let (low, high) = strips::spread(&ends)?;
@@ -290,6 +321,39 @@ impl Differences {
     }
 }
 
+/// Pairs that answer questions, those of the recommended route first; all pairs are in a table below.
+fn forest(results: &Results) -> Vec<Comparison> {
+    // Pairs with the majority are so far off that all others would shrink to dots.
+    let is_trivial = |id: &str| id == "majority";
+    let pairs: Vec<&Comparison> = results
+        .comparisons
+        .iter()
+        .filter(|found| !is_trivial(&found.route) && !is_trivial(&found.over))
+        .collect();
+    let chosen = results.verdict.recommended.as_deref().unwrap_or_default();
+    let mut shown: Vec<Comparison> = pairs
+        .iter()
+        .filter_map(|found| match (found.route == chosen, found.over == chosen) {
+            (true, _) => Some((*found).clone()),
+            (_, true) => Some(found.flipped()),
+            _ => None,
+        })
+        .collect();
+    let sign = if metric::is_lower_better(&results.metric) { -1.0 } else { 1.0 };
+    shown.sort_by(|a, b| (sign * a.difference).total_cmp(&(sign * b.difference)));
+    let label = |id: &str| results.route(id).map_or_else(String::new, |route| route.name.clone());
+    let others = pairs.iter().filter(|found| found.route != chosen && found.over != chosen);
+    let rest = others.filter(|found| {
+        found.over == "frozen" || label(&found.route) == label(&found.over) || pairs.len() <= MOST_PAIRS
+    });
+    shown.extend(rest.map(|found| (*found).clone()));
+    shown.truncate(MOST_PAIRS);
+    shown
+}
+
+/// Rows of the forest at most.
+const MOST_PAIRS: usize = 28;
+
 fn difference_caption(results: &Results, margin: Option<f64>) -> String {
     let name = &results.metric;
     let unit = metric::difference_unit(name);
@@ -312,7 +376,7 @@ fn difference_caption(results: &Results, margin: Option<f64>) -> String {
     caption
 }
 
-fn difference_strip(results: &Results, found: &super::results::Comparison) -> Strip {
+fn difference_strip(results: &Results, found: &Comparison) -> Strip {
     let name = &results.metric;
     let sign = match found.verdict {
         Outcome::Better => "▲",
@@ -417,7 +481,7 @@ fn cost_row(results: &Results, route: &RouteResult) -> CostRow {
     let stage = |(_, seconds): (&str, f64)| if seconds == 0.0 { "–".to_owned() } else { duration(seconds) };
     CostRow {
         class: colour_class(&route.name, &results.routes),
-        name: Markup::label(&route.name, 40),
+        name: Markup::label(route.label(), 40),
         scored_by: route.scored_by.words(),
         stages: route.seconds.by_stage().map(stage).into(),
         total: duration(route.seconds.total()),

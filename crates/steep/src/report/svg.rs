@@ -46,6 +46,8 @@ pub(super) enum Marker {
     Diamond,
     /// A baseline.
     Square,
+    /// Outputs of several routes put together.
+    Triangle,
 }
 
 impl Marker {
@@ -55,6 +57,7 @@ impl Marker {
             super::route::ScoredBy::Classifier => Self::Disc,
             super::route::ScoredBy::OwnHead => Self::Diamond,
             super::route::ScoredBy::Baseline => Self::Square,
+            super::route::ScoredBy::Combined => Self::Triangle,
         }
     }
 }
@@ -169,6 +172,19 @@ impl Svg {
             Marker::Square => {
                 self.rectangle("mark", (x - radius * 0.9, y - radius * 0.9), (radius * 1.8, radius * 1.8));
             }
+            Marker::Triangle => {
+                let (half, r) = (radius * 1.15, radius * 1.2);
+                let data = format!(
+                    "M{} {}L{} {}L{} {}Z",
+                    px(x),
+                    px(y - r),
+                    px(x + half),
+                    px(y + r * 0.8),
+                    px(x - half),
+                    px(y + r * 0.8)
+                );
+                self.path("mark", &data);
+            }
             Marker::Diamond => {
                 let r = radius * 1.25;
                 let data = format!(
@@ -248,8 +264,21 @@ fn decimals_of(step: f64) -> usize {
 /// The class that gives a route its colour, the same in every picture: the known routes have their own, others take
 /// the rest in the order of their first appearance.
 pub(super) fn colour_class(name: &str, routes: &[super::route::RouteResult]) -> String {
-    const KNOWN: [&str; 7] =
-        ["majority", "tfidf", "frozen", "adapted", "finetuned", "adapted+finetuned", "finetuned+adapted"];
+    const KNOWN: [&str; 13] = [
+        "majority",
+        "tfidf",
+        "frozen",
+        "adapted",
+        "finetuned",
+        "adapted+finetuned",
+        "finetuned+adapted",
+        "table_only",
+        "table_as_text",
+        "late_average",
+        "stacked",
+        "joint",
+        "adapted+joint",
+    ];
     if let Some(position) = KNOWN.iter().position(|known| *known == name) {
         return format!("c{position}");
     }
@@ -260,7 +289,7 @@ pub(super) fn colour_class(name: &str, routes: &[super::route::RouteResult]) -> 
         }
     }
     let position = others.iter().position(|other| *other == name).unwrap_or(0);
-    format!("c{}", KNOWN.len() + position % 3)
+    format!("c{}", 7 + position % 3)
 }
 
 #[cfg(test)]
@@ -293,11 +322,12 @@ mod tests {
     #[test]
     fn known_routes_keep_their_colour_and_others_get_one() {
         use crate::report::{RouteResult, ScoredBy};
-        let routes: Vec<_> = ["joint", "frozen", "stacked"]
+        let routes: Vec<_> = ["mine", "frozen", "stacked", "yours"]
             .map(|name| RouteResult::new(name, ScoredBy::Classifier, ""))
             .into();
         assert_eq!(colour_class("frozen", &routes), "c2");
-        assert_eq!(colour_class("joint", &routes), "c7");
-        assert_eq!(colour_class("stacked", &routes), "c8");
+        assert_eq!(colour_class("stacked", &routes), "c10");
+        assert_eq!(colour_class("mine", &routes), "c7");
+        assert_eq!(colour_class("yours", &routes), "c8");
     }
 }

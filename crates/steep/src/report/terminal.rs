@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 /// No line is wider than this.
 const WIDTH: usize = 100;
-const ROUTE_WIDTH: usize = 28;
+const ROUTE_WIDTH: usize = 32;
 const GAP: &str = "  ";
 
 /// The results as a plain-text table, the best route first, at most 100 columns wide: route, what scored it, main
@@ -51,8 +51,9 @@ fn row(results: &Results, route: &RouteResult, has_macro_f1: bool) -> Vec<String
         ScoredBy::Classifier => "classifier",
         ScoredBy::OwnHead => "own head",
         ScoredBy::Baseline => "baseline",
+        ScoredBy::Combined => "combination",
     };
-    let mut cells = vec![format!("{mark}{}", shorten(&route.name, ROUTE_WIDTH)), scored_by.to_owned()];
+    let mut cells = vec![format!("{mark}{}", shorten(route.label(), ROUTE_WIDTH)), scored_by.to_owned()];
     cells.push(score(route, &results.metric));
     if has_macro_f1 {
         cells.push(

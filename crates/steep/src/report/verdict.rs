@@ -184,6 +184,7 @@ impl<'a> Measured<'a> {
         let mut sentences = vec![self.score_sentence(best, chosen)];
         sentences.extend(self.baseline_sentence(chosen));
         sentences.extend(QUESTIONS.iter().filter_map(|question| self.answer(question)));
+        sentences.extend(self.features());
         sentences.extend(self.labels_or_text());
         sentences.extend(self.order());
         sentences.extend(self.what_undecided_means());
@@ -226,6 +227,38 @@ impl<'a> Measured<'a> {
         format!("{}.", text.trim_end())
     }
 
+    /// "Columns beside the text, for `adapted`: +1.20 points …: better.", for the route over an encoder that scored best
+    /// with any features.
+    fn features(&self) -> Vec<String> {
+        let has_variants = |route: &RouteResult| {
+            let others = self.routes.iter().filter(|other| other.name == route.name);
+            route.features.starts_with("text")
+                && others.filter(|other| !other.features.is_empty()).count() > 1
+        };
+        let Some(best) = self.routes.iter().copied().find(|route| has_variants(route)) else {
+            return Vec::new();
+        };
+        let of = |features: &str| {
+            self.routes.iter().copied().find(|route| route.name == best.name && route.features == features)
+        };
+        let words = [
+            ("text+engineered", "text", "Columns engineered from the text"),
+            ("text+columns", "text", "Your columns beside the text"),
+            ("text+engineered+columns", "text", "Both kinds of columns beside the text"),
+        ];
+        let told = words.iter().filter_map(|(with, without, words)| {
+            let found = self.compared(of(with)?, of(without)?)?;
+            Some(format!("{words}, for `{}`: {}", best.name, self.figures(&found)))
+        });
+        let mut told: Vec<String> = told.collect();
+        let text_over_table =
+            of("text+columns").and_then(|with| self.compared(with, self.named("table_only")?));
+        told.extend(
+            text_over_table.map(|found| format!("The text beside your columns: {}", self.figures(&found))),
+        );
+        told
+    }
+
     fn named(&self, name: &str) -> Option<&'a RouteResult> {
         self.routes.iter().copied().find(|route| route.name == name)
     }
@@ -266,8 +299,11 @@ impl<'a> Measured<'a> {
     /// The comparisons between two routes by name, like with like first, the better scored first.
     fn answers(&self, route: &str, over: &str) -> Vec<(Comparison, &'a RouteResult)> {
         let mut found = Vec::new();
-        for first in self.routes.iter().copied().filter(|candidate| candidate.name == route) {
-            for second in self.routes.iter().copied().filter(|candidate| candidate.name == over) {
+        // Variants with columns have an answer of their own.
+        let is_plain = |candidate: &&RouteResult| candidate.label() == candidate.name;
+        let plain: Vec<&'a RouteResult> = self.routes.iter().copied().filter(is_plain).collect();
+        for first in plain.iter().copied().filter(|candidate| candidate.name == route) {
+            for second in plain.iter().copied().filter(|candidate| candidate.name == over) {
                 if let Some(comparison) = self.compared(first, second) {
                     found.push((first.scored_by != second.scored_by, comparison, first));
                 }

@@ -8,7 +8,7 @@ use crate::objectives::{Classification, ClassificationSettings, Targets};
 use crate::progress::Context;
 use crate::storage::{ArtefactWriter, write_json};
 use crate::training::checkpoint::Checkpoints;
-use crate::training::{LogEntry, Sequences, TrainingSettings, train};
+use crate::training::{LogEntry, Sequences, TrainingOutcome, TrainingSettings, train};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Instant;
@@ -65,6 +65,21 @@ pub struct FinetuneReport {
     pub log_history: Vec<LogEntry>,
 }
 
+impl FinetuneReport {
+    pub(super) fn of(outcome: TrainingOutcome, rows: usize, seconds: f64) -> Self {
+        Self {
+            rows: rows as u64,
+            tokens: outcome.state.num_input_tokens_seen,
+            steps: outcome.state.global_step,
+            seconds,
+            waiting_share: outcome.waiting_share,
+            best_metric: outcome.state.best_metric,
+            best_global_step: outcome.state.best_global_step,
+            log_history: outcome.state.log_history,
+        }
+    }
+}
+
 /// Fine-tunes and writes the model folder `output`; returns the report of an earlier run if it is
 /// there.
 pub fn finetune(
@@ -89,16 +104,7 @@ pub fn finetune(
     let limit = settings.training.save_total_limit;
     let checkpoints = Checkpoints::new(work.join("checkpoints"), key.clone(), limit);
     let outcome = train(&mut model, &objective, &settings.training, Some(&checkpoints), ctx)?;
-    let report = FinetuneReport {
-        rows: input.train_rows.len() as u64,
-        tokens: outcome.state.num_input_tokens_seen,
-        steps: outcome.state.global_step,
-        seconds: started.elapsed().as_secs_f64(),
-        waiting_share: outcome.waiting_share,
-        best_metric: outcome.state.best_metric,
-        best_global_step: outcome.state.best_global_step,
-        log_history: outcome.state.log_history,
-    };
+    let report = FinetuneReport::of(outcome, input.train_rows.len(), started.elapsed().as_secs_f64());
     let writer = ArtefactWriter::create(output)?;
     input.model.save_with(&model, writer.path())?;
     write_json(&writer.path().join("trainer_log.json"), &report.log_history)?;

@@ -9,11 +9,15 @@ mod classify;
 mod engineered;
 mod extract;
 pub(crate) mod finetune;
+mod joint;
 mod key;
 mod model_folder;
 mod output;
 mod predict;
 mod prepared;
+mod search;
+mod vocabulary;
+mod zeroshot;
 
 pub use adapt::{AdaptInput, AdaptReport, AdaptSettings, adapt, objective as adapt_objective};
 pub use classify::{
@@ -23,8 +27,13 @@ pub use classify::{
 pub use engineered::{EngineerInput, EngineerSettings, EngineeredColumns, engineer};
 pub use extract::{EMBEDDING_COLUMN, ExtractInput, ExtractReport, ExtractSettings, OutputValue, extract};
 pub use finetune::{FinetuneInput, FinetuneReport, FinetuneSettings, finetune};
+pub use joint::{JointInput, JointSettings, RawColumns, estimate_joint, evaluate_joint, joint, read_columns};
 pub use key::{StageAbout, stage_key};
 pub use model_folder::ModelFolder;
 pub use output::{OutputFormat, RowCounts};
 pub use predict::{PredictInput, PredictReport, PredictSettings, Predictor, predict};
 pub use prepared::PreparedFeatures;
+pub(crate) use prepared::{RawReader, VectorSource, plan as reading_plan};
+pub use search::{IndexReport, IndexSettings, ListChoice, SearchIndex, SearchMethod, build_index};
+pub use vocabulary::{EXTENSION_FOLDER, VocabularyExtension, extend_vocabulary, restore_vocabulary};
+pub use zeroshot::{ZeroShot, ZeroShotSettings, zeroshot};

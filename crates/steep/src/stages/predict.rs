@@ -4,7 +4,9 @@ mod columns;
 mod predictor;
 mod prepared;
 
+pub(super) use columns::PredictionColumns;
 pub use predictor::Predictor;
+pub(super) use predictor::softmax;
 
 use super::classify::{CLASSIFY_FILE, FeatureColumns};
 use super::extract::ExtractSettings;
@@ -22,7 +24,6 @@ use crate::learners::head::Head;
 use crate::progress::Context;
 use crate::storage::{digest_file, read_json};
 use arrow::datatypes::Schema;
-use columns::PredictionColumns;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,9 @@ pub struct PredictSettings {
     /// Rows of a shard: what a stop loses at most.
     pub shard_rows: usize,
 }
+
+/// The name of this stage.
+const STAGE: &str = "predict";
 
 impl PredictSettings {
     /// As for extraction.
@@ -143,7 +147,8 @@ pub fn predict(
         emit(0..texts.encodings.len(), &columns.arrays(&values)?)?;
         Ok(RowCounts { repeated_texts: texts.plan.repeated() as u64, ..texts.counts() })
     };
-    let job = Job { input, settings, digest: predictor.digest(), columns: &columns, read: texts.names() };
+    let digest = predictor.digest();
+    let job = Job { stage: STAGE, input, settings, digest, columns: &columns, read: texts.names() };
     job.run(&texts.key(), |rows| preparation.prepare(rows), compute, output, ctx)
 }
 
@@ -179,7 +184,8 @@ fn predict_features(
         ctx.progress.advance(rows as u64);
         Ok(RowCounts::default())
     };
-    let job = Job { input, settings, digest: &digest, columns: &columns, read: &features.source_columns() };
+    let read = &features.source_columns();
+    let job = Job { stage: STAGE, input, settings, digest: &digest, columns: &columns, read };
     job.run(&asked.join("\u{1f}"), |rows| feature_matrix(&features, rows), compute, output, ctx)
 }
 
@@ -203,18 +209,19 @@ fn feature_columns(folder: &Path) -> Result<Vec<String>> {
     Ok(columns.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect())
 }
 
-/// What is the same for texts and features.
-struct Job<'a> {
-    input: &'a PredictInput<'a>,
-    settings: &'a PredictSettings,
-    digest: &'a str,
-    columns: &'a PredictionColumns,
+/// What is the same for texts and features, whoever predicts.
+pub(super) struct Job<'a> {
+    pub(super) stage: &'static str,
+    pub(super) input: &'a PredictInput<'a>,
+    pub(super) settings: &'a PredictSettings,
+    pub(super) digest: &'a str,
+    pub(super) columns: &'a PredictionColumns,
     /// The columns that the work needs.
-    read: &'a [String],
+    pub(super) read: &'a [String],
 }
 
 impl Job<'_> {
-    fn run<P: Send>(
+    pub(super) fn run<P: Send>(
         &self,
         columns_key: &str,
         prepare: impl Fn(&RowBuffer) -> Result<P> + Send,
@@ -225,7 +232,7 @@ impl Job<'_> {
         let (source, settings) = (self.input.source, self.settings);
         let limit = self.input.limit.map_or_else(String::new, |limit| limit.to_string());
         let inputs = [self.digest, &fingerprint(source)?, columns_key, &limit];
-        let key = stage_key("predict", &inputs, settings);
+        let key = stage_key(self.stage, &inputs, settings);
         if let Some(report) = finished_file(output, &key)? {
             return Ok(report);
         }
@@ -247,7 +254,7 @@ impl Job<'_> {
             layout: &layout,
             width: 0,
         };
-        ctx.progress.start("predict", known_rows(source, self.input.limit), "rows");
+        ctx.progress.start(self.stage, known_rows(source, self.input.limit), "rows");
         let Written { counts, waiting_share } = write_sharded(&job, prepare, || Ok(()), compute, ctx)?;
         ctx.progress.finish();
         let labels = self.columns.labels.clone();
@@ -260,12 +267,12 @@ impl Job<'_> {
         };
         let settings = serde_json::to_value(settings).expect("resolved settings are plain data");
         let value = serde_json::to_value(&report).expect("a report is plain data");
-        record_file(output, StageAbout { stage: "predict".into(), key, settings, report: value })?;
+        record_file(output, StageAbout { stage: self.stage.into(), key, settings, report: value })?;
         Ok(report)
     }
 
     fn layout(&self, kept: &Schema) -> Result<Layout> {
-        let about = serde_json::json!({"stage": "predict", "model": self.digest, "settings": self.settings});
+        let about = serde_json::json!({"stage": self.stage, "model": self.digest, "settings": self.settings});
         let labels = serde_json::json!(self.columns.labels);
         let metadata = vec![
             ("steep.settings".to_owned(), about.to_string()),

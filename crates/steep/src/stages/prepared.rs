@@ -31,17 +31,17 @@ pub struct PreparedFeatures {
 }
 
 /// Which columns of a source are read as what, and what was decided about the others.
-pub(super) struct ReadingPlan {
-    pub(super) inputs: PreparationInputs,
+pub(crate) struct ReadingPlan {
+    pub(crate) inputs: PreparationInputs,
     /// One line a column.
-    pub(super) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// Decides which columns are read.
 ///
 /// `asked` are names, `beginning*`, or `*` for all but the `reserved` ones; with none, vectors are taken where the file
 /// has some. Columns of given kinds are always read.
-pub(super) fn plan(
+pub(crate) fn plan(
     source: &str,
     asked: &[String],
     reserved: &[&str],
@@ -184,7 +184,7 @@ fn is_vector(kind: &DataType) -> bool {
 
 /// Where vectors come from.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum VectorSource {
+pub(crate) enum VectorSource {
     /// The columns of the source.
     Columns,
     /// An encoder; the columns are not read.
@@ -193,7 +193,7 @@ pub(super) enum VectorSource {
 
 /// Collects the raw rows of chunks.
 #[derive(Clone)]
-pub(super) struct RawReader {
+pub(crate) struct RawReader {
     table: Table,
     vectors: Option<FeatureColumns>,
     values: Vec<f32>,
@@ -204,7 +204,7 @@ pub(super) struct RawReader {
 
 impl RawReader {
     /// Finds the columns of a preparation in a source.
-    pub(super) fn open(source: &str, inputs: &PreparationInputs, vectors: VectorSource) -> Result<Self> {
+    pub(crate) fn open(source: &str, inputs: &PreparationInputs, vectors: VectorSource) -> Result<Self> {
         let vectors = if vectors == VectorSource::Encoder || inputs.vector_columns.is_empty() {
             None
         } else {
@@ -223,12 +223,12 @@ impl RawReader {
     }
 
     /// The columns to read of the source.
-    pub(super) fn source_columns(&self) -> &[String] {
+    pub(crate) fn source_columns(&self) -> &[String] {
         &self.names
     }
 
     /// Adds rows.
-    pub(super) fn push(&mut self, chunk: &Chunk) -> Result<()> {
+    pub(crate) fn push(&mut self, chunk: &Chunk) -> Result<()> {
         self.table.push(chunk)?;
         if let Some(vectors) = &mut self.vectors {
             vectors.append(chunk, &mut self.values)?;
@@ -241,7 +241,7 @@ impl RawReader {
     }
 
     /// All rows, and the names of the vectors' dimensions.
-    pub(super) fn finish(self) -> Result<(RawRows, Vec<String>)> {
+    pub(crate) fn finish(self) -> Result<(RawRows, Vec<String>)> {
         let names = self.vectors.as_ref().map_or_else(Vec::new, FeatureColumns::names);
         let rows = self.table.rows();
         let vectors = match self.vectors {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Maps a file into memory for reading.
 #[expect(unsafe_code, reason = "the system may change mapped bytes; see the comment")]
-pub(super) fn map_readonly(path: &Path) -> Result<Mmap> {
+pub(crate) fn map_readonly(path: &Path) -> Result<Mmap> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     // SAFETY: the bytes must not change while they are mapped. Only files of artefacts are mapped, which
     // are written once under another name and never changed in place; a replaced artefact gets new files,

@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use steep_encoder::{AdamW, AdamWState, Model, Parameters, Value};
+use steep_encoder::{AdamW, AdamWState, Model, Parameter, Parameters, Value};
 
 /// The checkpoints of one training run.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub(super) struct Loaded {
 
 const OPTIMIZER: &str = "optimizer.safetensors";
 const BEST: &str = "best.safetensors";
+/// The head over columns, which the model's own files do not hold.
+const TABULAR: &str = "tabular.safetensors";
 const STATE: &str = "trainer_state.json";
 
 impl Checkpoints {
@@ -85,9 +87,11 @@ impl Checkpoints {
         let writer = ArtefactWriter::create(&target)?;
         model.save(writer.path())?;
         write_values(&writer.path().join(OPTIMIZER), &moments(model, optimizer))?;
+        if !model.tabular_parameters().is_empty() {
+            write_values(&writer.path().join(TABULAR), &named(model.tabular_parameters()))?;
+        }
         if let Some(best) = best {
-            let named = best.list.iter().map(|parameter| (parameter.spec.name.clone(), &parameter.value));
-            write_values(&writer.path().join(BEST), &named.collect::<Vec<_>>())?;
+            write_values(&writer.path().join(BEST), &named(&best.list))?;
         }
         let steps: BTreeMap<&str, u32> = model
             .parameters
@@ -134,6 +138,9 @@ fn restore(folder: &Path, model: &mut Model, optimizer: &mut AdamW) -> Result<Lo
     for (parameter, loaded) in model.parameters.list.iter_mut().zip(loaded.parameters.list) {
         parameter.set_value(loaded.value);
     }
+    if !model.tabular_parameters().is_empty() {
+        put_values(model.tabular_parameters_mut(), read_values(&folder.join(TABULAR))?);
+    }
     let mut values = read_values(&folder.join(OPTIMIZER))?;
     let steps: BTreeMap<String, u32> = read_json(&folder.join("optimizer_steps.json"))?;
     for (parameter, state) in model.parameters.list.iter().zip(&mut optimizer.states) {
@@ -152,14 +159,21 @@ fn restore(folder: &Path, model: &mut Model, optimizer: &mut AdamW) -> Result<Lo
 }
 
 fn best_parameters(path: &Path, model: &Model) -> Result<Parameters> {
-    let mut values = read_values(path)?;
     let mut parameters = model.parameters.clone();
-    for parameter in &mut parameters.list {
+    put_values(&mut parameters.list, read_values(path)?);
+    Ok(parameters)
+}
+
+fn put_values(parameters: &mut [Parameter], mut values: BTreeMap<String, Value>) {
+    for parameter in parameters {
         if let Some(value) = values.remove(&parameter.spec.name) {
             parameter.set_value(value);
         }
     }
-    Ok(parameters)
+}
+
+fn named(parameters: &[Parameter]) -> Vec<(String, &Value)> {
+    parameters.iter().map(|parameter| (parameter.spec.name.clone(), &parameter.value)).collect()
 }
 
 fn moments<'a>(model: &Model, optimizer: &'a AdamW) -> Vec<(String, &'a Value)> {

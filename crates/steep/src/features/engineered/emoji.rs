@@ -39,6 +39,13 @@ pub(super) fn values(view: &TextView<'_>) -> [f32; WIDTH] {
     values
 }
 
+/// Whether there is any emoji in a text.
+pub(crate) fn has_emoji(text: &str) -> bool {
+    let mut found = false;
+    for_each_emoji(text, |_| found = true);
+    found
+}
+
 /// Visits the emoji of a text: grapheme clusters (Unicode Standard Annex 29), so that skin tones, joined sequences,
 /// flags and keycaps are one emoji each. A character that is shown as text unless the text asks for an emoji, such as
 /// ©, counts only where it does ask (Unicode Technical Standard 51, ED-7). A sequence that Unicode does not list counts

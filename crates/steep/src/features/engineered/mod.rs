@@ -17,6 +17,7 @@ mod style;
 mod tokens;
 mod view;
 
+pub(crate) use emoji::has_emoji;
 pub use spec::{EngineeredFitter, EngineeredSettings, EngineeredSpec, Family};
 
 #[cfg(test)]

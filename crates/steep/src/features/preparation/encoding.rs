@@ -20,6 +20,7 @@ pub(super) enum CategoryPart {
     Ordinal { columns: Vec<Categories>, codes: NumberPart },
     Target { columns: Vec<Categories>, tables: Vec<TargetTable>, codes: NumberPart },
     Hashing { columns: Vec<String>, width: usize },
+    Codes { columns: Vec<Categories> },
 }
 
 /// Columns by name: their values, one a row.
@@ -44,6 +45,7 @@ impl CategoryPart {
             CategoricalEncoding::Hashing => {
                 (Self::Hashing { columns: names(), width: settings.hashing_features }, None)
             }
+            CategoricalEncoding::Embedding => (Self::Codes { columns: categories(frequent) }, None),
             CategoricalEncoding::Ordinal => {
                 let columns = categories(frequent);
                 let codes: Vec<Vec<f64>> = columns
@@ -74,6 +76,7 @@ impl CategoryPart {
             Self::Ordinal { codes, .. } | Self::Target { codes, .. } => codes.names().collect(),
             Self::Hashing { columns, .. } if columns.is_empty() => Vec::new(),
             Self::Hashing { width, .. } => (0..*width).map(|at| format!("hashed_{at}")).collect(),
+            Self::Codes { columns } => columns.iter().map(|categories| categories.column.clone()).collect(),
         }
     }
 
@@ -104,22 +107,36 @@ impl CategoryPart {
                 let values: Vec<&[Option<String>]> = values.iter().map(|(_, values)| *values).collect();
                 hashed(columns, &values, *width)
             }
+            Self::Codes { columns } => columns
+                .iter()
+                .zip(values)
+                .map(|(categories, (_, values))| codes(categories, values))
+                .collect(),
         }
     }
 
     /// How many columns come in.
     pub(super) fn columns(&self) -> usize {
         match self {
-            Self::OneHot { columns } | Self::Ordinal { columns, .. } | Self::Target { columns, .. } => {
-                columns.len()
-            }
+            Self::OneHot { columns }
+            | Self::Ordinal { columns, .. }
+            | Self::Target { columns, .. }
+            | Self::Codes { columns } => columns.len(),
             Self::Hashing { columns, .. } => columns.len(),
+        }
+    }
+
+    /// Of columns of plain codes, how many categories each has.
+    pub(super) fn code_counts(&self) -> Option<Vec<usize>> {
+        match self {
+            Self::Codes { columns } => Some(columns.iter().map(Categories::width).collect()),
+            _ => None,
         }
     }
 
     pub(super) fn is_whole(&self) -> bool {
         match self {
-            Self::OneHot { columns } => columns.iter().all(Categories::is_whole),
+            Self::OneHot { columns } | Self::Codes { columns } => columns.iter().all(Categories::is_whole),
             Self::Ordinal { columns, codes } => {
                 columns.iter().all(Categories::is_whole)
                     && codes.is_whole()
@@ -137,7 +154,7 @@ impl CategoryPart {
 
     pub(super) fn visit(&mut self, visit: &mut Visit<'_>) {
         match self {
-            Self::OneHot { .. } | Self::Hashing { .. } => {}
+            Self::OneHot { .. } | Self::Hashing { .. } | Self::Codes { .. } => {}
             Self::Ordinal { codes, .. } => codes.visit("codes", visit),
             Self::Target { tables, codes, .. } => {
                 for (at, table) in tables.iter_mut().enumerate() {
@@ -147,6 +164,13 @@ impl CategoryPart {
             }
         }
     }
+}
+
+/// The code of each row's category; the number of categories for one that was not seen in training.
+fn codes(categories: &Categories, values: &[Option<String>]) -> Vec<f64> {
+    let code =
+        |value: &Option<String>| categories.code(value.as_deref()).unwrap_or(categories.width()) as f64;
+    values.iter().map(code).collect()
 }
 
 fn target(

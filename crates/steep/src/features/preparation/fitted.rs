@@ -4,6 +4,7 @@ use super::arrays::{self, Visit};
 use super::blocks::{Block, block_factors};
 use super::encoding::CategoryPart;
 use super::imputation::Imputation;
+use super::layout::{PartWidths, PreparedLayout};
 use super::numbers::{NumberPart, NumberPlan};
 use super::own_columns::{
     SCALED_DATE_PARTS, booleans_of, booleans_part, categories_of, cycles_of, cycles_part, numbers_of,
@@ -42,7 +43,9 @@ pub struct RawRows {
 }
 
 impl RawRows {
-    fn select_rows(&self, rows: &[u32]) -> Self {
+    /// A copy of the given rows, in the given order. The caller gives rows that exist.
+    #[must_use]
+    pub fn select_rows(&self, rows: &[u32]) -> Self {
         Self {
             table: self.table.select_rows(rows),
             vectors: self.vectors.as_ref().map(|vectors| vectors.select_rows(rows)),
@@ -251,6 +254,23 @@ impl Preparation {
     pub fn names(&self) -> Vec<String> {
         let names = self.all_names();
         self.kept_columns(names.len()).map(|column| names[column].clone()).collect()
+    }
+
+    /// What the prepared columns are, for a network that takes them apart.
+    ///
+    /// # Errors
+    /// Columns that were selected among, or vectors: such a preparation is made for other learners.
+    pub fn layout(&self) -> Result<PreparedLayout> {
+        if self.kept.is_some() || self.vectors.is_some() {
+            let problem = "selects columns or has vectors, which a network does by itself";
+            return Err(Error::config("preparation", problem, "leave out vectors and selection"));
+        }
+        let counts: Vec<usize> =
+            [&self.numbers, &self.booleans, &self.cycles].map(|part| part.names().count()).into();
+        let engineered = self.engineered.as_ref().map_or(0, |part| part.numbers.names().count());
+        let tags = self.tags.iter().map(|tags| tags.names().len()).sum();
+        let widths = PartWidths { numbers: counts.iter().sum(), tags, engineered };
+        Ok(PreparedLayout::new(&widths, self.categories.names().len(), self.categories.code_counts()))
     }
 
     /// How many prepared columns each block has.

@@ -17,10 +17,12 @@ pub enum CategoricalEncoding {
     Target,
     /// A fixed number of columns that categories are hashed into.
     Hashing,
+    /// A column of plain codes, of which a network learns embeddings.
+    Embedding,
 }
 
 impl CategoricalEncoding {
-    /// All encodings with their names.
+    /// The encodings that any learner can take, with their names.
     pub const ALL: [(&'static str, Self); 4] = [
         ("one_hot", Self::OneHot),
         ("ordinal", Self::Ordinal),

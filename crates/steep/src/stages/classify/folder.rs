@@ -4,7 +4,6 @@ use crate::error::{Error, Result};
 use crate::features::embed::EmbedSettings;
 use crate::features::preparation::Preparation;
 use crate::learners::head::Head;
-use crate::learners::linear_head::LinearHead;
 use crate::stages::extract::ExtractSettings;
 use crate::stages::model_folder::ModelFolder;
 use crate::storage::{read_json, write_json};
@@ -63,22 +62,23 @@ impl StoredRecipe {
     }
 }
 
-/// Writes encoder, tokenizer, modules and classifier into an existing folder, from which
+/// Writes encoder, tokenizer, modules, classifier and what prepares its features into an existing folder, from which
 /// [`crate::stages::Predictor`] classifies texts. Of texts that are too long the beginning is kept.
 ///
 /// # Errors
 /// A classifier of other features than these embeddings; files that cannot be copied.
 pub fn write_classifier_folder(
     model: &ModelFolder,
-    head: &LinearHead,
+    head: &Head,
+    preparation: Option<&Preparation>,
     embedding: &EmbeddingRecipe,
     folder: &Path,
 ) -> Result<()> {
     let stored = StoredRecipe { recipe: embedding.clone(), truncation: Truncation::Head };
-    write_folder(model, &Head::Linear(head.clone()), None, &stored, folder)
+    write_folder(model, head, preparation, &stored, folder)
 }
 
-/// The same with what is kept of long texts, and a preparation between the embeddings and the classifier.
+/// The same with what is kept of long texts.
 pub(super) fn write_folder(
     model: &ModelFolder,
     head: &Head,

@@ -13,10 +13,10 @@ use std::sync::Arc;
 const PREFIX: &str = "predicted_";
 
 /// Which columns are written.
-pub(super) struct PredictionColumns {
-    pub(super) task: Task,
-    pub(super) labels: Vec<String>,
-    pub(super) all_probabilities: bool,
+pub(in crate::stages) struct PredictionColumns {
+    pub(in crate::stages) task: Task,
+    pub(in crate::stages) labels: Vec<String>,
+    pub(in crate::stages) all_probabilities: bool,
 }
 
 impl PredictionColumns {
@@ -63,7 +63,7 @@ impl PredictionColumns {
     }
 
     /// The columns of some rows, from probabilities or values `[rows, labels]`.
-    pub(super) fn arrays(&self, values: &DenseMatrix) -> Result<Vec<ArrayRef>> {
+    pub(in crate::stages) fn arrays(&self, values: &DenseMatrix) -> Result<Vec<ArrayRef>> {
         let mut arrays = match self.task {
             Task::SingleLabel => self.single_label(values),
             Task::MultiLabel => self.multi_label(values),

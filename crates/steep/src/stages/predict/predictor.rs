@@ -10,6 +10,7 @@ use crate::features::preparation::{PREPARATION_FILE, PREPARATION_TENSORS, Prepar
 use crate::learners::head::Head;
 use crate::progress::Context;
 use crate::stages::classify::{HEAD_FOLDER, RECIPE_FILE, StoredRecipe};
+use crate::stages::joint::{JOINT_FILE, JointNetwork};
 use crate::stages::model_folder::ModelFolder;
 use crate::storage::{digest_file, read_json};
 use crate::text::{EncodeOptions, Tokenizer};
@@ -23,7 +24,6 @@ const DEFAULT_MAX_TOKENS: usize = EmbedSettings::DEFAULT_MAX_TOKENS;
 /// An encoder with what was trained on top of it.
 pub struct Predictor {
     folder: ModelFolder,
-    model: Model,
     scorer: Scorer,
     labels: Vec<String>,
     task: Task,
@@ -35,13 +35,16 @@ pub struct Predictor {
 /// What turns token states into outputs.
 enum Scorer {
     /// The network's own head.
-    Network,
+    Network(Box<Model>),
     /// A learner over embeddings.
     Learned(Box<LearnedScorer>),
+    /// A head over the text and columns, trained with the encoder; the model is its own.
+    Joint(Box<JointNetwork>),
 }
 
 /// A classifier of embeddings.
 struct LearnedScorer {
+    model: Model,
     head: Head,
     stored: StoredRecipe,
     prompt_tokens: usize,
@@ -68,6 +71,9 @@ impl Predictor {
         let opened = ModelFolder::open(folder)?;
         if folder.join(HEAD_FOLDER).join("head.json").is_file() {
             return Self::with_learned_head(opened, dtype);
+        }
+        if folder.join(HEAD_FOLDER).join(JOINT_FILE).is_file() {
+            return Self::with_joint_head(opened, dtype);
         }
         if is_classifier(&opened.config) {
             return Self::with_network_head(opened, dtype.unwrap_or_else(default_dtype));
@@ -99,8 +105,21 @@ impl Predictor {
             Some(ProblemType::SingleLabelClassification) | None => Task::SingleLabel,
         };
         let digest = folder.digest.clone();
-        let scorer = Scorer::Network;
-        Ok(Self { folder, model, scorer, labels, task, max_tokens: DEFAULT_MAX_TOKENS, digest, dtype })
+        let scorer = Scorer::Network(Box::new(model));
+        Ok(Self { folder, scorer, labels, task, max_tokens: DEFAULT_MAX_TOKENS, digest, dtype })
+    }
+
+    fn with_joint_head(folder: ModelFolder, dtype: Option<Dtype>) -> Result<Self> {
+        let network = JointNetwork::open(&folder, dtype)?;
+        Ok(Self {
+            labels: network.labels().to_vec(),
+            task: network.task(),
+            max_tokens: DEFAULT_MAX_TOKENS,
+            digest: format!("{} {}", folder.digest, network.digest),
+            dtype: dtype.unwrap_or(network.dtype()),
+            scorer: Scorer::Joint(Box::new(network)),
+            folder,
+        })
     }
 
     fn with_learned_head(folder: ModelFolder, dtype: Option<Dtype>) -> Result<Self> {
@@ -145,9 +164,14 @@ impl Predictor {
             task: head.task(),
             max_tokens: stored.recipe.embed.max_tokens,
             digest: hasher.finalize().to_hex().to_string(),
-            scorer: Scorer::Learned(Box::new(LearnedScorer { head, stored, prompt_tokens, preparation })),
+            scorer: Scorer::Learned(Box::new(LearnedScorer {
+                model,
+                head,
+                stored,
+                prompt_tokens,
+                preparation,
+            })),
             folder,
-            model,
             dtype,
         })
     }
@@ -180,11 +204,27 @@ impl Predictor {
     /// How texts must become tokens: as in training.
     pub fn encode_options(&self) -> EncodeOptions {
         match &self.scorer {
-            Scorer::Network => {
+            Scorer::Network(_) => {
                 let largest = self.folder.config.max_sequence_length();
                 self.folder.encode_options(self.folder.tokenizer.max_seq_length().length.min(largest))
             }
             Scorer::Learned(learned) => learned.stored.encode_options(),
+            Scorer::Joint(network) => network.encode_options(),
+        }
+    }
+
+    /// The columns of the text in training and what was put between them; none where the folder does not say.
+    pub(super) fn text_columns(&self) -> (&[String], &str) {
+        match &self.scorer {
+            Scorer::Joint(network) => network.text_columns(),
+            Scorer::Learned(learned) => match &learned.preparation {
+                Some(preparation) => {
+                    let inputs = preparation.inputs();
+                    (&inputs.text_columns, &inputs.text_column_delimiter)
+                }
+                None => (&[], " "),
+            },
+            Scorer::Network(_) => (&[], " "),
         }
     }
 
@@ -215,9 +255,15 @@ impl Predictor {
         ctx: &Context,
     ) -> Result<DenseMatrix> {
         match &self.scorer {
-            Scorer::Network => self.network_outputs(sequences, plan, ctx),
+            Scorer::Network(model) => self.network_outputs(model, sequences, plan, ctx),
             Scorer::Learned(learned) => self.learned_outputs(learned, sequences, plan, ctx),
+            Scorer::Joint(_) => Err(self.needs_columns()),
         }
+    }
+
+    fn needs_columns(&self) -> Error {
+        let hint = "predict for a file that has these columns";
+        Error::model(self.folder.path.display().to_string(), "takes columns beside the texts", hint)
     }
 
     fn learned_outputs(
@@ -228,12 +274,7 @@ impl Predictor {
         ctx: &Context,
     ) -> Result<DenseMatrix> {
         if learned.preparation.is_some() {
-            let hint = "predict for a file that has these columns";
-            return Err(Error::model(
-                self.folder.path.display().to_string(),
-                "takes columns beside the texts",
-                hint,
-            ));
+            return Err(self.needs_columns());
         }
         learned.head.predict(&Features::Dense(self.embeddings(learned, sequences, plan, ctx)?))
     }
@@ -245,7 +286,8 @@ impl Predictor {
         plan: &DistinctRows,
         ctx: &Context,
     ) -> Result<DenseMatrix> {
-        let embedder = Embedder::new(&self.model, dense(&self.folder), learned.stored.recipe.embed.clone())?;
+        let embedder =
+            Embedder::new(&learned.model, dense(&self.folder), learned.stored.recipe.embed.clone())?;
         embedder.embed_planned(sequences, plan, learned.prompt_tokens, ctx)
     }
 
@@ -253,11 +295,32 @@ impl Predictor {
     pub(super) fn preparation(&self) -> Option<&Preparation> {
         match &self.scorer {
             Scorer::Learned(learned) => learned.preparation.as_ref(),
-            Scorer::Network => None,
+            Scorer::Joint(network) => Some(network.preparation()),
+            Scorer::Network(_) => None,
         }
     }
 
-    /// The same for rows with other columns beside the texts, in `raw`.
+    /// Predicts for rows of sequences with columns beside them, as [`Self::predict`] does for texts alone; `raw` holds
+    /// the columns of these rows, in their order.
+    ///
+    /// # Errors
+    /// A stop on request; a folder that takes texts alone; columns of other rows, or other columns than in training.
+    pub fn predict_with_columns(
+        &self,
+        sequences: &dyn Sequences,
+        rows: &[u32],
+        raw: RawRows,
+        ctx: &Context,
+    ) -> Result<DenseMatrix> {
+        if raw.table.rows() != rows.len() {
+            let problem = format!("there are {} rows of columns and {} texts", raw.table.rows(), rows.len());
+            return Err(Error::config("columns", problem, "give the columns of these rows"));
+        }
+        let plan = DistinctRows::new(sequences, rows, self.max_tokens);
+        self.predict_prepared(sequences, &plan, raw, ctx)
+    }
+
+    /// The same for rows whose batches were planned before.
     pub(super) fn predict_prepared(
         &self,
         sequences: &dyn Sequences,
@@ -265,28 +328,44 @@ impl Predictor {
         mut raw: RawRows,
         ctx: &Context,
     ) -> Result<DenseMatrix> {
-        let Scorer::Learned(learned) = &self.scorer else {
-            unreachable!("only a learned head has a preparation")
-        };
-        let preparation = learned.preparation.as_ref().expect("the caller has asked for it");
-        raw.vectors = Some(self.embeddings(learned, sequences, plan, ctx)?);
-        learned.head.predict(&Features::Dense(preparation.transform(&raw, Some(self.tokenizer()))?))
+        match &self.scorer {
+            Scorer::Learned(learned) => {
+                let Some(preparation) = &learned.preparation else { return Err(self.takes_texts_alone()) };
+                raw.vectors = Some(self.embeddings(learned, sequences, plan, ctx)?);
+                learned.head.predict(&Features::Dense(preparation.transform(&raw, Some(self.tokenizer()))?))
+            }
+            Scorer::Joint(network) => {
+                let embedder = Embedder::new(&network.model, &[], network.embed_settings())?;
+                let texts = embedder.embed_planned(sequences, plan, 0, ctx)?;
+                let logits = network.logits(&texts, &raw, self.tokenizer())?;
+                let width = self.labels.len();
+                let outputs = logits.chunks_exact(width).flat_map(|logits| linked(self.task, logits));
+                DenseMatrix::new(texts.rows(), width, outputs.collect())
+            }
+            Scorer::Network(_) => Err(self.takes_texts_alone()),
+        }
+    }
+
+    fn takes_texts_alone(&self) -> Error {
+        let folder = self.folder.path.display().to_string();
+        Error::model(folder, "takes texts alone", "predict without columns")
     }
 
     fn network_outputs(
         &self,
+        model: &Model,
         sequences: &dyn Sequences,
         plan: &DistinctRows,
         ctx: &Context,
     ) -> Result<DenseMatrix> {
         let width = self.labels.len();
-        let pass = Pass::evaluate(&self.model.parameters);
+        let pass = Pass::evaluate(&model.parameters);
         let mut outputs = Vec::new();
         for rows in plan.batches() {
             ctx.cancel.check()?;
             let batch = sequences.pack(rows);
-            let hidden = self.model.last_hidden_state(&pass, &batch);
-            let logits = Value::Matrix(self.model.classification_logits(&pass, hidden, &batch)).to_vec();
+            let hidden = model.last_hidden_state(&pass, &batch);
+            let logits = Value::Matrix(model.classification_logits(&pass, hidden, &batch)).to_vec();
             for logits in logits.chunks_exact(width) {
                 outputs.extend(linked(self.task, logits));
             }
@@ -322,12 +401,14 @@ fn linked(task: Task, logits: &[f32]) -> Vec<f32> {
         Task::MultiLabel => {
             logits.iter().map(|&logit| (1.0 / (1.0 + f64::from(-logit).exp())) as f32).collect()
         }
-        Task::SingleLabel => {
-            let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let exponentials: Vec<f64> =
-                logits.iter().map(|&logit| f64::from(logit - largest).exp()).collect();
-            let sum: f64 = exponentials.iter().sum();
-            exponentials.iter().map(|value| (value / sum) as f32).collect()
-        }
+        Task::SingleLabel => softmax(logits),
     }
+}
+
+/// Probabilities that add up to 1.
+pub(in crate::stages) fn softmax(logits: &[f32]) -> Vec<f32> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exponentials: Vec<f64> = logits.iter().map(|&logit| f64::from(logit - largest).exp()).collect();
+    let sum: f64 = exponentials.iter().sum();
+    exponentials.iter().map(|value| (value / sum) as f32).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::columns::PredictionColumns;
 use super::predictor::{Predictor, labels_of};
-use super::{Job, PredictInput, PredictReport, PredictSettings};
+use super::{Job, PredictInput, PredictReport, PredictSettings, STAGE};
 use crate::error::{Error, Result};
 use crate::features::matrix::Features;
 use crate::features::preparation::{
@@ -50,7 +50,7 @@ pub(super) fn predict_columns(
         Ok(RowCounts::default())
     };
     let read = reader.source_columns();
-    let job = Job { input, settings, digest: &digest, columns: &columns, read };
+    let job = Job { stage: STAGE, input, settings, digest: &digest, columns: &columns, read };
     job.run(&read.join("\u{1f}"), |rows| raw_rows(&reader, rows), compute, output, ctx)
 }
 
@@ -66,9 +66,13 @@ pub(super) fn predict_texts_and_columns(
 ) -> Result<PredictReport> {
     let inputs = inputs(preparation, input);
     let reader = RawReader::open(input.source, &inputs, VectorSource::Encoder)?;
-    // Where columns are engineered from the text, the encoder reads the same text.
-    let named = if input.text_columns.is_empty() { &inputs.text_columns } else { &input.text_columns };
-    let texts = TextColumns::resolve(input.source, named, &input.text_column_delimiter)?;
+    // The encoder reads the text that it was trained on, unless another is named.
+    let texts = match predictor.text_columns() {
+        (trained, delimiter) if input.text_columns.is_empty() && !trained.is_empty() => {
+            TextColumns::resolve(input.source, trained, delimiter)?
+        }
+        _ => TextColumns::resolve(input.source, &input.text_columns, &input.text_column_delimiter)?,
+    };
     let columns = PredictionColumns {
         task: predictor.task(),
         labels: predictor.labels().to_vec(),
@@ -89,7 +93,8 @@ pub(super) fn predict_texts_and_columns(
         Ok(RowCounts { repeated_texts: texts.plan.repeated() as u64, ..texts.counts() })
     };
     let key = format!("{} {}", texts.key(), read.join("\u{1f}"));
-    let job = Job { input, settings, digest: predictor.digest(), columns: &columns, read: &read };
+    let digest = predictor.digest();
+    let job = Job { stage: STAGE, input, settings, digest, columns: &columns, read: &read };
     job.run(&key, prepare, compute, output, ctx)
 }
 

@@ -1,0 +1,151 @@
+//! A comparison from end to end, with columns beside the text, on an encoder of two layers.
+
+use crate::workplace::Workplace;
+use serde_json::Value;
+use std::fmt::Write;
+
+/// Rows whose label follows from a word of the text and a number beside it, either alone being unsure.
+fn write_rows(place: &Workplace, count: usize) {
+    let mut csv = "text,price,colour,copy,nothing,label\n".to_owned();
+    for row in 0..count {
+        let label = row % 3;
+        let word = ["good", "bad", "weak"][if row % 5 == 0 { (label + 1) % 3 } else { label }];
+        let price = label as f64 + [0.0, 0.4, -0.4, 0.9, -0.9][row % 5];
+        let colour = ["red", "green", ""][row * 7 % 3];
+        let name = ["yes", "no", "maybe"][label];
+        let filler = ["tea", "milk", "water", "sugar", "lemon"][row * 11 % 5];
+        writeln!(csv, "the {filler} is {word} {row},{price:.1},{colour},c{label},same,{name}")
+            .expect("a string");
+    }
+    place.write("rows.csv", &csv);
+}
+
+fn results(place: &Workplace) -> Value {
+    let bytes = std::fs::read(place.path("out/results.json")).expect("results");
+    serde_json::from_slice(&bytes).expect("JSON")
+}
+
+fn ids(results: &Value) -> Vec<&str> {
+    results["routes"].as_array().expect("routes").iter().filter_map(|route| route["id"].as_str()).collect()
+}
+
+const CONFIG: &str = "model_name_or_path = 'model'\nlabelled_file = 'rows.csv'\nunlabelled_file = 'texts.txt'\n\
+    output_dir = 'out'\nfeature_columns = ['price', 'colour']\nadapt_max_steps = 4\nfinetune_max_steps = 4\n\
+    seeds = [42, 43]\nresamples = 200\nc_grid = [0.1, 10]\ncv_folds = 3\n";
+
+#[test]
+fn every_route_is_measured_with_columns_and_a_second_start_repeats_the_numbers() {
+    let place = Workplace::new();
+    write_rows(&place, 240);
+    place.write_texts("texts.txt", 60);
+    place.write("compare.toml", CONFIG);
+    let text = place.succeed(&["compare", "--config", "compare.toml"]);
+    assert!(text.contains("frozen (+columns)") && text.contains("stacked"), "{text}");
+    let first = results(&place);
+    let expected = [
+        "majority",
+        "tfidf",
+        "table_only",
+        "frozen",
+        "frozen (+columns)",
+        "table_as_text",
+        "adapted",
+        "adapted (+columns)",
+        "finetuned",
+        "finetuned (+columns)",
+        "finetuned (own head)",
+        "adapted+finetuned",
+        "adapted+finetuned (+columns)",
+        "adapted+finetuned (own head)",
+        "finetuned+adapted",
+        "finetuned+adapted (+columns)",
+        "late_average",
+        "stacked",
+    ];
+    assert_eq!(ids(&first), expected);
+    for route in first["routes"].as_array().expect("routes") {
+        assert_eq!(route["status"]["state"], "done", "{route}");
+    }
+    let frozen = &first["routes"][4];
+    assert_eq!(
+        (frozen["features"].as_str(), frozen["learner"].as_str()),
+        (Some("text+columns"), Some("logistic_regression"))
+    );
+    assert!(first["comparisons"][0]["disagreement"]["holm_p"].is_number());
+    assert!(first["label_curves"][0]["points"].as_array().is_some_and(|points| points.len() > 3));
+    assert_eq!(first["maps"].as_array().map(Vec::len), Some(3));
+    assert!(
+        std::fs::read_to_string(place.path("out/report.html")).expect("a report").contains("id=\"slices\"")
+    );
+    place.succeed(&["compare", "--config", "compare.toml"]);
+    let second = results(&place);
+    for part in ["routes", "comparisons", "verdict", "label_curves", "maps", "mistakes", "checks"] {
+        assert_eq!(first[part], second[part], "{part}");
+    }
+}
+
+#[test]
+fn a_winner_with_columns_predicts_from_raw_rows() {
+    let place = Workplace::new();
+    write_rows(&place, 240);
+    place.write("compare.toml", CONFIG);
+    let config = ["compare", "--config", "compare.toml", "--unlabelled_file", "texts.txt"];
+    place.write_texts("texts.txt", 20);
+    // The learner on both kinds of features is far ahead of what guesses.
+    let flags = ["--routes", "majority,frozen", "--metric", "log_loss", "--label_curve", "false"];
+    let text = place.succeed(&[&config[..], &flags[..]].concat());
+    assert!(text.contains("winner: out/winner"), "{text}");
+    assert_eq!(results(&place)["verdict"]["recommended"], "frozen (+columns)");
+    let text =
+        place.succeed(&["predict", "--model", "out/winner", "--input", "rows.csv", "--output", "labels.csv"]);
+    assert!(text.contains("predicted 240 rows"), "{text}");
+}
+
+#[test]
+fn suspicious_columns_are_told_before_anything_runs() {
+    let place = Workplace::new();
+    write_rows(&place, 240);
+    place.write("compare.toml", &CONFIG.replace("'colour'", "'copy', 'nothing'"));
+    place.write_texts("texts.txt", 20);
+    let plan = place.succeed(&["compare", "--config", "compare.toml", "--dry-run"]);
+    assert!(
+        plan.contains("1 column with which the label is nearly known") && plan.contains("(copy)"),
+        "{plan}"
+    );
+    assert!(plan.contains("1 column with a single value, of no use (nothing)"), "{plan}");
+    assert!(!place.path("out").join("results.json").exists());
+}
+
+#[test]
+fn without_columns_the_table_stays_short() {
+    let place = Workplace::new();
+    place.write_labelled("rows.csv", 160);
+    let text = place.succeed(&[
+        "compare",
+        "--model",
+        "model",
+        "--labelled",
+        "rows.csv",
+        "--output",
+        "out",
+        "--routes",
+        "majority,tfidf,frozen",
+        "--resamples",
+        "100",
+    ]);
+    assert_eq!(ids(&results(&place)), ["majority", "tfidf", "frozen"]);
+    assert!(!text.contains("columns"), "{text}");
+    let (code, _, errors) = place.run(&[
+        "compare",
+        "--model",
+        "model",
+        "--labelled",
+        "rows.csv",
+        "--output",
+        "out",
+        "--routes",
+        "stacked",
+    ]);
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("stacked needs columns") && errors.contains("--feature_columns"), "{errors}");
+}

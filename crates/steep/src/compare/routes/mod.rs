@@ -1,0 +1,162 @@
+//! The routes, a file a kind: what a route is measured as, and how.
+//!
+//! A route is measured as one or several [`Variant`]s. To add a route: a name in [`Route::ALL`], its variants, and a
+//! method of [`Measured`] in a file of its own that gives its predictions, one a seed or a single one where no seed
+//! changes it.
+
+mod baselines;
+mod combined;
+mod encoders;
+
+use super::runner::{MadeEncoder, Prediction, Runner};
+use super::score::{Scorer, metric_name};
+use super::settings::{FeatureSet, Route};
+use crate::error::{Error, Result};
+use crate::report::{Check, RouteResult, ScoredBy, Status};
+use crate::training::LogEntry;
+use std::collections::BTreeMap;
+
+/// One way in which a route is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Variant {
+    pub(super) way: ScoredBy,
+    /// What the learner is given; none where there is no choice.
+    pub(super) features: Option<FeatureSet>,
+}
+
+/// A measured result with its predictions, one a seed or a single one.
+pub(super) struct MeasuredRoute {
+    pub(super) route: Route,
+    pub(super) variant: Variant,
+    pub(super) result: RouteResult,
+    pub(super) predictions: Vec<Prediction>,
+}
+
+/// What was measured so far.
+#[derive(Default)]
+pub(super) struct Measured {
+    pub(super) routes: Vec<MeasuredRoute>,
+    /// Routes that failed or were left out.
+    pub(super) others: Vec<RouteResult>,
+    pub(super) logs: BTreeMap<(String, u64), Vec<LogEntry>>,
+    /// What should be known of the data.
+    pub(super) checks: Vec<Check>,
+}
+
+/// The variants of a route.
+pub(super) fn variants(route: Route, sets: &[FeatureSet]) -> Vec<Variant> {
+    let plain = |way| vec![Variant { way, features: None }];
+    match route {
+        Route::Majority | Route::Tfidf | Route::TableOnly => plain(ScoredBy::Baseline),
+        Route::TableAsText => plain(ScoredBy::Classifier),
+        Route::LateAverage | Route::Stacked => plain(ScoredBy::Combined),
+        route => {
+            let classified =
+                sets.iter().map(|&set| Variant { way: ScoredBy::Classifier, features: Some(set) });
+            let mut variants: Vec<Variant> = classified.collect();
+            if route.has_own_head() {
+                variants.push(Variant { way: ScoredBy::OwnHead, features: None });
+            }
+            variants
+        }
+    }
+}
+
+impl Measured {
+    /// Measures a route in each way it can be scored. A route that fails does not stop the others.
+    pub(super) fn run(&mut self, route: Route, runner: &Runner, scorer: &Scorer) -> Result<()> {
+        for variant in variants(route, &runner.settings.features) {
+            let mut result = RouteResult::new(route.name(), variant.way, route.description());
+            if let Some(set) = variant.features {
+                result.with_features(set.name(), set.suffix());
+            } else if route == Route::TableOnly {
+                result.with_features("columns", "");
+            } else if route.needs_columns() {
+                result.with_features("text+columns", "");
+            }
+            if route.adapts() && runner.prepared.unlabelled.is_none() {
+                result.status = Status::Skipped { reason: "there are no unlabelled texts".into() };
+                self.others.push(result);
+                continue;
+            }
+            match self.predictions(route, variant, runner, scorer) {
+                Ok(predictions) => {
+                    scorer.fill(&mut result, &predictions)?;
+                    runner.ctx.progress.line(&summary(&result, &metric_name(scorer.metric)));
+                    self.routes.push(MeasuredRoute { route, variant, result, predictions });
+                }
+                Err(Error::Cancelled) => return Err(Error::Cancelled),
+                Err(error) => {
+                    runner.ctx.progress.line(&format!("{}: failed: {error}", result.id));
+                    result.status = Status::Failed { reason: error.to_string() };
+                    self.others.push(result);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One prediction a seed, or one for all where no seed changes the route.
+    fn predictions(
+        &mut self,
+        route: Route,
+        variant: Variant,
+        runner: &Runner,
+        scorer: &Scorer,
+    ) -> Result<Vec<Prediction>> {
+        match route {
+            Route::Majority => Ok(vec![runner.majority()?]),
+            Route::Tfidf => Ok(vec![runner.tfidf()?]),
+            Route::TableOnly => Ok(vec![runner.table_only()?]),
+            Route::TableAsText => Ok(vec![runner.table_as_text()?]),
+            Route::LateAverage => self.late_average(scorer),
+            Route::Stacked => Ok(vec![self.stacked(runner, scorer)?]),
+            route => self.encoder_predictions(route, variant, runner),
+        }
+    }
+
+    fn remember(&mut self, encoder: &MadeEncoder) {
+        for (stage, seed, log) in &encoder.logs {
+            self.logs.insert((stage.clone(), *seed), log.clone());
+        }
+    }
+
+    /// The measured result of a route and variant.
+    pub(super) fn of(&self, route: Route, features: Option<FeatureSet>) -> Option<&MeasuredRoute> {
+        self.routes.iter().find(|measured| {
+            measured.route == route
+                && measured.variant.features == features
+                && measured.variant.way != ScoredBy::OwnHead
+        })
+    }
+
+    /// Of some measured routes the one that did best on validation rows; the first where there are none.
+    pub(super) fn best_on_validation<'a>(
+        &'a self,
+        scorer: &Scorer,
+        is_candidate: impl Fn(&MeasuredRoute) -> bool,
+    ) -> Option<&'a MeasuredRoute> {
+        let sign = if scorer.metric.is_greater_better() { 1.0 } else { -1.0 };
+        let score = |measured: &MeasuredRoute| {
+            measured.result.validation_score.map_or(f64::NEG_INFINITY, |score| sign * score)
+        };
+        let candidates = self.routes.iter().filter(|measured| is_candidate(measured));
+        candidates.fold(None, |best: Option<&MeasuredRoute>, next| match best {
+            Some(best) if score(best) >= score(next) => Some(best),
+            _ => Some(next),
+        })
+    }
+}
+
+/// One line while the comparison runs.
+fn summary(result: &RouteResult, metric: &str) -> String {
+    let score = &result.scores[metric];
+    format!(
+        "{:<30} {metric} {:.4} [{:.4}, {:.4}]  {:>7.1} s",
+        result.id,
+        score.mean,
+        score.low,
+        score.high,
+        result.seconds.total()
+    )
+}

@@ -1,0 +1,224 @@
+//! Rows of new tokens in the files of a model's weights.
+//!
+//! The files are changed as files: every tensor keeps its type, its place and, but for the new rows, its bytes. So they
+//! can be taken out again and leave the file that was there before.
+
+use super::{VocabularyExtension, entries, is_weights};
+use crate::error::{Error, Result};
+use crate::text::vocabulary::NewToken;
+use half::{bf16, f16};
+use safetensors::tensor::{Dtype, SafeTensors, TensorInfo};
+use serde_json::{Map, Value, json};
+use std::fs;
+use std::io::{BufWriter, Write};
+use std::ops::Range;
+use std::path::Path;
+
+/// Ending of the file that has the old header of a weights file.
+pub(super) const HEADER: &str = ".header";
+/// Ending of the file that has the rows of old matrices that no token used, where new ones took their place.
+const SPARE: &str = ".spare";
+
+/// The rows to add.
+pub(super) struct NewRows<'a> {
+    /// Rows of the matrices before.
+    pub(super) old_vocab_size: usize,
+    /// The row of the first new token. Some models have more rows than tokens.
+    pub(super) first_new_id: u32,
+    /// The tokens, each with the rows it is the mean of.
+    pub(super) tokens: &'a [NewToken],
+}
+
+impl NewRows<'_> {
+    /// Rows of the matrices afterwards.
+    pub(super) fn vocab_size(&self) -> usize {
+        self.old_vocab_size.max(self.first_new_id as usize + self.tokens.len())
+    }
+}
+
+/// A weights file in memory.
+struct File {
+    bytes: Vec<u8>,
+    /// Where the data begins.
+    data: usize,
+    /// In the order of their data.
+    tensors: Vec<(String, TensorInfo)>,
+    /// Of the header, as is.
+    metadata: Option<Value>,
+}
+
+impl File {
+    fn read(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).map_err(Error::io("read", path))?;
+        let damaged = |problem: String| {
+            Error::model(path.display().to_string(), problem, "the file is damaged; download it again")
+        };
+        let (header, metadata) =
+            SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let document: Map<String, Value> =
+            serde_json::from_slice(&bytes[8..8 + header]).map_err(|error| damaged(error.to_string()))?;
+        let mut tensors: Vec<(String, TensorInfo)> =
+            metadata.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
+        tensors.sort_by(|(left, a), (right, b)| (a.data_offsets, left).cmp(&(b.data_offsets, right)));
+        Ok(Self { bytes, data: header + 8, tensors, metadata: document.get("__metadata__").cloned() })
+    }
+
+    fn data(&self, info: &TensorInfo) -> &[u8] {
+        &self.bytes[self.data + info.data_offsets.0..self.data + info.data_offsets.1]
+    }
+}
+
+/// Whether a tensor has a row or a value for each token.
+fn has_rows(info: &TensorInfo, vocab_size: usize) -> bool {
+    matches!(info.shape.len(), 1 | 2) && info.shape[0] == vocab_size
+}
+
+/// Writes all weights of `folder` to `target` with the new rows; gives the names of the tensors that have them.
+pub(super) fn extend(folder: &Path, target: &Path, kept: &Path, rows: &NewRows) -> Result<Vec<String>> {
+    let mut grown = Vec::new();
+    for (name, path) in entries(folder)?.into_iter().filter(|(_, path)| is_weights(path)) {
+        let file = File::read(&path)?;
+        write(&kept.join(name.clone() + HEADER), &[&file.bytes[..file.data]])?;
+        let (mut tensors, mut spare) = (Vec::new(), Vec::new());
+        for (tensor, info) in &file.tensors {
+            let old = file.data(info);
+            if !has_rows(info, rows.old_vocab_size) {
+                tensors.push((tensor, info, info.shape.clone(), old.to_vec()));
+                continue;
+            }
+            let (new, replaced) = with_new_rows(old, info, rows, &path)?;
+            spare.extend_from_slice(&old[replaced]);
+            let shape = std::iter::once(rows.vocab_size()).chain(info.shape[1..].iter().copied()).collect();
+            tensors.push((tensor, info, shape, new));
+            grown.push(tensor.clone());
+        }
+        if !spare.is_empty() {
+            write(&kept.join(name.clone() + SPARE), &[&spare])?;
+        }
+        write_file(&target.join(&name), file.metadata.as_ref(), &tensors)?;
+    }
+    if grown.is_empty() {
+        let problem = format!("no tensor has a row for each of the {} tokens", rows.old_vocab_size);
+        return Err(Error::model(folder.display().to_string(), problem, "weights and config.json must fit"));
+    }
+    Ok(grown)
+}
+
+/// Writes all weights of the extended `folder` to `target` as they were.
+pub(super) fn restore(
+    folder: &Path,
+    target: &Path,
+    kept: &Path,
+    extension: &VocabularyExtension,
+) -> Result<()> {
+    let old_rows = extension.old_vocab_size;
+    let untouched = old_rows.min(extension.first_new_id as usize);
+    for (name, path) in entries(folder)?.into_iter().filter(|(_, path)| is_weights(path)) {
+        let file = File::read(&path)?;
+        let header = kept.join(name.clone() + HEADER);
+        let header = fs::read(&header).map_err(Error::io("read", &header))?;
+        let spare = fs::read(kept.join(name.clone() + SPARE)).unwrap_or_default();
+        let (mut parts, mut spare) = (vec![header.as_slice()], spare.as_slice());
+        for (tensor, info) in &file.tensors {
+            let data = file.data(info);
+            if !extension.tensors.contains(tensor) {
+                parts.push(data);
+                continue;
+            }
+            let row = data.len() / info.shape[0];
+            parts.push(&data[..untouched * row]);
+            let replaced;
+            (replaced, spare) = spare.split_at_checked((old_rows - untouched) * row).ok_or_else(|| {
+                let problem = format!("{name}{SPARE} is missing or too short");
+                Error::model(kept.display().to_string(), problem, "extend the original folder again")
+            })?;
+            parts.push(replaced);
+        }
+        write(&target.join(&name), &parts)?;
+    }
+    Ok(())
+}
+
+/// A tensor with the new rows, and which of its old bytes they replace.
+fn with_new_rows(
+    old: &[u8],
+    info: &TensorInfo,
+    rows: &NewRows,
+    path: &Path,
+) -> Result<(Vec<u8>, Range<usize>)> {
+    let row = old.len() / rows.old_vocab_size;
+    let columns: usize = info.shape[1..].iter().product();
+    let first = rows.first_new_id as usize;
+    let mut new = old.to_vec();
+    new.resize(rows.vocab_size() * row, 0);
+    for (index, token) in rows.tokens.iter().enumerate() {
+        let parts: Vec<&[u8]> =
+            token.old_ids.iter().map(|&id| &old[id as usize * row..(id as usize + 1) * row]).collect();
+        let mean = mean(&parts, columns, info.dtype).ok_or_else(|| {
+            let problem = format!("weights of type {:?} are not supported", info.dtype);
+            Error::model(path.display().to_string(), problem, "weights must be F32, F16, BF16 or F64")
+        })?;
+        new[(first + index) * row..(first + index + 1) * row].copy_from_slice(&mean);
+    }
+    Ok((new, first.min(rows.old_vocab_size) * row..old.len()))
+}
+
+/// The mean of rows, in their own type; none if that is not a floating one.
+fn mean(parts: &[&[u8]], columns: usize, dtype: Dtype) -> Option<Vec<u8>> {
+    let over = |values: &dyn Fn(&[u8], usize) -> f64, column: usize| {
+        parts.iter().map(|part| values(part, column)).sum::<f64>() / parts.len() as f64
+    };
+    let columns = 0..columns;
+    Some(match dtype {
+        Dtype::F32 => {
+            let value = |part: &[u8], at: usize| f64::from(f32::from_le_bytes(part.as_chunks().0[at]));
+            columns.flat_map(|column| (over(&value, column) as f32).to_le_bytes()).collect()
+        }
+        Dtype::F64 => {
+            let value = |part: &[u8], at: usize| f64::from_le_bytes(part.as_chunks().0[at]);
+            columns.flat_map(|column| over(&value, column).to_le_bytes()).collect()
+        }
+        Dtype::F16 => {
+            let value = |part: &[u8], at: usize| f16::from_le_bytes(part.as_chunks().0[at]).to_f64();
+            columns.flat_map(|column| f16::from_f64(over(&value, column)).to_le_bytes()).collect()
+        }
+        Dtype::BF16 => {
+            let value = |part: &[u8], at: usize| bf16::from_le_bytes(part.as_chunks().0[at]).to_f64();
+            columns.flat_map(|column| bf16::from_f64(over(&value, column)).to_le_bytes()).collect()
+        }
+        _ => return None,
+    })
+}
+
+/// Name, old entry, new shape and new bytes of a tensor.
+type Entry<'a> = (&'a String, &'a TensorInfo, Vec<usize>, Vec<u8>);
+
+/// A safetensors file: the length of the header, the header, the data.
+fn write_file(path: &Path, metadata: Option<&Value>, tensors: &[Entry]) -> Result<()> {
+    let mut header = Map::new();
+    if let Some(metadata) = metadata {
+        header.insert("__metadata__".into(), metadata.clone());
+    }
+    let mut start = 0;
+    for (name, info, shape, bytes) in tensors {
+        let offsets = [start, start + bytes.len()];
+        let entry = json!({ "dtype": info.dtype, "shape": shape, "data_offsets": offsets });
+        header.insert((*name).clone(), entry);
+        start += bytes.len();
+    }
+    let mut header = Value::Object(header).to_string();
+    // The data begins at a multiple of eight.
+    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
+    let length = (header.len() as u64).to_le_bytes();
+    let mut parts: Vec<&[u8]> = vec![&length, header.as_bytes()];
+    parts.extend(tensors.iter().map(|(_, _, _, bytes)| bytes.as_slice()));
+    write(path, &parts)
+}
+
+fn write(path: &Path, parts: &[&[u8]]) -> Result<()> {
+    let mut file = BufWriter::new(fs::File::create(path).map_err(Error::io("write", path))?);
+    for part in parts {
+        file.write_all(part).map_err(Error::io("write", path))?;
+    }
+    file.flush().map_err(Error::io("write", path))
+}
