@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 /// What only DeBERTa's `config.json` has.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "they are switches of config.json")]
 pub(crate) struct Settings {
     content_to_position: bool,
     position_to_content: bool,

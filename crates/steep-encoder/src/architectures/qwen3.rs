@@ -8,7 +8,7 @@ use crate::config::{Config, Family, Fields};
 use crate::error::Result;
 use crate::heads::{ClassificationHead, HeadKind, TokenHead};
 use crate::layers::{AttentionHeads, Linear, RmsNorm, Rotary, RotaryTables, TextEncoder};
-use crate::ops::{self, Activation, Visibility};
+use crate::ops::{Activation, Visibility};
 use crate::parameters::{Bias, Declaration, MatrixId};
 use crate::pass::Pass;
 use burn::Tensor;
