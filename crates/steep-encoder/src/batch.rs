@@ -49,6 +49,17 @@ impl PackedBatch {
         self.offsets.windows(2).map(|pair| (pair[1] - pair[0]) as usize).max().unwrap_or(0)
     }
 
+    /// What a decoder reads to predict these tokens: each sequence without its last token, after `start`.
+    #[must_use]
+    pub fn shifted_right(&self, start: u32) -> Self {
+        let mut input_ids = Vec::with_capacity(self.num_tokens());
+        for pair in self.offsets.windows(2).filter(|pair| pair[0] < pair[1]) {
+            input_ids.push(start);
+            input_ids.extend_from_slice(&self.input_ids[pair[0] as usize..pair[1] as usize - 1]);
+        }
+        Self { input_ids: input_ids.into(), offsets: self.offsets.clone(), token_type_ids: None }
+    }
+
     /// Position of each token within its sequence, plus `first`.
     pub fn position_ids(&self, first: u32) -> Arc<[u32]> {
         let spans = self.offsets.windows(2);

@@ -6,9 +6,9 @@ use crate::checkpoint::{self, report::LoadReport};
 use crate::config::Config;
 use crate::error::Result;
 use crate::heads::{
-    ClassificationHead, HeadKind, MaskedLmHead, RowColumns, TabularHead, TabularSettings, TabularShape,
+    ClassificationHead, HeadKind, RowColumns, TabularHead, TabularSettings, TabularShape, TokenHead,
 };
-use crate::layers::{Encoder, Linear};
+use crate::layers::{Linear, TextEncoder};
 use crate::ops::block::Precision;
 use crate::ops::{self, Activation};
 use crate::parameters::{Declaration, Parameter, ParameterSpec, Parameters, Value};
@@ -32,9 +32,9 @@ pub struct Model {
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     pub(crate) head_kind: HeadKind,
-    encoder: Encoder,
+    encoder: Arc<dyn TextEncoder>,
     pooler: Option<Linear>,
-    masked_lm: Option<MaskedLmHead>,
+    token_head: Option<TokenHead>,
     classification: Option<ClassificationHead>,
 }
 
@@ -43,10 +43,11 @@ impl Layout {
     pub(crate) fn declare(config: &Config, head_kind: HeadKind, pooler: bool) -> (Self, Vec<ParameterSpec>) {
         let architecture = architectures::of(config.model_type);
         let mut declare = Declaration::new(config.initializer_range);
-        let encoder = declare.scope(architecture.prefix(), |declare| architecture.encoder(config, declare));
+        let encoder =
+            declare.scope(architecture.prefix(), |declare| architecture.encoder(config, head_kind, declare));
         declare.set_optional();
         let classifies = matches!(head_kind, HeadKind::SequenceClassification { .. });
-        let pooled_head = classifies && config.model_type == crate::ModelType::Bert;
+        let pooled_head = classifies && architecture.classifies_pooled();
         let keep = pooled_head || pooler;
         let declare_pooler = |declare: &mut Declaration| {
             declare.scope(architecture.prefix(), |declare| architecture.pooler(config, declare))
@@ -56,16 +57,16 @@ impl Layout {
             (true, true) => declare_pooler(&mut declare),
             (true, false) => declare.unused(declare_pooler),
         };
-        let word_embeddings = encoder.embeddings.word;
-        let masked_lm = (head_kind == HeadKind::MaskedLm)
-            .then(|| architecture.masked_lm(config, word_embeddings, &mut declare));
+        let word_embeddings = encoder.word_embeddings();
+        let token_head = matches!(head_kind, HeadKind::MaskedLm | HeadKind::CausalLm)
+            .then(|| architecture.token_head(config, word_embeddings, &mut declare));
         let classification = match head_kind {
             HeadKind::SequenceClassification { num_labels } => {
                 Some(architecture.classification(config, num_labels, pooler, &mut declare))
             }
             _ => None,
         };
-        (Self { head_kind, encoder, pooler, masked_lm, classification }, declare.specs)
+        (Self { head_kind, encoder, pooler, token_head, classification }, declare.specs)
     }
 }
 
@@ -87,6 +88,7 @@ impl Model {
         head_kind: HeadKind,
         seed: u64,
     ) -> Result<(Self, LoadReport)> {
+        config.check_head(folder, head_kind)?;
         let (layout, parameters, report) = checkpoint::load::load(folder, &config, head_kind, seed)?;
         Ok((Self { config, parameters, layout, tabular: None }, report))
     }
@@ -103,12 +105,15 @@ impl Model {
 
     /// States after the embeddings and after each layer, each `[T, H]`.
     pub fn hidden_states(&self, pass: &Pass, batch: &PackedBatch) -> Vec<Tensor<2>> {
-        self.layout.encoder.hidden_states(pass, batch)
+        let mut states = Vec::new();
+        let last = self.layout.encoder.forward(pass, batch, &mut |state| states.push(state.clone()));
+        states.push(last);
+        states
     }
 
     /// The last layer's state, `[T, H]`.
     pub fn last_hidden_state(&self, pass: &Pass, batch: &PackedBatch) -> Tensor<2> {
-        self.layout.encoder.last_hidden_state(pass, batch)
+        self.layout.encoder.forward(pass, batch, &mut |_| {})
     }
 
     /// transformers' `pooler_output`, `[B, H]`, where the model has a pooler.
@@ -120,16 +125,16 @@ impl Model {
     /// Logits over the vocabulary at the given rows of `hidden` [T, H]: `[N, V]`.
     ///
     /// # Panics
-    /// If the model was loaded without a masked-LM head.
+    /// If the model was loaded without a head that predicts tokens.
     pub fn masked_lm_logits(&self, pass: &Pass, hidden: Tensor<2>, rows: Arc<[u32]>) -> Tensor<2> {
-        let head = self.layout.masked_lm.as_ref().expect("the model has a masked-LM head");
+        let head = self.layout.token_head.as_ref().expect("the model has a head that predicts tokens");
         head.forward(pass, ops::embedding(hidden, rows))
     }
 
-    /// Cross-entropy of the masked-LM head at the given rows of `hidden` [T, H] against their labels: `[N]`.
+    /// Cross-entropy of the head that predicts tokens at the given rows of `hidden` [T, H] against their labels: `[N]`.
     ///
     /// # Panics
-    /// If the model was loaded without a masked-LM head.
+    /// If the model was loaded without a head that predicts tokens.
     pub fn masked_lm_losses(
         &self,
         pass: &Pass,
@@ -137,7 +142,7 @@ impl Model {
         rows: Arc<[u32]>,
         labels: Arc<[u32]>,
     ) -> Tensor<1> {
-        let head = self.layout.masked_lm.as_ref().expect("the model has a masked-LM head");
+        let head = self.layout.token_head.as_ref().expect("the model has a head that predicts tokens");
         head.losses(pass, ops::embedding(hidden, rows), labels)
     }
 
@@ -214,11 +219,11 @@ impl Model {
     /// If the model was loaded without a classification head.
     pub fn classification_logits(&self, pass: &Pass, hidden: Tensor<2>, batch: &PackedBatch) -> Tensor<2> {
         let head = self.layout.classification.as_ref().expect("the model has a classification head");
-        head.forward(pass, ops::embedding(hidden, batch.first_tokens()))
+        head.forward(pass, hidden, batch)
     }
 
     /// The name of the word embedding, for masks and vocabulary work.
     pub fn word_embeddings(&self) -> &crate::parameters::Value {
-        self.parameters.matrix(self.layout.encoder.embeddings.word)
+        self.parameters.matrix(self.layout.encoder.word_embeddings())
     }
 }

@@ -3,7 +3,7 @@
 //! Layers hold identifiers into this list, so that one list serves loading, saving, tying (two
 //! layers hold the same identifier), gradients by name and the optimizer.
 
-use crate::layers::{Linear, Norm};
+use crate::layers::{Linear, Norm, RmsNorm};
 use crate::ops::block::{Precision, WeightCache};
 use burn::tensor::{Device, TensorData};
 use burn::{Tensor, backend::Flex};
@@ -293,21 +293,58 @@ impl Declaration {
     }
 
     /// `name.weight` `[out, in]` and `name.bias` `[out]`.
-    pub(crate) fn linear(&mut self, name: &str, [in_features, out_features]: [usize; 2]) -> Linear {
+    pub(crate) fn linear(&mut self, name: &str, sizes: [usize; 2]) -> Linear {
+        self.linear_with(Bias::Learned, name, sizes)
+    }
+
+    /// `name.weight` `[out, in]`, and `name.bias` `[out]` where there is one.
+    pub(crate) fn linear_with(
+        &mut self,
+        bias: Bias,
+        name: &str,
+        [in_features, out_features]: [usize; 2],
+    ) -> Linear {
         Linear {
             weight: self.matrix(&format!("{name}.weight"), [out_features, in_features]),
-            bias: self.bias(&format!("{name}.bias"), out_features),
+            bias: self.bias_where(bias, name, out_features),
         }
     }
 
     /// `name.weight` and `name.bias`, both `[features]`.
     pub(crate) fn norm(&mut self, name: &str, features: usize, epsilon: f32) -> Norm {
-        let weight = format!("{name}.weight");
-        Norm {
-            weight: VectorId(self.declare(&weight, vec![features], Initializer::Ones, false)),
-            bias: self.bias(&format!("{name}.bias"), features),
-            epsilon,
-        }
+        self.norm_with(Bias::Learned, name, features, epsilon)
+    }
+
+    /// `name.weight`, and `name.bias` where there is one, both `[features]`.
+    pub(crate) fn norm_with(&mut self, bias: Bias, name: &str, features: usize, epsilon: f32) -> Norm {
+        let weight = self.ones(name, features);
+        Norm { weight, bias: self.bias_where(bias, name, features), epsilon }
+    }
+
+    /// `name.weight` `[features]`.
+    pub(crate) fn rms_norm(&mut self, name: &str, features: usize, epsilon: f32) -> RmsNorm {
+        RmsNorm { weight: self.ones(name, features), epsilon }
+    }
+
+    fn ones(&mut self, name: &str, features: usize) -> VectorId {
+        VectorId(self.declare(&format!("{name}.weight"), vec![features], Initializer::Ones, false))
+    }
+
+    fn bias_where(&mut self, bias: Bias, name: &str, features: usize) -> Option<VectorId> {
+        (bias == Bias::Learned).then(|| self.bias(&format!("{name}.bias"), features))
+    }
+}
+
+/// Whether a layer has a bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bias {
+    Learned,
+    None,
+}
+
+impl From<bool> for Bias {
+    fn from(is_there: bool) -> Self {
+        if is_there { Self::Learned } else { Self::None }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::ops::block::{BlockMode, Precision, WeightCache};
 use crate::ops::{self, Dropout};
 use crate::parameters::{MatrixId, Parameters, Value, VectorId};
 use burn::Tensor;
+use burn::tensor::Device;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
@@ -80,6 +81,14 @@ impl Pass {
     pub(crate) fn block_mode(&self, first: MatrixId) -> BlockMode {
         let cache = self.caches.get(first.0).cloned().unwrap_or_default();
         BlockMode { precision: self.precision, recompute: self.recompute, cache }
+    }
+
+    /// Where new constants of the pass belong.
+    pub(crate) fn device(&self) -> Device {
+        match &self.values[0] {
+            Value::Matrix(tensor) => tensor.device(),
+            Value::Vector(tensor) => tensor.device(),
+        }
     }
 
     pub(crate) fn matrix(&self, id: MatrixId) -> Tensor<2> {

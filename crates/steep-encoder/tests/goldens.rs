@@ -5,13 +5,13 @@
 //! 2.2e-5 (6e-4 for key biases, whose true gradient is zero because the softmax cancels them, so
 //! that AdamW amplifies rounding).
 
+mod reference;
+
 use burn::Tensor;
-use safetensors::SafeTensors;
-use std::path::{Path, PathBuf};
+use reference::{Reference, assert_close, goldens, largest_difference, values};
+use std::path::PathBuf;
 use std::sync::Arc;
-use steep_encoder::{
-    AdamW, AdamWSettings, HeadKind, Model, PackedBatch, Pass, ProblemType, Value, heads, ops,
-};
+use steep_encoder::{AdamW, AdamWSettings, HeadKind, Model, Pass, ProblemType, Value, heads, ops};
 
 const ARCHITECTURES: [&str; 7] =
     ["bert", "distilbert", "roberta", "xlm-roberta", "camembert", "mpnet", "electra"];
@@ -22,105 +22,11 @@ const AFTER_FIVE_STEPS: f32 = 1e-4;
 const KEY_BIAS_AFTER: f32 = 3e-3;
 
 fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens/encoders").join(name)
+    goldens("encoders").join(name)
 }
 
-/// The tensors and settings of one architecture's reference.
-struct Reference {
-    bytes: Vec<u8>,
-    settings: serde_json::Value,
-}
-
-impl Reference {
-    fn load(architecture: &str) -> Self {
-        let folder = folder(architecture);
-        let bytes = std::fs::read(folder.join("reference.safetensors")).expect("reference");
-        let text = std::fs::read_to_string(folder.join("reference.json")).expect("settings");
-        Self { bytes, settings: serde_json::from_str(&text).expect("settings are JSON") }
-    }
-
-    fn has(&self, name: &str) -> bool {
-        SafeTensors::deserialize(&self.bytes).expect("reference").tensor(name).is_ok()
-    }
-
-    fn shape(&self, name: &str) -> Vec<usize> {
-        let tensors = SafeTensors::deserialize(&self.bytes).expect("reference");
-        tensors.tensor(name).unwrap_or_else(|_| panic!("{name}")).shape().to_vec()
-    }
-
-    fn floats(&self, name: &str) -> Vec<f32> {
-        let tensors = SafeTensors::deserialize(&self.bytes).expect("reference");
-        let view = tensors.tensor(name).unwrap_or_else(|_| panic!("{name}"));
-        view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
-    }
-
-    fn integers(&self, name: &str) -> Vec<i32> {
-        let tensors = SafeTensors::deserialize(&self.bytes).expect("reference");
-        let view = tensors.tensor(name).unwrap_or_else(|_| panic!("{name}"));
-        view.data().as_chunks::<4>().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect()
-    }
-
-    /// Flat positions of real tokens in the padded [B, S] layout.
-    fn real_positions(&self) -> Vec<usize> {
-        let mask = self.integers("attention_mask");
-        (0..mask.len()).filter(|&position| mask[position] == 1).collect()
-    }
-
-    /// Rows of a padded [B, S, width] tensor, padding left out.
-    fn packed(&self, name: &str) -> Vec<f32> {
-        let width = *self.shape(name).last().expect("rank 3");
-        let values = self.floats(name);
-        let rows = self.real_positions().into_iter();
-        rows.flat_map(|row| values[row * width..(row + 1) * width].to_vec()).collect()
-    }
-
-    fn batch(&self) -> PackedBatch {
-        let [rows, length] = self.shape("input_ids")[..] else { panic!("rank 2") };
-        let (ids, mask) = (self.integers("input_ids"), self.integers("attention_mask"));
-        let span = |row: usize| row * length..(row + 1) * length;
-        let real = |row: usize| span(row).filter(|&at| mask[at] == 1).map(|at| ids[at] as u32);
-        let sequences: Vec<Vec<u32>> = (0..rows).map(|row| real(row).collect()).collect();
-        let mut batch = PackedBatch::new(sequences.iter().map(Vec::as_slice));
-        if self.has("token_type_ids") {
-            let types = self.integers("token_type_ids");
-            let real = self.real_positions().into_iter();
-            batch.token_type_ids = Some(real.map(|at| types[at] as u32).collect());
-        }
-        batch
-    }
-
-    /// Rows of the packed batch that have a masked-LM label, and those labels.
-    fn masked(&self) -> (Arc<[u32]>, Arc<[u32]>) {
-        let labels = self.integers("mlm_labels");
-        let real = self.real_positions().into_iter().enumerate();
-        let labelled = real.filter(|(_, at)| labels[*at] >= 0);
-        labelled.map(|(row, at)| (row as u32, labels[at] as u32)).unzip::<_, _, Vec<_>, Vec<_>>().into_arcs()
-    }
-}
-
-trait IntoArcs {
-    fn into_arcs(self) -> (Arc<[u32]>, Arc<[u32]>);
-}
-
-impl IntoArcs for (Vec<u32>, Vec<u32>) {
-    fn into_arcs(self) -> (Arc<[u32]>, Arc<[u32]>) {
-        (self.0.into(), self.1.into())
-    }
-}
-
-fn largest_difference(found: &[f32], expected: &[f32]) -> f32 {
-    assert_eq!(found.len(), expected.len(), "same number of values");
-    found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
-}
-
-#[track_caller]
-fn assert_close(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
-    let difference = largest_difference(found, expected);
-    assert!(difference <= tolerance, "{what}: differs by {difference:e}, allowed {tolerance:e}");
-}
-
-fn values(tensor: Tensor<2>) -> Vec<f32> {
-    tensor.into_data().iter::<f32>().collect()
+fn reference_of(architecture: &str) -> Reference {
+    Reference::load(&folder(architecture))
 }
 
 fn load(architecture: &str, case: &str, head_kind: HeadKind) -> Model {
@@ -133,7 +39,7 @@ fn load(architecture: &str, case: &str, head_kind: HeadKind) -> Model {
 #[test]
 fn hidden_states_and_pooled_output_equal_transformers() {
     for architecture in ARCHITECTURES {
-        let reference = Reference::load(architecture);
+        let reference = reference_of(architecture);
         let model = load(architecture, "base", HeadKind::None);
         let (pass, batch) = (Pass::evaluate(&model.parameters), reference.batch());
         let states = model.hidden_states(&pass, &batch);
@@ -182,7 +88,7 @@ fn is_key_bias(name: &str) -> bool {
 #[test]
 fn logits_of_both_heads_equal_transformers() {
     for architecture in ARCHITECTURES {
-        let (reference, batch) = (Reference::load(architecture), Reference::load(architecture).batch());
+        let (reference, batch) = (reference_of(architecture), reference_of(architecture).batch());
         let model = load(architecture, "mlm", HeadKind::MaskedLm);
         let pass = Pass::evaluate(&model.parameters);
         let hidden = model.last_hidden_state(&pass, &batch);
@@ -203,7 +109,7 @@ fn logits_of_both_heads_equal_transformers() {
 fn loss_and_every_gradient_equal_pytorch() {
     let mut worst = 0.0f32;
     for architecture in ARCHITECTURES {
-        let reference = Reference::load(architecture);
+        let reference = reference_of(architecture);
         for (task, case) in [("mlm", "mlm"), ("classification", "classification")] {
             let model = load_for_gradients(architecture, case, task);
             let pass = Pass::train_without_dropout(&model.parameters);
@@ -239,7 +145,7 @@ fn load_for_gradients(architecture: &str, case: &str, task: &str) -> Model {
 #[test]
 fn five_adamw_steps_equal_pytorch() {
     for architecture in ["bert", "distilbert", "roberta", "mpnet", "electra"] {
-        let reference = Reference::load(architecture);
+        let reference = reference_of(architecture);
         for task in ["mlm", "classification"] {
             let mut model = load_for_gradients(architecture, task, task);
             let clip = clip(&reference, task);
@@ -287,7 +193,7 @@ fn clip(reference: &Reference, task: &str) -> f32 {
 
 #[test]
 fn historic_names_and_shards_load_as_the_same_model() {
-    let reference = Reference::load("bert");
+    let reference = reference_of("bert");
     for (case, head) in [("bert-legacy", HeadKind::None), ("bert-sharded", HeadKind::MaskedLm)] {
         let (model, _) = Model::load(&folder(case), head, 0).expect("loads");
         let pass = Pass::evaluate(&model.parameters);

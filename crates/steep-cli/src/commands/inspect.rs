@@ -37,8 +37,8 @@ struct Facts<'a> {
     weights_bytes: u64,
     /// Loading the encoder alone.
     encoder: LoadReport,
-    /// Loading it with its masked-LM head, or why that is not possible.
-    masked_lm: Result<LoadReport, String>,
+    /// The head with which the family predicts tokens, and loading it, or why that is not possible.
+    token_head: Option<TokenHead>,
     tokenizer: &'a TokenizerFacts,
     pooling: Vec<&'static str>,
     normalize: bool,
@@ -48,6 +48,25 @@ struct Facts<'a> {
     max_seq_length: usize,
     max_seq_length_source: &'static str,
     digest: &'a str,
+}
+
+/// The head that predicts tokens.
+#[derive(Serialize)]
+struct TokenHead {
+    objective: &'static str,
+    loading: Result<LoadReport, String>,
+}
+
+impl TokenHead {
+    fn gather(folder: &ModelFolder) -> Option<Self> {
+        let kind = folder.config.token_head();
+        if kind == HeadKind::None {
+            return None;
+        }
+        let loaded = Model::load(&folder.path, kind, 0);
+        let loading = loaded.map(|(_, report)| report).map_err(|error| error.to_string());
+        Some(Self { objective: kind.words(), loading })
+    }
 }
 
 /// Some of the parameters.
@@ -62,7 +81,6 @@ impl<'a> Facts<'a> {
         let (model, encoder) = Model::load(&folder.path, HeadKind::None, 0)?;
         let parameters = parts(&model);
         drop(model);
-        let masked_lm = Model::load(&folder.path, HeadKind::MaskedLm, 0);
         let embed = folder.embed_settings(default_dtype());
         let modules = folder.modules.as_ref();
         let max_seq_length = folder.max_seq_length(None)?;
@@ -76,7 +94,7 @@ impl<'a> Facts<'a> {
             parameters,
             weights_bytes: weights_bytes(&folder.path),
             encoder,
-            masked_lm: masked_lm.map(|(_, report)| report).map_err(|error| error.to_string()),
+            token_head: TokenHead::gather(folder),
             tokenizer: folder.tokenizer.facts(),
             pooling: embed.pooling.iter().map(|mode| mode.name()).collect(),
             normalize: embed.normalize,
@@ -106,10 +124,12 @@ impl<'a> Facts<'a> {
             writeln!(text, "  {:11}{:>12}", part.name, count(part.parameters))?;
         }
         writeln!(text, "\nloading the encoder\n{}", indented(&self.encoder.to_string()))?;
-        writeln!(text, "\nloading encoder and masked-LM head")?;
-        match &self.masked_lm {
-            Ok(report) => writeln!(text, "{}", indented(&report.to_string()))?,
-            Err(reason) => writeln!(text, "  not possible: {reason}")?,
+        if let Some(head) = &self.token_head {
+            writeln!(text, "\nloading encoder and head for {}", head.objective)?;
+            match &head.loading {
+                Ok(report) => writeln!(text, "{}", indented(&report.to_string()))?,
+                Err(reason) => writeln!(text, "  not possible: {reason}")?,
+            }
         }
         self.write_tokenizer(text)?;
         self.write_embeddings(text)
@@ -179,7 +199,7 @@ fn parts(model: &Model) -> Vec<Part> {
         };
         sums[part] += parameter.spec.shape.iter().product::<usize>() as u64;
     }
-    let names = ["embeddings", "layers", "pooler"];
+    let names = ["embeddings", "layers", "beyond"];
     let parts = names.into_iter().zip(sums).map(|(name, parameters)| Part { name, parameters });
     parts.filter(|part| part.parameters > 0).collect()
 }

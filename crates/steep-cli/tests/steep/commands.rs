@@ -12,9 +12,13 @@ fn same_bytes(left: &Path, right: &Path) -> bool {
 fn inspect_tells_config_parameters_and_tokenizer() {
     let place = Workplace::new();
     let text = place.succeed(&["inspect", "model"]);
-    for part in
-        ["model_type   bert", "hidden_size = 16", "WordPiece, 48 tokens", "max_seq_length 24", "masked-LM"]
-    {
+    for part in [
+        "model_type   bert",
+        "hidden_size = 16",
+        "WordPiece, 48 tokens",
+        "max_seq_length 24",
+        "masked language",
+    ] {
         assert!(text.contains(part), "{part} in\n{text}");
     }
     assert!(text.contains("initialised  cls.predictions.transform.dense.weight"), "{text}");

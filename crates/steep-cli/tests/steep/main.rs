@@ -3,6 +3,7 @@
 mod columns;
 mod commands;
 mod comparison;
+mod families;
 mod messages;
 mod near_texts;
 mod workplace;

@@ -20,8 +20,13 @@ pub(crate) struct Workplace {
 
 impl Workplace {
     pub(crate) fn new() -> Self {
+        Self::with_model("encoders/bert/base")
+    }
+
+    /// With the golden of this name as `model`.
+    pub(crate) fn with_model(golden: &str) -> Self {
         let place = Self { folder: tempfile::tempdir().expect("a temporary folder") };
-        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens/encoders/bert/base");
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens").join(golden);
         std::fs::create_dir(place.path("model")).expect("a folder");
         for file in ["config.json", "model.safetensors"] {
             std::fs::copy(golden.join(file), place.path("model").join(file)).expect("the golden model");

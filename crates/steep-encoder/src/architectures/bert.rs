@@ -2,10 +2,13 @@
 
 use super::{Architecture, bert_layer, decoder, layers};
 use crate::config::Config;
-use crate::heads::{ClassificationHead, MaskedLmHead};
-use crate::layers::{Embeddings, Encoder, Linear};
-use crate::ops::Activation;
+use crate::heads::{
+    ClassificationDense, ClassificationHead, ClassifiedState, HeadKind, TokenHead, TokenTransform,
+};
+use crate::layers::{Embeddings, Encoder, Linear, TextEncoder};
+use crate::ops::{Activation, Visibility};
 use crate::parameters::{Declaration, MatrixId};
+use std::sync::Arc;
 
 pub(super) struct Bert;
 
@@ -14,27 +17,24 @@ impl Architecture for Bert {
         "bert"
     }
 
-    fn encoder(&self, config: &Config, declare: &mut Declaration) -> Encoder {
-        bert_encoder(config, declare, |_| None)
+    fn encoder(&self, config: &Config, _: HeadKind, declare: &mut Declaration) -> Arc<dyn TextEncoder> {
+        Arc::new(bert_encoder(config, declare, |_| None))
     }
 
     fn pooler(&self, config: &Config, declare: &mut Declaration) -> Option<Linear> {
         Some(declare.linear("pooler.dense", [config.hidden_size; 2]))
     }
 
-    fn masked_lm(
-        &self,
-        config: &Config,
-        word_embeddings: MatrixId,
-        declare: &mut Declaration,
-    ) -> MaskedLmHead {
+    fn token_head(&self, config: &Config, word_embeddings: MatrixId, declare: &mut Declaration) -> TokenHead {
         let hidden = config.hidden_size;
-        declare.scope("cls.predictions", |declare| MaskedLmHead {
-            dense: declare.linear("transform.dense", [hidden, hidden]),
-            activation: config.hidden_act,
-            norm: declare.norm("transform.LayerNorm", hidden, config.layer_norm_eps),
+        declare.scope("cls.predictions", |declare| TokenHead {
+            transform: Some(TokenTransform {
+                dense: declare.linear("transform.dense", [hidden, hidden]),
+                activation: config.hidden_act,
+                norm: declare.norm("transform.LayerNorm", hidden, config.layer_norm_eps),
+            }),
             decoder: decoder(config, word_embeddings, "decoder.weight", declare),
-            bias: declare.bias("bias", config.vocab_size),
+            bias: Some(declare.bias("bias", config.vocab_size)),
         })
     }
 
@@ -46,12 +46,20 @@ impl Architecture for Bert {
         declare: &mut Declaration,
     ) -> ClassificationHead {
         ClassificationHead {
+            state: ClassifiedState::First,
             input_dropout: 0.0,
-            dense: pooler.expect("BERT declares its pooler before a classification head"),
-            activation: Activation::Tanh,
+            dense: Some(ClassificationDense {
+                linear: pooler.expect("BERT declares its pooler before a classification head"),
+                activation: Activation::Tanh,
+                norm: None,
+            }),
             dropout: config.classifier_dropout,
             output: declare.linear("classifier", [config.hidden_size, num_labels]),
         }
+    }
+
+    fn classifies_pooled(&self) -> bool {
+        true
     }
 
     fn tied_names(&self) -> &'static [(&'static str, &'static str)] {
@@ -69,20 +77,8 @@ pub(super) fn bert_encoder(
     declare: &mut Declaration,
     projection: impl Fn(&mut Declaration) -> Option<Linear>,
 ) -> Encoder {
-    let width = config.embedding_size;
-    let mut embeddings = declare.scope("embeddings", |declare| Embeddings {
-        word: declare.matrix("word_embeddings.weight", [config.vocab_size, width]),
-        position: declare.matrix("position_embeddings.weight", [config.max_position_embeddings, width]),
-        token_type: (config.type_vocab_size > 0)
-            .then(|| declare.matrix("token_type_embeddings.weight", [config.type_vocab_size, width])),
-        norm: declare.norm("LayerNorm", width, config.layer_norm_eps),
-        projection: None,
-        first_position: config.first_position(),
-        dropout: config.hidden_dropout_prob,
-    });
-    embeddings.projection = projection(declare);
     Encoder {
-        embeddings,
+        embeddings: embeddings(config, declare, projection),
         layers: layers(config, "encoder.layer", declare, bert_layer),
         relative_bias: None,
         num_attention_heads: config.num_attention_heads,
@@ -90,6 +86,29 @@ pub(super) fn bert_encoder(
         activation: config.hidden_act,
         attention_dropout: config.attention_probs_dropout_prob,
         attention_output_dropout: config.hidden_dropout_prob,
+        activation_dropout: 0.0,
         output_dropout: config.hidden_dropout_prob,
+        visibility: Visibility::Bidirectional,
     }
+}
+
+/// BERT's embeddings with their projection, if any, which has a name of its own.
+pub(super) fn embeddings(
+    config: &Config,
+    declare: &mut Declaration,
+    projection: impl Fn(&mut Declaration) -> Option<Linear>,
+) -> Embeddings {
+    let width = config.embedding_size;
+    let embeddings = declare.scope("embeddings", |declare| Embeddings {
+        word: declare.matrix("word_embeddings.weight", [config.vocab_size, width]),
+        word_scale: 1.0,
+        position: Some(declare.matrix("position_embeddings.weight", [config.max_position_embeddings, width])),
+        token_type: (config.type_vocab_size > 0)
+            .then(|| declare.matrix("token_type_embeddings.weight", [config.type_vocab_size, width])),
+        norm: declare.norm("LayerNorm", width, config.layer_norm_eps),
+        projection: None,
+        first_position: config.first_position(),
+        dropout: config.hidden_dropout_prob,
+    });
+    Embeddings { projection: projection(declare), ..embeddings }
 }

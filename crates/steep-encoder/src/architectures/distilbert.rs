@@ -3,10 +3,13 @@
 
 use super::{Architecture, decoder, layers};
 use crate::config::Config;
-use crate::heads::{ClassificationHead, MaskedLmHead};
-use crate::layers::{Embeddings, Encoder, EncoderLayer, Linear};
-use crate::ops::Activation;
+use crate::heads::{
+    ClassificationDense, ClassificationHead, ClassifiedState, HeadKind, TokenHead, TokenTransform,
+};
+use crate::layers::{Embeddings, Encoder, EncoderLayer, Linear, TextEncoder};
+use crate::ops::{Activation, Visibility};
 use crate::parameters::{Declaration, MatrixId};
+use std::sync::Arc;
 
 pub(super) struct DistilBert;
 
@@ -15,18 +18,21 @@ impl Architecture for DistilBert {
         "distilbert"
     }
 
-    fn encoder(&self, config: &Config, declare: &mut Declaration) -> Encoder {
+    fn encoder(&self, config: &Config, _: HeadKind, declare: &mut Declaration) -> Arc<dyn TextEncoder> {
         let width = config.hidden_size;
         let embeddings = declare.scope("embeddings", |declare| Embeddings {
             word: declare.matrix("word_embeddings.weight", [config.vocab_size, width]),
-            position: declare.matrix("position_embeddings.weight", [config.max_position_embeddings, width]),
+            word_scale: 1.0,
+            position: Some(
+                declare.matrix("position_embeddings.weight", [config.max_position_embeddings, width]),
+            ),
             token_type: None,
             norm: declare.norm("LayerNorm", width, config.layer_norm_eps),
             projection: None,
             first_position: 0,
             dropout: config.hidden_dropout_prob,
         });
-        Encoder {
+        Arc::new(Encoder {
             embeddings,
             layers: layers(config, "transformer.layer", declare, layer),
             relative_bias: None,
@@ -35,27 +41,22 @@ impl Architecture for DistilBert {
             activation: config.hidden_act,
             attention_dropout: config.attention_probs_dropout_prob,
             attention_output_dropout: 0.0,
+            activation_dropout: 0.0,
             output_dropout: config.hidden_dropout_prob,
-        }
+            visibility: Visibility::Bidirectional,
+        })
     }
 
-    fn pooler(&self, _: &Config, _: &mut Declaration) -> Option<Linear> {
-        None
-    }
-
-    fn masked_lm(
-        &self,
-        config: &Config,
-        word_embeddings: MatrixId,
-        declare: &mut Declaration,
-    ) -> MaskedLmHead {
+    fn token_head(&self, config: &Config, word_embeddings: MatrixId, declare: &mut Declaration) -> TokenHead {
         let hidden = config.hidden_size;
-        MaskedLmHead {
-            dense: declare.linear("vocab_transform", [hidden, hidden]),
-            activation: config.hidden_act,
-            norm: declare.norm("vocab_layer_norm", hidden, config.layer_norm_eps),
+        TokenHead {
+            transform: Some(TokenTransform {
+                dense: declare.linear("vocab_transform", [hidden, hidden]),
+                activation: config.hidden_act,
+                norm: declare.norm("vocab_layer_norm", hidden, config.layer_norm_eps),
+            }),
             decoder: decoder(config, word_embeddings, "vocab_projector.weight", declare),
-            bias: declare.bias("vocab_projector.bias", config.vocab_size),
+            bias: Some(declare.bias("vocab_projector.bias", config.vocab_size)),
         }
     }
 
@@ -68,9 +69,13 @@ impl Architecture for DistilBert {
     ) -> ClassificationHead {
         let hidden = config.hidden_size;
         ClassificationHead {
+            state: ClassifiedState::First,
             input_dropout: 0.0,
-            dense: declare.linear("pre_classifier", [hidden, hidden]),
-            activation: Activation::Relu,
+            dense: Some(ClassificationDense {
+                linear: declare.linear("pre_classifier", [hidden, hidden]),
+                activation: Activation::Relu,
+                norm: None,
+            }),
             dropout: config.classifier_dropout,
             output: declare.linear("classifier", [hidden, num_labels]),
         }

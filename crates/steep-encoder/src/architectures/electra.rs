@@ -2,10 +2,11 @@
 
 use super::{Architecture, bert::bert_encoder, decoder, roberta::classifier};
 use crate::config::Config;
-use crate::heads::{ClassificationHead, MaskedLmHead};
-use crate::layers::{Encoder, Linear};
+use crate::heads::{ClassificationHead, HeadKind, TokenHead, TokenTransform};
+use crate::layers::{Linear, TextEncoder};
 use crate::ops::Activation;
 use crate::parameters::{Declaration, MatrixId};
+use std::sync::Arc;
 
 pub(super) struct Electra;
 
@@ -14,34 +15,23 @@ impl Architecture for Electra {
         "electra"
     }
 
-    fn encoder(&self, config: &Config, declare: &mut Declaration) -> Encoder {
+    fn encoder(&self, config: &Config, _: HeadKind, declare: &mut Declaration) -> Arc<dyn TextEncoder> {
         let sizes = [config.embedding_size, config.hidden_size];
-        bert_encoder(config, declare, |declare| {
+        Arc::new(bert_encoder(config, declare, |declare| {
             (sizes[0] != sizes[1]).then(|| declare.linear("embeddings_project", sizes))
-        })
+        }))
     }
 
-    fn pooler(&self, _: &Config, _: &mut Declaration) -> Option<Linear> {
-        None
-    }
-
-    fn masked_lm(
-        &self,
-        config: &Config,
-        word_embeddings: MatrixId,
-        declare: &mut Declaration,
-    ) -> MaskedLmHead {
+    fn token_head(&self, config: &Config, word_embeddings: MatrixId, declare: &mut Declaration) -> TokenHead {
         let (hidden, width) = (config.hidden_size, config.embedding_size);
         let (dense, norm) = declare.scope("generator_predictions", |declare| {
             let norm = declare.norm("LayerNorm", width, config.layer_norm_eps);
             (declare.linear("dense", [hidden, width]), norm)
         });
-        declare.scope("generator_lm_head", |declare| MaskedLmHead {
-            dense,
-            activation: Activation::Gelu,
-            norm,
+        declare.scope("generator_lm_head", |declare| TokenHead {
+            transform: Some(TokenTransform { dense, activation: Activation::Gelu, norm }),
             decoder: decoder(config, word_embeddings, "weight", declare),
-            bias: declare.bias("bias", config.vocab_size),
+            bias: Some(declare.bias("bias", config.vocab_size)),
         })
     }
 

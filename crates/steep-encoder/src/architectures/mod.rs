@@ -3,35 +3,71 @@
 //! One file per architecture declares its parameters under the names that transformers uses and
 //! returns the layers that hold them. Adding an architecture is adding a file and its lines here.
 
+pub(crate) mod albert;
+pub(crate) mod bart;
 mod bert;
+pub(crate) mod deberta_v2;
 mod distilbert;
 mod electra;
+pub(crate) mod gpt2;
+pub(crate) mod modernbert;
 mod mpnet;
+pub(crate) mod qwen3;
 mod roberta;
+pub(crate) mod t5;
 
 use crate::config::{Config, ModelType};
-use crate::heads::{ClassificationHead, MaskedLmHead};
-use crate::layers::{Encoder, EncoderLayer, Linear};
-use crate::parameters::{Declaration, MatrixId};
+use crate::heads::{ClassificationDense, ClassificationHead, ClassifiedState, HeadKind, TokenHead};
+use crate::layers::{EncoderLayer, Linear, TextEncoder};
+use crate::ops::Activation;
+use crate::parameters::{Bias, Declaration, MatrixId};
+use std::sync::Arc;
+
+/// Beginnings of the heads' names in BERT and its nearest relatives.
+const BERT_HEAD_SCOPES: [&str; 11] = [
+    "cls.",
+    "lm_head.",
+    "classifier.",
+    "pre_classifier.",
+    "vocab_transform.",
+    "vocab_layer_norm.",
+    "vocab_projector.",
+    "generator_predictions.",
+    "generator_lm_head.",
+    "discriminator_predictions.",
+    "qa_outputs.",
+];
 
 /// What an architecture declares.
 pub(crate) trait Architecture {
     /// Prefix of the encoder's names when a head is beside it, such as `bert`.
     fn prefix(&self) -> &'static str;
 
-    /// Embeddings and layers.
-    fn encoder(&self, config: &Config, declare: &mut Declaration) -> Encoder;
-
-    /// The dense layer over the first token that some architectures have inside the encoder.
-    fn pooler(&self, config: &Config, declare: &mut Declaration) -> Option<Linear>;
-
-    /// The masked-LM head.
-    fn masked_lm(
+    /// Embeddings and layers; `head_kind` says what the states are for.
+    fn encoder(
         &self,
         config: &Config,
-        word_embeddings: MatrixId,
+        head_kind: HeadKind,
         declare: &mut Declaration,
-    ) -> MaskedLmHead;
+    ) -> Arc<dyn TextEncoder>;
+
+    /// The dense layer over the first token that some architectures have inside the encoder.
+    fn pooler(&self, _: &Config, _: &mut Declaration) -> Option<Linear> {
+        None
+    }
+
+    /// Whether the classification head stands on the pooler.
+    fn classifies_pooled(&self) -> bool {
+        false
+    }
+
+    /// Which tokens the family predicts: [`HeadKind::MaskedLm`], [`HeadKind::CausalLm`], or [`HeadKind::None`].
+    fn predicts(&self) -> HeadKind {
+        HeadKind::MaskedLm
+    }
+
+    /// The head that predicts tokens.
+    fn token_head(&self, config: &Config, word_embeddings: MatrixId, declare: &mut Declaration) -> TokenHead;
 
     /// The sequence-classification head.
     fn classification(
@@ -41,6 +77,16 @@ pub(crate) trait Architecture {
         pooler: Option<Linear>,
         declare: &mut Declaration,
     ) -> ClassificationHead;
+
+    /// Beginnings of names that stand beside the encoder in files that have a head.
+    fn head_scopes(&self) -> &'static [&'static str] {
+        &BERT_HEAD_SCOPES
+    }
+
+    /// Whether a tensor that belongs to the whole model is none of what is loaded here.
+    fn leaves_out(&self, _name: &str) -> bool {
+        false
+    }
 
     /// Pairs (alias, original) of tensors that a file may hold twice or only under the alias.
     fn tied_names(&self) -> &'static [(&'static str, &'static str)];
@@ -54,6 +100,13 @@ pub(crate) fn of(model_type: ModelType) -> &'static dyn Architecture {
         ModelType::Roberta | ModelType::XlmRoberta | ModelType::Camembert => &roberta::Roberta,
         ModelType::Mpnet => &mpnet::Mpnet,
         ModelType::Electra => &electra::Electra,
+        ModelType::ModernBert => &modernbert::ModernBert,
+        ModelType::Gpt2 => &gpt2::Gpt2,
+        ModelType::Qwen3 => &qwen3::Qwen3,
+        ModelType::Albert => &albert::Albert,
+        ModelType::Bart => &bart::Bart,
+        ModelType::T5 => &t5::T5,
+        ModelType::DebertaV2 => &deberta_v2::DebertaV2,
     }
 }
 
@@ -63,6 +116,43 @@ fn decoder(config: &Config, word_embeddings: MatrixId, name: &str, declare: &mut
         return word_embeddings;
     }
     declare.matrix(name, [config.vocab_size, config.embedding_size])
+}
+
+/// The classification head of decoders: one linear layer over the last token that does not pad.
+fn score(
+    config: &Config,
+    pad_token_id: Option<u32>,
+    num_labels: usize,
+    declare: &mut Declaration,
+) -> ClassificationHead {
+    ClassificationHead {
+        state: ClassifiedState::LastBut(pad_token_id),
+        input_dropout: 0.0,
+        dense: None,
+        dropout: 0.0,
+        output: declare.linear_with(Bias::None, "score", [config.hidden_size, num_labels]),
+    }
+}
+
+/// The `classification_head` of encoder-decoders, over the decoder's state where the text ends.
+fn classification_head(
+    config: &Config,
+    eos_token_id: u32,
+    num_labels: usize,
+    declare: &mut Declaration,
+) -> ClassificationHead {
+    let hidden = config.hidden_size;
+    declare.scope("classification_head", |declare| ClassificationHead {
+        state: ClassifiedState::LastOf(eos_token_id),
+        input_dropout: config.classifier_dropout,
+        dense: Some(ClassificationDense {
+            linear: declare.linear("dense", [hidden, hidden]),
+            activation: Activation::Tanh,
+            norm: None,
+        }),
+        dropout: config.classifier_dropout,
+        output: declare.linear("out_proj", [hidden, num_labels]),
+    })
 }
 
 /// BERT's names of one layer, which RoBERTa, ELECTRA and partly MPNet share.

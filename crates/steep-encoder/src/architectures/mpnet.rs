@@ -5,10 +5,11 @@ use super::{
     roberta::{classifier, lm_head},
 };
 use crate::config::Config;
-use crate::heads::{ClassificationHead, MaskedLmHead};
-use crate::layers::{Embeddings, Encoder, EncoderLayer, Linear, RelativePositionBias};
-use crate::ops::Activation;
+use crate::heads::{ClassificationHead, HeadKind, TokenHead};
+use crate::layers::{Buckets, Embeddings, Encoder, EncoderLayer, Linear, RelativePositionBias, TextEncoder};
+use crate::ops::{Activation, Visibility};
 use crate::parameters::{Declaration, MatrixId};
+use std::sync::Arc;
 
 pub(super) struct Mpnet;
 
@@ -17,11 +18,14 @@ impl Architecture for Mpnet {
         "mpnet"
     }
 
-    fn encoder(&self, config: &Config, declare: &mut Declaration) -> Encoder {
+    fn encoder(&self, config: &Config, _: HeadKind, declare: &mut Declaration) -> Arc<dyn TextEncoder> {
         let width = config.hidden_size;
         let embeddings = declare.scope("embeddings", |declare| Embeddings {
             word: declare.matrix("word_embeddings.weight", [config.vocab_size, width]),
-            position: declare.matrix("position_embeddings.weight", [config.max_position_embeddings, width]),
+            word_scale: 1.0,
+            position: Some(
+                declare.matrix("position_embeddings.weight", [config.max_position_embeddings, width]),
+            ),
             token_type: None,
             norm: declare.norm("LayerNorm", width, config.layer_norm_eps),
             projection: None,
@@ -33,8 +37,10 @@ impl Architecture for Mpnet {
         let relative_bias = RelativePositionBias {
             weight: declare.bias_matrix("encoder.relative_attention_bias.weight", shape),
             num_buckets,
+            max_distance: 128,
+            buckets: Buckets::BothWays,
         };
-        Encoder {
+        Arc::new(Encoder {
             embeddings,
             layers: layers(config, "encoder.layer", declare, layer),
             relative_bias: Some(relative_bias),
@@ -43,20 +49,17 @@ impl Architecture for Mpnet {
             activation: config.hidden_act,
             attention_dropout: config.attention_probs_dropout_prob,
             attention_output_dropout: config.hidden_dropout_prob,
+            activation_dropout: 0.0,
             output_dropout: config.hidden_dropout_prob,
-        }
+            visibility: Visibility::Bidirectional,
+        })
     }
 
     fn pooler(&self, config: &Config, declare: &mut Declaration) -> Option<Linear> {
         Some(declare.linear("pooler.dense", [config.hidden_size; 2]))
     }
 
-    fn masked_lm(
-        &self,
-        config: &Config,
-        word_embeddings: MatrixId,
-        declare: &mut Declaration,
-    ) -> MaskedLmHead {
+    fn token_head(&self, config: &Config, word_embeddings: MatrixId, declare: &mut Declaration) -> TokenHead {
         lm_head(config, word_embeddings, declare)
     }
 

@@ -2,10 +2,13 @@
 
 use super::{Architecture, bert::bert_encoder, decoder};
 use crate::config::Config;
-use crate::heads::{ClassificationHead, MaskedLmHead};
-use crate::layers::{Encoder, Linear};
+use crate::heads::{
+    ClassificationDense, ClassificationHead, ClassifiedState, HeadKind, TokenHead, TokenTransform,
+};
+use crate::layers::{Linear, TextEncoder};
 use crate::ops::Activation;
 use crate::parameters::{Declaration, MatrixId};
+use std::sync::Arc;
 
 pub(super) struct Roberta;
 
@@ -14,20 +17,15 @@ impl Architecture for Roberta {
         "roberta"
     }
 
-    fn encoder(&self, config: &Config, declare: &mut Declaration) -> Encoder {
-        bert_encoder(config, declare, |_| None)
+    fn encoder(&self, config: &Config, _: HeadKind, declare: &mut Declaration) -> Arc<dyn TextEncoder> {
+        Arc::new(bert_encoder(config, declare, |_| None))
     }
 
     fn pooler(&self, config: &Config, declare: &mut Declaration) -> Option<Linear> {
         Some(declare.linear("pooler.dense", [config.hidden_size; 2]))
     }
 
-    fn masked_lm(
-        &self,
-        config: &Config,
-        word_embeddings: MatrixId,
-        declare: &mut Declaration,
-    ) -> MaskedLmHead {
+    fn token_head(&self, config: &Config, word_embeddings: MatrixId, declare: &mut Declaration) -> TokenHead {
         lm_head(config, word_embeddings, declare)
     }
 
@@ -50,14 +48,16 @@ impl Architecture for Roberta {
 }
 
 /// The `lm_head` that RoBERTa and MPNet share; its activation is GELU whatever the config says.
-pub(super) fn lm_head(config: &Config, word_embeddings: MatrixId, declare: &mut Declaration) -> MaskedLmHead {
+pub(super) fn lm_head(config: &Config, word_embeddings: MatrixId, declare: &mut Declaration) -> TokenHead {
     let hidden = config.hidden_size;
-    declare.scope("lm_head", |declare| MaskedLmHead {
-        dense: declare.linear("dense", [hidden, hidden]),
-        activation: Activation::Gelu,
-        norm: declare.norm("layer_norm", hidden, config.layer_norm_eps),
+    declare.scope("lm_head", |declare| TokenHead {
+        transform: Some(TokenTransform {
+            dense: declare.linear("dense", [hidden, hidden]),
+            activation: Activation::Gelu,
+            norm: declare.norm("layer_norm", hidden, config.layer_norm_eps),
+        }),
         decoder: decoder(config, word_embeddings, "decoder.weight", declare),
-        bias: declare.bias("bias", config.vocab_size),
+        bias: Some(declare.bias("bias", config.vocab_size)),
     })
 }
 
@@ -70,9 +70,13 @@ pub(super) fn classifier(
 ) -> ClassificationHead {
     let hidden = config.hidden_size;
     declare.scope("classifier", |declare| ClassificationHead {
+        state: ClassifiedState::First,
         input_dropout: config.classifier_dropout,
-        dense: declare.linear("dense", [hidden, hidden]),
-        activation,
+        dense: Some(ClassificationDense {
+            linear: declare.linear("dense", [hidden, hidden]),
+            activation,
+            norm: None,
+        }),
         dropout: config.classifier_dropout,
         output: declare.linear("out_proj", [hidden, num_labels]),
     })

@@ -2,7 +2,7 @@
 
 use super::file::WeightFiles;
 use super::report::{LoadReport, nearest};
-use crate::architectures;
+use crate::architectures::{self, Architecture};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::heads::HeadKind;
@@ -57,7 +57,7 @@ fn value(files: &WeightFiles, stored: Option<&String>, spec: &ParameterSpec, see
 
 /// The file's tensor names, and the parameter that each one is.
 struct Names {
-    prefix: &'static str,
+    architecture: &'static dyn Architecture,
     /// From the parameter's full name to the file's.
     by_parameter: BTreeMap<String, String>,
 }
@@ -71,10 +71,11 @@ impl Names {
         let mut by_parameter = BTreeMap::new();
         for stored in files.names().filter(|name| !is_buffer(name)) {
             let name = modern_name(stored);
-            let name = if bare && !is_head_name(&name) { format!("{prefix}.{name}") } else { name };
+            let name =
+                if bare && !is_head_name(&name, architecture) { format!("{prefix}.{name}") } else { name };
             by_parameter.insert(name, stored.to_owned());
         }
-        let mut names = Self { prefix, by_parameter };
+        let mut names = Self { architecture, by_parameter };
         for (alias, original) in architecture.tied_names() {
             names.untie(alias, original, config.tie_word_embeddings);
         }
@@ -99,13 +100,15 @@ impl Names {
     /// The encoder's tensors must all be there, and no others of it.
     fn check(&self, specs: &[ParameterSpec], folder: &Path) -> Result<()> {
         let is_declared = |name: &str| specs.iter().any(|spec| spec.name == name);
-        let encoder = format!("{}.", self.prefix);
-        let strangers: Vec<&str> = self
-            .by_parameter
-            .keys()
-            .filter(|name| name.starts_with(&encoder) && !name.contains(".pooler.") && !is_declared(name))
-            .map(String::as_str)
-            .collect();
+        let encoder = format!("{}.", self.architecture.prefix());
+        let is_stranger = |name: &str| {
+            name.starts_with(&encoder)
+                && !name.contains(".pooler.")
+                && !self.architecture.leaves_out(name)
+                && !is_declared(name)
+        };
+        let strangers: Vec<&str> =
+            self.by_parameter.keys().map(String::as_str).filter(|name| is_stranger(name)).collect();
         let missing = specs.iter().filter(|spec| !spec.optional);
         let missing: Vec<&str> = missing
             .map(|spec| spec.name.as_str())
@@ -139,7 +142,14 @@ impl Names {
 
 /// Buffers that older transformers saved beside the weights.
 fn is_buffer(name: &str) -> bool {
-    name.ends_with("position_ids") || name.ends_with("embeddings.token_type_ids")
+    const BUFFERS: [&str; 5] = [
+        "position_ids",
+        "embeddings.token_type_ids",
+        ".attn.bias",
+        ".attn.masked_bias",
+        "rotary_emb.inv_freq",
+    ];
+    BUFFERS.iter().any(|buffer| name.ends_with(buffer))
 }
 
 /// `LayerNorm.gamma` and `.beta`, as the first BERT files have them.
@@ -153,22 +163,9 @@ fn modern_name(name: &str) -> String {
     }
 }
 
-/// Names that stand beside the encoder in any supported architecture.
-fn is_head_name(name: &str) -> bool {
-    const HEADS: [&str; 11] = [
-        "cls.",
-        "lm_head.",
-        "classifier.",
-        "pre_classifier.",
-        "vocab_transform.",
-        "vocab_layer_norm.",
-        "vocab_projector.",
-        "generator_predictions.",
-        "generator_lm_head.",
-        "discriminator_predictions.",
-        "qa_outputs.",
-    ];
-    HEADS.iter().any(|head| name.starts_with(head))
+/// Names that stand beside the encoder.
+fn is_head_name(name: &str, architecture: &dyn Architecture) -> bool {
+    architecture.head_scopes().iter().any(|head| name.starts_with(head))
 }
 
 fn check_shape(files: &WeightFiles, stored: &str, spec: &ParameterSpec) -> Result<()> {

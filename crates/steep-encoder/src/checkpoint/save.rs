@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// Writes both files into an existing folder; tied tensors are written once, and a head over columns is not.
 pub(crate) fn save(folder: &Path, model: &Model) -> Result<()> {
-    let class = model.config.model_type.class_prefix().to_owned() + model.head_kind().class_suffix();
+    let class = model.config.model_type.class_name(model.head_kind());
     let config = serde_json::to_string_pretty(&model.config.to_json(&class));
     let config = config.expect("a config is plain JSON");
     let path = crate::Config::file(folder);

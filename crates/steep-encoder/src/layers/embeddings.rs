@@ -12,7 +12,9 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Embeddings {
     pub(crate) word: MatrixId,
-    pub(crate) position: MatrixId,
+    /// Multiplies the words; 1 but in some of BART's relatives.
+    pub(crate) word_scale: f32,
+    pub(crate) position: Option<MatrixId>,
     pub(crate) token_type: Option<MatrixId>,
     pub(crate) norm: Norm,
     /// From the embedding size to the hidden size, where they differ.
@@ -26,9 +28,13 @@ impl Embeddings {
     /// # Shapes
     /// - output: `[T, H]`
     pub fn forward(&self, pass: &Pass, batch: &PackedBatch) -> Tensor<2> {
-        let words = pass.lookup(self.word, batch.input_ids.clone());
-        let positions = batch.position_ids(self.first_position);
-        let mut sum = words + pass.lookup(self.position, positions);
+        let mut sum = pass.lookup(self.word, batch.input_ids.clone());
+        if self.word_scale != 1.0 {
+            sum = sum * self.word_scale;
+        }
+        if let Some(position) = self.position {
+            sum = sum + pass.lookup(position, batch.position_ids(self.first_position));
+        }
         if let Some(token_type) = self.token_type {
             let zeros = || Arc::from(vec![0; batch.num_tokens()]);
             let ids = batch.token_type_ids.clone().unwrap_or_else(zeros);

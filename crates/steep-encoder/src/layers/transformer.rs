@@ -1,9 +1,9 @@
 //! The post-LayerNorm transformer encoder (Vaswani et al. 2017; Devlin et al. 2018).
 
-use super::{Embeddings, Linear, Norm};
+use super::{Embeddings, Linear, Norm, TextEncoder};
 use crate::batch::PackedBatch;
 use crate::ops::block::{AttentionBlock, AttentionWeights, FeedForwardBlock, FeedForwardWeights};
-use crate::ops::{self, Activation, AttentionGeometry};
+use crate::ops::{self, Activation, AttentionGeometry, Dropout, Visibility};
 use crate::parameters::MatrixId;
 use crate::pass::Pass;
 use burn::Tensor;
@@ -33,34 +33,30 @@ pub struct Encoder {
     pub(crate) attention_dropout: f32,
     /// Dropout after the attention's output; DistilBERT has none there.
     pub(crate) attention_output_dropout: f32,
+    /// Dropout between activation and output of the feed-forward part; BART has some there.
+    pub(crate) activation_dropout: f32,
     pub(crate) output_dropout: f32,
+    /// Which tokens a token listens to.
+    pub(crate) visibility: Visibility,
 }
 
-impl Encoder {
-    /// States of every layer: the embeddings' output first, the last layer's output last.
-    ///
-    /// # Shapes
-    /// - each: `[T, H]`
-    pub fn hidden_states(&self, pass: &Pass, batch: &PackedBatch) -> Vec<Tensor<2>> {
-        let mut states = vec![self.embeddings.forward(pass, batch)];
-        let bias = self.position_bias(pass, batch);
-        for layer in &self.layers {
-            let last = states[states.len() - 1].clone();
-            states.push(self.layer(layer, pass, last, bias.clone(), batch));
-        }
-        states
-    }
-
-    /// The last layer's output, `[T, H]`.
-    pub fn last_hidden_state(&self, pass: &Pass, batch: &PackedBatch) -> Tensor<2> {
+impl TextEncoder for Encoder {
+    fn forward(&self, pass: &Pass, batch: &PackedBatch, visit: &mut dyn FnMut(&Tensor<2>)) -> Tensor<2> {
         let bias = self.position_bias(pass, batch);
         let mut state = self.embeddings.forward(pass, batch);
         for layer in &self.layers {
+            visit(&state);
             state = self.layer(layer, pass, state, bias.clone(), batch);
         }
         state
     }
 
+    fn word_embeddings(&self) -> MatrixId {
+        self.embeddings.word
+    }
+}
+
+impl Encoder {
     fn position_bias(&self, pass: &Pass, batch: &PackedBatch) -> Option<Tensor<2>> {
         self.relative_bias.as_ref().map(|bias| bias.forward(pass, batch.longest()))
     }
@@ -74,6 +70,17 @@ impl Encoder {
         batch: &PackedBatch,
     ) -> Tensor<2> {
         let x = self.attention(layer, pass, x, position_bias, batch);
+        self.feed_forward(layer, pass, x)
+    }
+
+    /// The second half of a layer: `[T, H]` → `[T, H]`.
+    pub(crate) fn feed_forward(&self, layer: &EncoderLayer, pass: &Pass, x: Tensor<2>) -> Tensor<2> {
+        if self.activation_dropout > 0.0 {
+            let dropout = pass.dropout(self.activation_dropout);
+            if dropout != Dropout::NONE {
+                return self.feed_forward_with(dropout, layer, pass, x);
+            }
+        }
         let weights = FeedForwardWeights {
             intermediate: layer.intermediate.tensors(pass),
             output: layer.output.tensors(pass),
@@ -88,7 +95,21 @@ impl Encoder {
         ops::feed_forward_block(x, weights, block)
     }
 
-    fn attention(
+    /// The same with dropout after the activation, which the block does not have.
+    fn feed_forward_with(
+        &self,
+        activation_dropout: Dropout,
+        layer: &EncoderLayer,
+        pass: &Pass,
+        x: Tensor<2>,
+    ) -> Tensor<2> {
+        let inner = layer.intermediate.forward_activation(pass, x.clone(), self.activation);
+        let output = layer.output.forward(pass, ops::dropout(inner, activation_dropout));
+        layer.output_norm.forward_sum(pass, output, x, pass.dropout(self.output_dropout))
+    }
+
+    /// The first half of a layer: `[T, H]` → `[T, H]`.
+    pub(crate) fn attention(
         &self,
         layer: &EncoderLayer,
         pass: &Pass,
@@ -98,6 +119,8 @@ impl Encoder {
     ) -> Tensor<2> {
         let geometry = AttentionGeometry {
             offsets: batch.offsets.clone(),
+            key_offsets: None,
+            visibility: self.visibility,
             num_heads: self.num_attention_heads,
             scale: 1.0 / (self.head_dim as f32).sqrt(),
             dropout: pass.dropout(self.attention_dropout),
@@ -119,16 +142,25 @@ impl Encoder {
     }
 }
 
-/// A learned bias by bucketed distance, shared by all layers (MPNet, as in T5).
+/// A learned bias by bucketed distance, shared by all layers (T5, MPNet).
 #[derive(Debug, Clone)]
 pub struct RelativePositionBias {
     /// `[buckets, num_heads]`
     pub(crate) weight: MatrixId,
     pub(crate) num_buckets: usize,
+    /// Distances from here on share the last bucket.
+    pub(crate) max_distance: usize,
+    pub(crate) buckets: Buckets,
 }
 
-/// Distances from here on share the last bucket (transformers' MPNet).
-const MAX_BUCKET_DISTANCE: f32 = 128.0;
+/// How buckets are dealt to the two directions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Buckets {
+    /// Half of them for keys after the query.
+    BothWays,
+    /// All of them for keys before the query; those after it are not seen.
+    Backwards,
+}
 
 impl RelativePositionBias {
     /// The bias by distance for sequences of up to `longest` tokens: [num_heads, 2 longest - 1].
@@ -138,17 +170,21 @@ impl RelativePositionBias {
         ops::embedding(pass.matrix(self.weight), buckets.into()).transpose()
     }
 
-    /// Half of the buckets for keys after the query; within a half, small distances exactly and
-    /// larger ones by their logarithm.
+    /// Small distances exactly and larger ones by their logarithm.
     fn bucket(&self, distance: i64) -> u32 {
-        let half = self.num_buckets / 2;
-        let first = if distance > 0 { half } else { 0 };
-        let (size, exact) = (distance.unsigned_abs() as usize, half / 2);
+        let (first, size, buckets) = match self.buckets {
+            Buckets::BothWays => {
+                let half = self.num_buckets / 2;
+                (if distance > 0 { half } else { 0 }, distance.unsigned_abs() as usize, half)
+            }
+            Buckets::Backwards => (0, (-distance.min(0)) as usize, self.num_buckets),
+        };
+        let exact = buckets / 2;
         if size < exact {
             return (first + size) as u32;
         }
-        let ratio = (size as f32 / exact as f32).ln() / (MAX_BUCKET_DISTANCE / exact as f32).ln();
-        let bucket = exact + (ratio * (half - exact) as f32) as usize;
-        (first + bucket.min(half - 1)) as u32
+        let ratio = (size as f32 / exact as f32).ln() / (self.max_distance as f32 / exact as f32).ln();
+        let bucket = exact + (ratio * (buckets - exact) as f32) as usize;
+        (first + bucket.min(buckets - 1)) as u32
     }
 }

@@ -3,7 +3,7 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "operations take their tensors, as Burn's own do")]
 
-use super::{Activation, AdamWStep, AttentionGeometry, Dropout};
+use super::{Activation, AdamWStep, AttentionGeometry, Dropout, Visibility};
 use burn::backend::tensor::{Device, FloatTensor, IntTensor};
 use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::{BoolDType, IndexingUpdateOp, Scalar, Shape, Slice, TensorData};
@@ -199,66 +199,107 @@ fn merge_heads<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
     B::float_reshape(B::float_swap_dims(x, 0, 1), Shape::from([length, num_heads * head_dim]))
 }
 
-/// The bias of one sequence, `[heads, n, n]`, gathered from the table by distance.
-fn bias_of<B: Backend>(bias: &FloatTensor<B>, length: usize) -> FloatTensor<B> {
+/// One sequence: its queries and the keys that they may listen to.
+#[derive(Clone, Copy)]
+struct Span {
+    /// First query, one past the last.
+    query: [usize; 2],
+    /// First key, one past the last.
+    key: [usize; 2],
+}
+
+impl Span {
+    fn queries(self) -> usize {
+        self.query[1] - self.query[0]
+    }
+
+    fn keys(self) -> usize {
+        self.key[1] - self.key[0]
+    }
+
+    /// All pairs (query, key), counted within the sequence.
+    fn pairs(self) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.queries()).flat_map(move |i| (0..self.keys()).map(move |j| (i, j)))
+    }
+}
+
+/// The bias of one sequence, `[heads, n, m]`, gathered from the table by distance.
+fn bias_of<B: Backend>(bias: &FloatTensor<B>, span: Span) -> FloatTensor<B> {
     let num_heads = rows::<B>(bias);
-    let columns = distance_columns(length, columns::<B>(bias));
+    let columns = distance_columns(span, columns::<B>(bias));
     let picked = B::float_select(bias.clone(), 1, indices::<B>(&columns, &device::<B>(bias)));
-    B::float_reshape(picked, Shape::from([num_heads, length, length]))
+    B::float_reshape(picked, Shape::from([num_heads, span.queries(), span.keys()]))
 }
 
 /// Column of each (query, key) pair in a table of `width` distances.
-fn distance_columns(length: usize, width: usize) -> Vec<u32> {
+fn distance_columns(span: Span, width: usize) -> Vec<u32> {
     let max_distance = (width - 1) / 2;
-    let pairs = (0..length).flat_map(|i| (0..length).map(move |j| (i, j)));
-    pairs.map(|(i, j)| (j + max_distance - i) as u32).collect()
+    span.pairs().map(|(i, j)| (j + max_distance - i) as u32).collect()
 }
 
-/// Dropout mask of one sequence's probabilities, `[heads, n, n]`; indices as `steep-kernels`'
+/// 0 where a query sees a key, the most negative number where it does not: `[1, n, m]`.
+fn visibility_mask<B: Backend>(
+    span: Span,
+    visibility: Visibility,
+    device: &Device<B>,
+) -> Option<FloatTensor<B>> {
+    if visibility == Visibility::Bidirectional {
+        return None;
+    }
+    let mask = span.pairs().map(|(i, j)| if visibility.sees(i, j) { 0.0 } else { f32::MIN }).collect();
+    Some(upload::<B>(mask, Shape::from([1, span.queries(), span.keys()]), device))
+}
+
+/// Dropout mask of one sequence's probabilities, `[heads, n, m]`; indices as `steep-kernels`'
 /// attention documents them.
 fn attention_mask<B: Backend>(
-    start: usize,
-    length: usize,
+    span: Span,
     geometry: &AttentionGeometry,
     device: &Device<B>,
 ) -> FloatTensor<B> {
-    let mut mask = Vec::with_capacity(geometry.num_heads * length * length);
+    let keys = span.keys();
+    let mut mask = Vec::with_capacity(geometry.num_heads * span.queries() * keys);
     for head in 0..geometry.num_heads {
-        for query in 0..length {
-            for key in 0..length {
-                let head_index = (start * geometry.num_heads + head) as u64;
-                let index = (head_index << 32) + (query * length + key) as u64;
-                mask.push(geometry.dropout.keep_scale(index));
-            }
-        }
+        let head_index = (span.query[0] * geometry.num_heads + head) as u64;
+        let index = |(query, key)| (head_index << 32) + (query * keys + key) as u64;
+        mask.extend(span.pairs().map(|pair| geometry.dropout.keep_scale(index(pair))));
     }
-    upload::<B>(mask, Shape::from([geometry.num_heads, length, length]), device)
+    upload::<B>(mask, Shape::from([geometry.num_heads, span.queries(), keys]), device)
 }
 
-/// Non-empty sequences as (first token, one past the last).
-fn sequences(offsets: &[u32]) -> impl Iterator<Item = [usize; 2]> + '_ {
-    let spans = offsets.windows(2).map(|pair| [pair[0] as usize, pair[1] as usize]);
-    spans.filter(|[start, end]| start < end)
+/// Sequences that have queries.
+fn sequences(geometry: &AttentionGeometry) -> impl Iterator<Item = Span> + '_ {
+    let keys = geometry.key_offsets.as_ref().unwrap_or(&geometry.offsets);
+    let range = |pair: &[u32]| [pair[0] as usize, pair[1] as usize];
+    let spans = geometry.offsets.windows(2).zip(keys.windows(2));
+    spans
+        .map(move |(query, key)| Span { query: range(query), key: range(key) })
+        .filter(|span| span.queries() > 0)
 }
 
-/// Scores of one sequence before the softmax, `[heads, n, n]`.
+/// Scores of one sequence before the softmax, `[heads, n, m]`.
 fn scores<B: Backend>(
     query: &FloatTensor<B>,
     key: &FloatTensor<B>,
     bias: Option<&FloatTensor<B>>,
-    span: [usize; 2],
+    span: Span,
     geometry: &AttentionGeometry,
 ) -> FloatTensor<B> {
-    let query = scale::<B>(heads_of::<B>(query, span, geometry.num_heads), geometry.scale);
-    let key = heads_of::<B>(key, span, geometry.num_heads);
+    let device = device::<B>(query);
+    let query = scale::<B>(heads_of::<B>(query, span.query, geometry.num_heads), geometry.scale);
+    let key = heads_of::<B>(key, span.key, geometry.num_heads);
     let scores = B::float_matmul(query, B::float_swap_dims(key, 1, 2));
-    match bias {
+    let scores = match bias {
         None => scores,
-        Some(bias) => B::float_add(scores, bias_of::<B>(bias, span[1] - span[0])),
+        Some(bias) => B::float_add(scores, bias_of::<B>(bias, span)),
+    };
+    match visibility_mask::<B>(span, geometry.visibility, &device) {
+        None => scores,
+        Some(mask) => B::float_add(scores, mask),
     }
 }
 
-/// Context `[T, H]` and log Σ exp `[T, heads]`.
+/// Context `[T, H]` and log Σ exp `[T, heads]`. Every query must see a key.
 pub fn attention_forward<B: Backend>(
     query: FloatTensor<B>,
     key: FloatTensor<B>,
@@ -268,8 +309,7 @@ pub fn attention_forward<B: Backend>(
 ) -> (FloatTensor<B>, FloatTensor<B>) {
     let device = device::<B>(&query);
     let (mut contexts, mut sums) = (Vec::new(), Vec::new());
-    for span in sequences(&geometry.offsets) {
-        let length = span[1] - span[0];
+    for span in sequences(geometry) {
         let scores = scores::<B>(&query, &key, bias.as_ref(), span, geometry);
         let largest = B::float_max_dim(scores.clone(), 2);
         let exponentials = B::float_exp(B::float_sub(scores, largest.clone()));
@@ -277,12 +317,12 @@ pub fn attention_forward<B: Backend>(
         let probabilities = B::float_div(exponentials, total.clone());
         let kept = match geometry.dropout {
             Dropout::NONE => probabilities,
-            _ => B::float_mul(probabilities, attention_mask::<B>(span[0], length, geometry, &device)),
+            _ => B::float_mul(probabilities, attention_mask::<B>(span, geometry, &device)),
         };
-        let values = heads_of::<B>(&value, span, geometry.num_heads);
+        let values = heads_of::<B>(&value, span.key, geometry.num_heads);
         contexts.push(merge_heads::<B>(B::float_matmul(kept, values)));
         let sum = B::float_add(largest, B::float_log(total));
-        let sum = B::float_reshape(sum, Shape::from([geometry.num_heads, length]));
+        let sum = B::float_reshape(sum, Shape::from([geometry.num_heads, span.queries()]));
         sums.push(B::float_swap_dims(sum, 0, 1));
     }
     if contexts.is_empty() {
@@ -295,9 +335,9 @@ pub fn attention_forward<B: Backend>(
 pub struct AttentionSaved<B: Backend> {
     /// `[T, H]`
     pub query: FloatTensor<B>,
-    /// `[T, H]`
+    /// `[K, H]`
     pub key: FloatTensor<B>,
-    /// `[T, H]`
+    /// `[K, H]`
     pub value: FloatTensor<B>,
     /// `[num_heads, 2 D + 1]`
     pub position_bias: Option<FloatTensor<B>>,
@@ -307,7 +347,8 @@ pub struct AttentionSaved<B: Backend> {
     pub log_sum_exp: FloatTensor<B>,
 }
 
-/// dquery, dkey, dvalue and the gradient of the position bias.
+/// dquery, dkey, dvalue and the gradient of the position bias. In cross-attention every sequence of keys must have
+/// queries.
 pub fn attention_backward<B: Backend>(
     saved: AttentionSaved<B>,
     dcontext: FloatTensor<B>,
@@ -318,25 +359,25 @@ pub fn attention_backward<B: Backend>(
     let (mut dqueries, mut dkeys, mut dvalues) = (Vec::new(), Vec::new(), Vec::new());
     let mut dbias =
         saved.position_bias.as_ref().map(|bias| B::float_zeros(bias.shape(), &device, bias.dtype().into()));
-    for span in sequences(&geometry.offsets) {
-        let length = span[1] - span[0];
+    for span in sequences(geometry) {
         let bias = saved.position_bias.as_ref();
         let scores = scores::<B>(&saved.query, &saved.key, bias, span, geometry);
-        let sums = B::float_slice(saved.log_sum_exp.clone(), &[Slice::from(span[0]..span[1])]);
-        let sums = B::float_reshape(B::float_swap_dims(sums, 0, 1), Shape::from([heads, length, 1]));
+        let [start, end] = span.query;
+        let sums = B::float_slice(saved.log_sum_exp.clone(), &[Slice::from(start..end)]);
+        let sums = B::float_reshape(B::float_swap_dims(sums, 0, 1), Shape::from([heads, end - start, 1]));
         let probabilities = B::float_exp(B::float_sub(scores, sums));
 
         let (query, key, value) = (
-            heads_of::<B>(&saved.query, span, heads),
-            heads_of::<B>(&saved.key, span, heads),
-            heads_of::<B>(&saved.value, span, heads),
+            heads_of::<B>(&saved.query, span.query, heads),
+            heads_of::<B>(&saved.key, span.key, heads),
+            heads_of::<B>(&saved.value, span.key, heads),
         );
-        let context = heads_of::<B>(&saved.context, span, heads);
-        let dcontext = heads_of::<B>(&dcontext, span, heads);
+        let context = heads_of::<B>(&saved.context, span.query, heads);
+        let dcontext = heads_of::<B>(&dcontext, span.query, heads);
         let mut kept = probabilities.clone();
         let mut dprobabilities = B::float_matmul(dcontext.clone(), B::float_swap_dims(value, 1, 2));
         if geometry.dropout != Dropout::NONE {
-            let mask = attention_mask::<B>(span[0], length, geometry, &device);
+            let mask = attention_mask::<B>(span, geometry, &device);
             kept = B::float_mul(kept, mask.clone());
             dprobabilities = B::float_mul(dprobabilities, mask);
         }
@@ -344,7 +385,7 @@ pub fn attention_backward<B: Backend>(
         let inner = B::float_sum_dim(B::float_mul(context, dcontext.clone()), 2);
         let dscores = B::float_mul(probabilities, B::float_sub(dprobabilities, inner));
         if let Some(total) = dbias.take() {
-            dbias = Some(add_bias_gradient::<B>(total, dscores.clone(), length, &device));
+            dbias = Some(add_bias_gradient::<B>(total, dscores.clone(), span, &device));
         }
         let dscaled = scale::<B>(dscores, geometry.scale);
         dvalues.push(merge_heads::<B>(B::float_matmul(B::float_swap_dims(kept, 1, 2), dcontext)));
@@ -360,11 +401,11 @@ pub fn attention_backward<B: Backend>(
 fn add_bias_gradient<B: Backend>(
     total: FloatTensor<B>,
     dscores: FloatTensor<B>,
-    length: usize,
+    span: Span,
     device: &Device<B>,
 ) -> FloatTensor<B> {
-    let columns = distance_columns(length, columns::<B>(&total));
-    let flat = B::float_reshape(dscores, Shape::from([rows::<B>(&total), length * length]));
+    let columns = distance_columns(span, columns::<B>(&total));
+    let flat = B::float_reshape(dscores, Shape::from([rows::<B>(&total), span.queries() * span.keys()]));
     B::float_select_assign(total, 1, indices::<B>(&columns, device), flat, IndexingUpdateOp::Add)
 }
 

@@ -10,7 +10,7 @@ use burn::tensor::{DType, Shape, TensorData};
 use half::bf16;
 use std::borrow::Cow;
 use std::sync::Arc;
-use steep_kernels::attention::{self, AttentionShape, PositionBias, View, ViewMut, Visibility};
+use steep_kernels::attention::{self, AttentionShape, PositionBias, View, ViewMut};
 use steep_kernels::gemm;
 use steep_kernels::linear::{self, LinearShape};
 use steep_kernels::linear_loss::{self, LinearLossShape};
@@ -88,10 +88,10 @@ fn attention_shape<'a>(query: &FlexTensor, geometry: &'a AttentionGeometry) -> A
     let [_, hidden_size] = rows_columns(query);
     AttentionShape {
         offsets: &geometry.offsets,
-        key_offsets: None,
+        key_offsets: geometry.key_offsets.as_deref(),
         num_heads: geometry.num_heads,
         head_dim: hidden_size / geometry.num_heads,
-        visibility: Visibility::Bidirectional,
+        visibility: geometry.visibility,
     }
 }
 
@@ -494,9 +494,9 @@ impl Attended {
         dcontext: &FlexTensor,
         geometry: &AttentionGeometry,
     ) -> (FlexTensor, FlexTensor, FlexTensor, Option<FlexTensor>) {
-        let [tokens, hidden_size] = rows_columns(&self.query);
-        let zeros = || vec![0.0; tokens * hidden_size];
-        let (mut dquery, mut dkey, mut dvalue) = (zeros(), zeros(), zeros());
+        let hidden_size = rows_columns(&self.query)[1];
+        let zeros = |like: &FlexTensor| vec![0.0; rows_columns(like)[0] * hidden_size];
+        let (mut dquery, mut dkey, mut dvalue) = (zeros(&self.query), zeros(&self.key), zeros(&self.value));
         let mut dbias = self.bias.as_ref().map(|bias| vec![0.0; values(bias).len()]);
         attention::attention_backward(
             view(&values(&self.query), &self.query),
@@ -514,8 +514,7 @@ impl Attended {
             dbias.as_deref_mut(),
             attention_shape(&self.query, geometry),
         );
-        let model = &self.query;
         let dbias = dbias.zip(self.bias.as_ref()).map(|(dbias, bias)| like(dbias, bias));
-        (like(dquery, model), like(dkey, model), like(dvalue, model), dbias)
+        (like(dquery, &self.query), like(dkey, &self.key), like(dvalue, &self.value), dbias)
     }
 }

@@ -24,14 +24,19 @@ use std::sync::Arc;
 
 pub(crate) use flex::values;
 pub use steep_kernels::activation::Activation;
+pub use steep_kernels::attention::Visibility;
 pub use steep_kernels::dropout::Dropout;
 pub use steep_kernels::optimizer::AdamWStep;
 
-/// The geometry of self-attention over packed sequences.
+/// The geometry of attention over packed sequences.
 #[derive(Debug, Clone)]
 pub struct AttentionGeometry {
     /// Sequence `b` holds the tokens `offsets[b]..offsets[b + 1]`.
     pub offsets: Arc<[u32]>,
+    /// The same of keys and values in cross-attention; `None` where a sequence listens to itself.
+    pub key_offsets: Option<Arc<[u32]>>,
+    /// Which keys of its sequence a query listens to.
+    pub visibility: Visibility,
     /// Number of heads; divides the hidden size.
     pub num_heads: usize,
     /// Multiplies the scores, usually `1 / sqrt(head_dim)`.
@@ -151,8 +156,8 @@ pub trait EncoderOps: burn::backend::Backend {
         compose::dropout::<Self>(x, dropout)
     }
 
-    /// Bidirectional attention within each sequence. `query`, `key`, `value` `[T, H]`.
-    /// Returns the context `[T, H]` and log Σ exp of the scores `[T, num_heads]`.
+    /// Attention within each sequence, or from each to the one of the same number. `query` `[T, H]`, `key`, `value`
+    /// `[K, H]`. Returns the context `[T, H]` and log Σ exp of the scores `[T, num_heads]`.
     fn attention_forward(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
@@ -273,6 +278,11 @@ pub trait EncoderOps: burn::backend::Backend {
         precision: Precision,
     ) -> FloatTensor<Self> {
         Self::activation_forward(Self::linear_forward(x, weight, bias, precision), activation)
+    }
+
+    /// `act(x)`, element by element, with gradients.
+    fn activation(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        Self::activation_forward(x, activation)
     }
 
     /// Self-attention with residual and LayerNorm, with gradients.
@@ -415,6 +425,11 @@ pub fn linear_activation(
     Tensor::from_dispatch(Dispatch::linear_activation(x, weight, bias, activation, precision))
 }
 
+/// `act(x)`, element by element.
+pub fn activation(x: Tensor<2>, activation: Activation) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::activation(x.into_dispatch(), activation))
+}
+
 /// Self-attention with residual and LayerNorm: `x` `[T, H]` → `[T, H]`; `bias`
 /// `[num_heads, 2 D + 1]` by distance.
 pub fn attention_block(
@@ -482,7 +497,7 @@ pub fn dropout(x: Tensor<2>, dropout: Dropout) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::dropout(x.into_dispatch(), dropout))
 }
 
-/// Attention within each packed sequence. `query`, `key`, `value` `[T, H]` → `[T, H]`;
+/// Attention of packed sequences. `query` `[T, H]`, `key`, `value` `[K, H]` → `[T, H]`; K is T but in cross-attention.
 /// `position_bias` `[num_heads, 2 D + 1]`, where D is at least the longest sequence less one.
 pub fn attention(
     query: Tensor<2>,

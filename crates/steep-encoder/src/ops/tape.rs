@@ -91,6 +91,19 @@ impl<B: EncoderOps> Backward<B, 3> for LinearActivation {
 }
 
 #[derive(Debug)]
+struct ActivationStep(Activation);
+
+impl<B: EncoderOps> Backward<B, 1> for ActivationStep {
+    /// x
+    type State = FloatTensor<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = grads.consume::<B>(&ops.node);
+        register!(grads, ops.parents, [B::activation_backward(ops.state, dy, self.0)]);
+    }
+}
+
+#[derive(Debug)]
 struct AddNorm(Dropout);
 
 impl<B: EncoderOps> Backward<B, 4> for AddNorm {
@@ -246,6 +259,12 @@ impl<B: BlockOps, C: CheckpointStrategy> EncoderOps for Autodiff<B, C> {
         let y = B::activation_forward(before.clone(), activation);
         let nodes = [node_x, node_weight, node_bias];
         finish!(LinearActivation(activation, precision), nodes, (x, weight, before), y)
+    }
+
+    fn activation(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        let (x, node) = x.into_parts();
+        let y = B::activation_forward(x.clone(), activation);
+        finish!(ActivationStep(activation), [node], x, y)
     }
 
     fn add_norm(

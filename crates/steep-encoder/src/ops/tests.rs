@@ -1,7 +1,7 @@
 //! The default bodies against the kernels: what a GPU would run is tested on the CPU.
 
 use super::block::Precision;
-use super::{Activation, AttentionGeometry, Dropout, EncoderOps, compose};
+use super::{Activation, AttentionGeometry, Dropout, EncoderOps, Visibility, compose};
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::TensorData;
@@ -83,52 +83,71 @@ fn norms_with_and_without_dropout() {
     }
 }
 
+/// Kernel and composition, forward and backward, with a position bias.
+fn attention_agrees(geometry: &AttentionGeometry, queries: usize, keys: usize) {
+    let (query, key, value) = (tensor(1, [queries, 8]), tensor(2, [keys, 8]), tensor(3, [keys, 8]));
+    let (bias, dcontext) = (tensor(4, [2, 15]), tensor(5, [queries, 8]));
+    let (context, lse) = Flex::biased_attention_forward(
+        query.clone(),
+        key.clone(),
+        value.clone(),
+        bias.clone(),
+        geometry.clone(),
+    );
+    let composed = compose::attention_forward::<Flex>(
+        query.clone(),
+        key.clone(),
+        value.clone(),
+        Some(bias.clone()),
+        geometry,
+    );
+    close(&composed.0, &context, "context");
+    close(&composed.1, &lse, "log-sum-exp");
+    let kernel = Flex::biased_attention_backward(
+        query.clone(),
+        key.clone(),
+        value.clone(),
+        bias.clone(),
+        context.clone(),
+        lse.clone(),
+        dcontext.clone(),
+        geometry.clone(),
+    );
+    let position_bias = Some(bias);
+    let saved =
+        compose::AttentionSaved::<Flex> { query, key, value, position_bias, context, log_sum_exp: lse };
+    let composed = compose::attention_backward::<Flex>(saved, dcontext, geometry);
+    close(&composed.0, &kernel.0, "dquery");
+    close(&composed.1, &kernel.1, "dkey");
+    close(&composed.2, &kernel.2, "dvalue");
+    close(&composed.3.expect("a bias"), &kernel.3, "dbias");
+}
+
 #[test]
 fn attention_with_bias_dropout_and_odd_lengths() {
-    let offsets: Arc<[u32]> = vec![0, 5, 5, 6, 13].into();
-    let (query, key, value) = (tensor(1, [13, 8]), tensor(2, [13, 8]), tensor(3, [13, 8]));
-    let (bias, dcontext) = (tensor(4, [2, 15]), tensor(5, [13, 8]));
     for dropout in [Dropout::NONE, Dropout { probability: 0.2, seed: 3 }] {
-        let geometry = AttentionGeometry { offsets: offsets.clone(), num_heads: 2, scale: 0.5, dropout };
-        let (context, lse) = Flex::biased_attention_forward(
-            query.clone(),
-            key.clone(),
-            value.clone(),
-            bias.clone(),
-            geometry.clone(),
-        );
-        let composed = compose::attention_forward::<Flex>(
-            query.clone(),
-            key.clone(),
-            value.clone(),
-            Some(bias.clone()),
-            &geometry,
-        );
-        close(&composed.0, &context, "context");
-        close(&composed.1, &lse, "log-sum-exp");
-        let kernel = Flex::biased_attention_backward(
-            query.clone(),
-            key.clone(),
-            value.clone(),
-            bias.clone(),
-            context.clone(),
-            lse.clone(),
-            dcontext.clone(),
-            geometry.clone(),
-        );
-        let saved = compose::AttentionSaved::<Flex> {
-            query: query.clone(),
-            key: key.clone(),
-            value: value.clone(),
-            position_bias: Some(bias.clone()),
-            context,
-            log_sum_exp: lse,
+        for visibility in
+            [Visibility::Bidirectional, Visibility::Causal, Visibility::SlidingWindow { reach: 2 }]
+        {
+            let geometry = AttentionGeometry {
+                offsets: Arc::from([0, 5, 5, 6, 13]),
+                key_offsets: None,
+                visibility,
+                num_heads: 2,
+                scale: 0.5,
+                dropout,
+            };
+            attention_agrees(&geometry, 13, 13);
+        }
+        let geometry = AttentionGeometry {
+            offsets: Arc::from([0, 5, 6, 13]),
+            key_offsets: Some(Arc::from([0, 2, 9, 10])),
+            visibility: Visibility::Bidirectional,
+            num_heads: 2,
+            scale: 0.5,
+            dropout,
         };
-        let composed = compose::attention_backward::<Flex>(saved, dcontext.clone(), &geometry);
-        close(&composed.0, &kernel.0, "dquery");
-        close(&composed.1, &kernel.1, "dkey");
-        close(&composed.2, &kernel.2, "dvalue");
-        close(&composed.3.expect("a bias"), &kernel.3, "dbias");
+        attention_agrees(&geometry, 13, 10);
     }
 }
 

@@ -65,11 +65,11 @@ impl ModelFolder {
         EncodeOptions { max_seq_length, prompt: None, truncation: Truncation::Head }
     }
 
-    /// How the folder says embeddings are made; mean pooling where it says nothing.
+    /// How the folder says embeddings are made; the family's default pooling where it says nothing.
     pub fn embed_settings(&self, dtype: Dtype) -> EmbedSettings {
         let modules = self.modules.as_ref();
         EmbedSettings {
-            pooling: modules.map_or_else(|| vec![PoolingMode::Mean], |modules| modules.pooling.clone()),
+            pooling: modules.map_or_else(|| self.default_pooling(), |modules| modules.pooling.clone()),
             layers: vec![-1],
             normalize: modules.is_some_and(|modules| modules.normalize),
             truncate_dim: None,
@@ -79,13 +79,17 @@ impl ModelFolder {
         }
     }
 
+    fn default_pooling(&self) -> Vec<PoolingMode> {
+        vec![self.config.default_pooling()]
+    }
+
     /// Writes a model with this folder's tokenizer, modules and sequence length into an existing folder; that
     /// training cut texts shorter does not bind later use.
     pub fn save_with(&self, model: &Model, folder: &Path) -> Result<()> {
         model.save(folder)?;
         self.tokenizer.save_to(folder)?;
         let modules = self.modules.clone().unwrap_or_else(|| SentenceModules {
-            pooling: vec![PoolingMode::Mean],
+            pooling: self.default_pooling(),
             include_prompt: true,
             dense: Vec::new(),
             normalize: false,

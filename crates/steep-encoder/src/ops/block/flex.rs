@@ -10,7 +10,7 @@ use burn::backend::tensor::FloatTensor;
 use half::bf16;
 use std::borrow::Cow;
 use std::sync::Arc;
-use steep_kernels::attention::{AttentionShape, Visibility};
+use steep_kernels::attention::AttentionShape;
 use steep_kernels::block as kernels;
 use steep_kernels::block::{Operand, Operands, PreparedAttention, PreparedFeedForward};
 use steep_kernels::gemm;
@@ -109,10 +109,10 @@ fn attention_kernel<'a>(
     kernels::AttentionBlock {
         shape: AttentionShape {
             offsets: &geometry.offsets,
-            key_offsets: None,
+            key_offsets: geometry.key_offsets.as_deref(),
             num_heads: geometry.num_heads,
             head_dim: width / geometry.num_heads,
-            visibility: Visibility::Bidirectional,
+            visibility: geometry.visibility,
         },
         position_bias: position_bias(bias),
         scale: geometry.scale,

@@ -5,7 +5,7 @@ use super::{
     Precision, ScoreBias, WeightCache, compose,
 };
 use crate::ops::tests::{near, tensor};
-use crate::ops::{Activation, AttentionGeometry, Dropout};
+use crate::ops::{Activation, AttentionGeometry, Dropout, Visibility};
 use burn::backend::Flex;
 use std::sync::Arc;
 
@@ -39,6 +39,8 @@ fn attention_blocks() {
             for (mode, tolerance) in modes() {
                 let geometry = AttentionGeometry {
                     offsets: Arc::from([0, 4, 4, 9]),
+                    key_offsets: None,
+                    visibility: Visibility::Bidirectional,
                     num_heads: 3,
                     scale: 0.5,
                     dropout: Dropout { seed: 5, ..dropout },

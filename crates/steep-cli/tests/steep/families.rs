@@ -1,0 +1,75 @@
+//! Every family of models goes the same road through the commands.
+
+use crate::workplace::Workplace;
+
+const MASKED: [&str; 3] = ["modernbert", "albert", "deberta-v2"];
+const DECODERS: [&str; 2] = ["gpt2", "qwen3"];
+
+/// Families with the golden folder that has all weights that fine-tuning needs.
+fn all() -> impl Iterator<Item = &'static str> {
+    MASKED.into_iter().chain(DECODERS).chain(["bart", "t5"])
+}
+
+fn place(family: &str) -> Workplace {
+    Workplace::with_model(&format!("families/{family}/base"))
+}
+
+#[test]
+fn every_family_is_inspected_and_turns_texts_into_vectors() {
+    for family in all() {
+        let place = place(family);
+        place.write_texts("texts.txt", 20);
+        let text = place.succeed(&["inspect", "model"]);
+        assert!(text.contains(&format!("model_type   {family}")), "{text}");
+        let pooling = if DECODERS.contains(&family) { "lasttoken" } else { "mean" };
+        assert!(text.contains(&format!("pooling      {pooling}")), "{family}\n{text}");
+        let text =
+            place.succeed(&["extract", "--model", "model", "--input", "texts.txt", "--output", "f.npy"]);
+        assert!(text.contains("extracted 20 rows") && text.contains("16 dimensions"), "{family}\n{text}");
+    }
+}
+
+#[test]
+fn every_family_is_fine_tuned_and_labels_texts() {
+    for family in all().filter(|family| *family != "t5") {
+        let place = place(family);
+        place.write_labelled("rows.csv", 24);
+        let folders = ["--model", "model", "--train_file", "rows.csv", "--output_dir", "tuned"];
+        place.succeed(&[&["finetune"][..], &folders, &["--epochs", "1"]].concat());
+        let text =
+            place.succeed(&["predict", "--model", "tuned", "--input", "rows.csv", "--output", "p.csv"]);
+        assert!(text.contains("predicted 24 rows"), "{family}\n{text}");
+        place.succeed(&["inspect", "tuned"]);
+    }
+}
+
+#[test]
+fn a_t5_encoder_without_decoder_is_no_classifier() {
+    let place = place("t5");
+    place.write_labelled("rows.csv", 24);
+    let (code, _, errors) =
+        place.run(&["finetune", "--model", "model", "--train_file", "rows.csv", "--output_dir", "tuned"]);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains("transformer.decoder."), "{errors}");
+}
+
+#[test]
+fn masked_families_are_adapted_and_the_others_say_why_not() {
+    let adapt = |family: &str| {
+        let place = place(family);
+        place.write_texts("texts.txt", 40);
+        let folders = ["--model", "model", "--train_file", "texts.txt", "--output_dir", "out"];
+        (place.run(&[&["adapt"][..], &folders, &["--epochs", "1"]].concat()), place)
+    };
+    for family in MASKED {
+        let ((code, output, errors), place) = adapt(family);
+        assert_eq!(code, Some(0), "{family}\n{output}\n{errors}");
+        assert!(output.contains("adapted to 38 texts"), "{family}\n{output}");
+        place.succeed(&["inspect", "out"]);
+    }
+    for family in ["bart", "t5"] {
+        let ((code, _, errors), _) = adapt(family);
+        assert_eq!(code, Some(1), "{family}\n{errors}");
+        assert!(errors.contains("has no head for masked language modelling"), "{family}\n{errors}");
+    }
+}
