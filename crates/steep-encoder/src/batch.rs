@@ -49,6 +49,14 @@ impl PackedBatch {
         self.offsets.windows(2).map(|pair| (pair[1] - pair[0]) as usize).max().unwrap_or(0)
     }
 
+    /// Every token but the last of each sequence, by its position in the batch, and the token after it.
+    pub fn next_tokens(&self) -> (Arc<[u32]>, Arc<[u32]>) {
+        let spans = self.offsets.windows(2).filter(|pair| pair[0] < pair[1]);
+        let rows: Vec<u32> = spans.flat_map(|pair| pair[0]..pair[1] - 1).collect();
+        let labels = rows.iter().map(|&row| self.input_ids[row as usize + 1]).collect();
+        (rows.into(), labels)
+    }
+
     /// What a decoder reads to predict these tokens: each sequence without its last token, after `start`.
     #[must_use]
     pub fn shifted_right(&self, start: u32) -> Self {

@@ -6,7 +6,8 @@ use crate::checkpoint::{self, report::LoadReport};
 use crate::config::Config;
 use crate::error::Result;
 use crate::heads::{
-    ClassificationHead, HeadKind, RowColumns, TabularHead, TabularSettings, TabularShape, TokenHead,
+    AutoencoderHead, ClassificationHead, HeadKind, RowColumns, TabularHead, TabularSettings, TabularShape,
+    TokenHead,
 };
 use crate::layers::{Linear, TextEncoder};
 use crate::ops::block::Precision;
@@ -35,6 +36,7 @@ pub(crate) struct Layout {
     encoder: Arc<dyn TextEncoder>,
     pooler: Option<Linear>,
     token_head: Option<TokenHead>,
+    autoencoder: Option<AutoencoderHead>,
     classification: Option<ClassificationHead>,
 }
 
@@ -60,13 +62,15 @@ impl Layout {
         let word_embeddings = encoder.word_embeddings();
         let token_head = matches!(head_kind, HeadKind::MaskedLm | HeadKind::CausalLm)
             .then(|| architecture.token_head(config, word_embeddings, &mut declare));
+        let autoencoder = (head_kind == HeadKind::Autoencoder)
+            .then(|| AutoencoderHead::declare(config, word_embeddings, &mut declare));
         let classification = match head_kind {
             HeadKind::SequenceClassification { num_labels } => {
                 Some(architecture.classification(config, num_labels, pooler, &mut declare))
             }
             _ => None,
         };
-        (Self { head_kind, encoder, pooler, token_head, classification }, declare.specs)
+        (Self { head_kind, encoder, pooler, token_head, autoencoder, classification }, declare.specs)
     }
 }
 
@@ -201,6 +205,26 @@ impl Model {
     /// If no such head was attached.
     pub fn tabular_logits(&self, pass: &Pass, text: Tensor<2>, rows: &RowColumns<'_>) -> Tensor<2> {
         self.tabular.as_ref().expect("the model has a head over columns").forward(pass, text, rows)
+    }
+
+    /// Cross-entropy of each token after the first of each sequence of `batch`, written again from `vectors` `[B, H]`.
+    ///
+    /// # Panics
+    /// If the model was loaded without an autoencoder's head.
+    pub fn autoencoder_losses(&self, pass: &Pass, vectors: Tensor<2>, batch: &PackedBatch) -> Tensor<1> {
+        let head = self.layout.autoencoder.as_ref().expect("the model has an autoencoder's head");
+        head.losses(pass, vectors, batch)
+    }
+
+    /// The bare encoder of a model with a head.
+    #[must_use]
+    pub fn without_head(self) -> Self {
+        let (layout, specs) = Layout::declare(&self.config, HeadKind::None, self.layout.pooler.is_some());
+        let mut parameters = self.parameters;
+        let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+        parameters.list.retain(|parameter| names.contains(&parameter.spec.name.as_str()));
+        parameters.list.sort_by_key(|parameter| names.iter().position(|name| *name == parameter.spec.name));
+        Self { config: self.config, parameters, layout, tabular: None }
     }
 
     /// The precision of products from now on; f32 when loaded.

@@ -11,6 +11,7 @@ use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use steep_encoder::pooling::{PoolingMode, pool_states};
 use steep_encoder::{Error, Gradients, HeadKind, Model, PackedBatch, Pass, Value, ops};
 
 const FAMILIES: [&str; 7] = ["modernbert", "gpt2", "qwen3", "albert", "bart", "t5", "deberta-v2"];
@@ -86,14 +87,6 @@ fn a_folder_with_a_head_has_the_same_features() {
     }
 }
 
-/// Every token but the last of each sequence, and the token after it.
-fn next_tokens(batch: &PackedBatch) -> (Arc<[u32]>, Arc<[u32]>) {
-    let rows = batch.offsets.windows(2).flat_map(|pair| pair[0]..pair[1] - 1);
-    let pairs = rows.map(|row| (row, batch.input_ids[row as usize + 1]));
-    let (rows, labels): (Vec<u32>, Vec<u32>) = pairs.unzip();
-    (rows.into(), labels.into())
-}
-
 /// Losses of a task, summed in two ways that must agree, and the count that makes them a mean.
 fn summed_loss(task: &str, model: &Model, pass: &Pass, reference: &Reference) -> (Tensor<1>, f32) {
     let batch = reference.batch();
@@ -103,7 +96,7 @@ fn summed_loss(task: &str, model: &Model, pass: &Pass, reference: &Reference) ->
         let logits = model.classification_logits(pass, hidden, &batch);
         return (ops::cross_entropy(logits, labels.clone(), 0.0).sum(), labels.len() as f32);
     }
-    let (rows, labels) = if task == "mlm" { reference.masked() } else { next_tokens(&batch) };
+    let (rows, labels) = if task == "mlm" { reference.masked() } else { batch.next_tokens() };
     let logits = model.masked_lm_logits(pass, hidden.clone(), rows.clone());
     let apart = ops::cross_entropy(logits, labels.clone(), 0.0).sum();
     let at_once = model.masked_lm_losses(pass, hidden, rows, labels.clone()).sum();
@@ -239,8 +232,34 @@ fn summed_loss_at_once(task: &str, model: &Model, pass: &Pass, reference: &Refer
         let logits = model.classification_logits(pass, hidden, &batch);
         return (ops::cross_entropy(logits, labels, 0.0).sum(), 1.0);
     }
-    let (rows, labels) = if task == "mlm" { reference.masked() } else { next_tokens(&batch) };
+    let (rows, labels) = if task == "mlm" { reference.masked() } else { batch.next_tokens() };
     (model.masked_lm_losses(pass, hidden, rows, labels).sum(), 1.0)
+}
+
+#[test]
+fn a_text_is_written_again_from_its_vector_and_every_parameter_learns() {
+    for family in FAMILIES {
+        let batch = Reference::load(&folder(family)).batch();
+        let (model, report) =
+            Model::load(&folder(family).join("base"), HeadKind::Autoencoder, 3).expect("loads");
+        assert!(report.initialised.iter().all(|name| name.starts_with("autoencoder.")), "{family}");
+        let pass = Pass::train(&model.parameters, 1);
+        let hidden = model.last_hidden_state(&pass, &batch);
+        let vectors = pool_states(PoolingMode::Mean, &hidden, &batch);
+        let losses = model.autoencoder_losses(&pass, vectors, &batch);
+        assert_eq!(losses.dims(), [batch.num_tokens() - batch.len()]);
+        let gradients = pass.gradients(losses.sum());
+        for (parameter, gradient) in model.parameters.list.iter().zip(&gradients.list) {
+            let name = &parameter.spec.name;
+            assert_eq!(gradient.is_some(), parameter.spec.used, "{family} {name}");
+            // Softmax cancels the biases of keys, so that rounding alone is left of their gradients.
+            let moves = gradient.as_ref().is_none_or(|g| g.to_vec().iter().any(|value| *value != 0.0));
+            assert!(moves, "{family} {name} learns");
+        }
+        let saved = tempfile::tempdir().expect("temporary folder");
+        model.without_head().save(saved.path()).expect("saves");
+        assert!(stored(saved.path()) == stored(&folder(family).join("base")), "{family}: the encoder alone");
+    }
 }
 
 fn sequences() -> impl Strategy<Value = Vec<Vec<u32>>> {

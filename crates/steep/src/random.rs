@@ -26,6 +26,11 @@ pub fn hash(seed: u64, stream: &[u64]) -> u64 {
     mix(state ^ stream.len() as u64)
 }
 
+/// A hash as a number in `[0, 1)`, a multiple of 2⁻⁵³.
+pub fn unit(bits: u64) -> f64 {
+    (bits >> 11) as f64 / (1u64 << 53) as f64
+}
+
 /// A sequence of random numbers named by a seed and a path such as `[EPOCH, epoch, row]`.
 ///
 /// The `n`-th number is a function of the name and of `n`; two streams with the same name are the same.

@@ -4,14 +4,14 @@ use crate::arguments::Asked;
 use crate::corpus::{AdaptCorpus, general_text, sample};
 use crate::figures::{count, duration, per_cent, rate};
 use crate::session::Session;
+use std::fmt::Write;
 use steep::config::{
     AdaptRequest, AdaptSources, Facts, RESOLVED, TrainingAmount, apply_dtype, estimate_training,
     write_resolved,
 };
 use steep::data::TextOptions;
-use steep::encoder::{HeadKind, Model};
-use steep::objectives::{MaskedLm, TokenRange};
-use steep::stages::{AdaptInput, AdaptReport, AdaptSettings, ModelFolder, adapt};
+use steep::encoder::Model;
+use steep::stages::{AdaptInput, AdaptReport, AdaptSettings, ModelFolder, adapt, adapt_objective};
 
 /// So many rows that no setting is refused for want of them.
 const ANY_ROWS: u64 = u32::MAX as u64;
@@ -20,6 +20,7 @@ pub(crate) fn run(asked: Asked<AdaptRequest>, session: &Session) -> anyhow::Resu
     let mut request = session.request(asked)?;
     let sources = request.sources()?;
     let model = session.model(&sources.model_name_or_path, sources.model_revision.as_ref())?;
+    request.choose_objective(&model.config)?;
     // A fault in the settings is told before the texts are read, which may take long.
     let first = request.clone().resolve(&Facts::of(&model, request.max_seq_length, ANY_ROWS)?)?;
     if session.is_dry_run() {
@@ -61,16 +62,17 @@ fn summary(report: &AdaptReport, settings: &AdaptSettings, sources: &AdaptSource
     )];
     for (words, prefix) in [("your texts  ", "eval_"), ("general text", "eval_general_")] {
         let measured = |name: &str| report.before_and_after(&format!("{prefix}{name}"));
-        if let (Some(loss), Some(perplexity)) = (measured("loss"), measured("perplexity")) {
-            lines.push(format!(
-                "{words}  held-out loss {:.4} → {:.4}, perplexity {:.1} → {:.1}",
-                loss.0, loss.1, perplexity.0, perplexity.1
-            ));
+        if let Some((before, after)) = measured("loss") {
+            let mut line = format!("{words}  held-out loss {before:.4} → {after:.4}");
+            if let Some((before, after)) = measured("perplexity") {
+                let _ = write!(line, ", perplexity {before:.1} → {after:.1}");
+            }
+            lines.push(line);
         }
     }
     if !report.initialised.is_empty() {
         let number = report.initialised.len();
-        lines.push(format!("{number} tensors were not in the model and began at random: its masked-LM head"));
+        lines.push(format!("{number} tensors were not in the model and began at random: its head"));
     }
     lines.push(format!("model: {}", sources.output_dir.display()));
     lines
@@ -95,30 +97,21 @@ fn plan(
     let train = if sources.validation_file.is_some() { rows } else { rows - held_out };
     let settings = request.resolve(&Facts::of(model, request.max_seq_length, train)?)?;
     let general = general_text(sources, model, &options)?.len() as u64;
-    let (mut weights, _) = Model::load(&model.path, HeadKind::MaskedLm, settings.training.seed)?;
+    let head_kind = settings.objective.head_kind();
+    let (mut weights, _) = Model::load(&model.path, head_kind, settings.training.seed)?;
     apply_dtype(settings.training.dtype, &mut weights);
-    let objective = MaskedLm {
+    let input = AdaptInput {
+        model,
+        head_source: None,
         sequences: &sequences,
-        rows: (0..sequences.len() as u32).collect(),
-        masking: settings.masking,
-        tokens: token_range(model),
-        seed: settings.training.seed,
-        held_out: Vec::new(),
-        max_tokens: settings.training.max_tokens_per_micro_batch,
+        corpus_key: "",
+        train_rows: (0..sequences.len() as u32).collect(),
+        held_out_rows: Vec::new(),
+        general: None,
     };
+    let objective = adapt_objective(&input, &settings)?;
     let amount = TrainingAmount { rows: train, evaluation_rows: held_out + general };
     let estimate = estimate_training(&mut weights, &objective, &settings.training, amount, &session.cancel)?;
     let texts = format!("{} texts to adapt to in {}", count(train), settings.training.dtype);
     session.say_plan(&request, &[texts, estimate.to_string()])
-}
-
-/// For the probe; a tokenizer without a mask token is refused by the stage.
-fn token_range(model: &ModelFolder) -> TokenRange {
-    let tokenizer = &model.tokenizer;
-    let vocab_size = tokenizer.vocab_size() as u32;
-    TokenRange {
-        vocab_size,
-        mask_token_id: tokenizer.special().mask.unwrap_or(0),
-        special_ids: (0..vocab_size).filter(|&id| tokenizer.is_special(id)).collect(),
-    }
 }

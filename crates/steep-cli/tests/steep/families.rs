@@ -53,23 +53,58 @@ fn a_t5_encoder_without_decoder_is_no_classifier() {
     assert!(errors.contains("transformer.decoder."), "{errors}");
 }
 
+/// Runs `adapt` on a family's bare model with some more arguments.
+fn adapt(family: &str, more: &[&str]) -> ((Option<i32>, String, String), Workplace) {
+    let place = place(family);
+    place.write_texts("texts.txt", 40);
+    let folders = ["--model", "model", "--train_file", "texts.txt", "--output_dir", "out"];
+    (place.run(&[&["adapt"][..], &folders, &["--epochs", "1"], more].concat()), place)
+}
+
 #[test]
-fn masked_families_are_adapted_and_the_others_say_why_not() {
-    let adapt = |family: &str| {
-        let place = place(family);
-        place.write_texts("texts.txt", 40);
-        let folders = ["--model", "model", "--train_file", "texts.txt", "--output_dir", "out"];
-        (place.run(&[&["adapt"][..], &folders, &["--epochs", "1"]].concat()), place)
-    };
-    for family in MASKED {
-        let ((code, output, errors), place) = adapt(family);
+fn every_family_is_adapted_by_what_it_was_pretrained_with() {
+    for family in MASKED.into_iter().chain(DECODERS) {
+        let ((code, output, errors), place) = adapt(family, &[]);
         assert_eq!(code, Some(0), "{family}\n{output}\n{errors}");
         assert!(output.contains("adapted to 38 texts"), "{family}\n{output}");
+        assert!(output.contains("perplexity"), "{family}\n{output}");
+        let resolved = std::fs::read_to_string(place.path("out/resolved.toml")).expect("the request");
+        let objective = if DECODERS.contains(&family) { "clm" } else { "mlm" };
+        assert!(resolved.contains(&format!("objective = \"{objective}\"")), "{family}\n{resolved}");
         place.succeed(&["inspect", "out"]);
     }
     for family in ["bart", "t5"] {
-        let ((code, _, errors), _) = adapt(family);
+        let ((code, _, errors), _) = adapt(family, &[]);
         assert_eq!(code, Some(1), "{family}\n{errors}");
-        assert!(errors.contains("has no head for masked language modelling"), "{family}\n{errors}");
+        assert!(errors.contains("objective: is needed") && errors.contains("--objective tsdae"), "{errors}");
     }
+}
+
+#[test]
+fn the_objectives_of_vectors_are_for_every_family_and_leave_an_encoder() {
+    for (family, objective) in [
+        ("bart", "tsdae"),
+        ("t5", "tsdae"),
+        ("gpt2", "simcse"),
+        ("albert", "simcse"),
+        ("deberta-v2", "tsdae"),
+    ] {
+        let ((code, output, errors), place) = adapt(family, &["--objective", objective]);
+        assert_eq!(code, Some(0), "{family} {objective}\n{output}\n{errors}");
+        assert!(output.contains("held-out loss"), "{family}\n{output}");
+        let text = place.succeed(&["extract", "--model", "out", "--input", "texts.txt", "--output", "f.npy"]);
+        assert!(text.contains("extracted 40 rows"), "{family}\n{text}");
+    }
+}
+
+#[test]
+fn whole_words_are_masked_and_an_objective_of_another_family_is_refused() {
+    let ((code, output, errors), _) = adapt("albert", &["--whole_word_mask", "true"]);
+    assert_eq!(code, Some(0), "{output}\n{errors}");
+    let ((code, _, errors), _) = adapt("albert", &["--objective", "clm"]);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains("has no head for causal language modelling"), "{errors}");
+    let ((code, _, errors), _) = adapt("albert", &["--objective", "simsce"]);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains("did you mean simcse"), "{errors}");
 }

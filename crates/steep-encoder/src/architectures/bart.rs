@@ -77,7 +77,7 @@ impl Architecture for Bart {
         let encoder = declare.scope("encoder", |declare| encoder(config, word, declare));
         let declare_decoder =
             |declare: &mut Declaration| declare.scope("decoder", |declare| decoder(config, word, declare));
-        if head_kind == HeadKind::None {
+        if !matches!(head_kind, HeadKind::SequenceClassification { .. }) {
             // Kept, so that what is saved is whole.
             declare.unused(declare_decoder);
             return Arc::new(encoder);

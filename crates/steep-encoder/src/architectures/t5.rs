@@ -84,7 +84,7 @@ impl Architecture for T5 {
     ) -> Arc<dyn TextEncoder> {
         let word = declare.matrix("shared.weight", [config.vocab_size, config.hidden_size]);
         let encoder = declare.scope("encoder", |declare| stack(config, Side::Encoder, word, declare));
-        if head_kind == HeadKind::None {
+        if !matches!(head_kind, HeadKind::SequenceClassification { .. }) {
             return Arc::new(encoder);
         }
         Arc::new(EncoderDecoder {

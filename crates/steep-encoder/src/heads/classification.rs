@@ -4,6 +4,7 @@ use crate::batch::PackedBatch;
 use crate::layers::{Linear, Norm};
 use crate::ops::{self, Activation};
 use crate::pass::Pass;
+use crate::pooling::{PoolingMode, pool_states};
 use burn::Tensor;
 use std::sync::Arc;
 
@@ -62,7 +63,7 @@ impl ClassifiedState {
         let last = |wanted: &dyn Fn(u32) -> bool| ops::embedding(hidden.clone(), last_tokens(batch, wanted));
         match self {
             Self::First => ops::embedding(hidden, batch.first_tokens()),
-            Self::Mean => means(&hidden, batch),
+            Self::Mean => pool_states(PoolingMode::Mean, &hidden, batch),
             Self::LastOf(wanted) => last(&|id| id == wanted),
             Self::LastBut(padding) => last(&|id| Some(id) != padding),
         }
@@ -78,10 +79,4 @@ fn last_tokens(batch: &PackedBatch, wanted: &dyn Fn(u32) -> bool) -> Arc<[u32]> 
         (start + found.unwrap_or(ids.len().saturating_sub(1))) as u32
     });
     last.collect()
-}
-
-fn means(hidden: &Tensor<2>, batch: &PackedBatch) -> Tensor<2> {
-    let spans = batch.offsets.windows(2).map(|pair| [pair[0] as usize, pair[1] as usize]);
-    let means = spans.map(|[start, end]| hidden.clone().narrow(0, start, end - start).mean_dim(0));
-    Tensor::cat(means.collect(), 0)
 }

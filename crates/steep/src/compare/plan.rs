@@ -69,7 +69,7 @@ fn embeddings(settings: &CompareSettings) -> usize {
 fn estimate_adapting(runner: &Runner, ctx: &Context) -> Result<Estimate> {
     let settings = runner.adapt_settings(runner.settings.seeds[0]);
     let input = runner.adapt_input(runner.model, None);
-    let (mut model, _) = adapt::load(&input, &settings.training)?;
+    let (mut model, _) = adapt::load(&input, &settings)?;
     let objective = adapt::objective(&input, &settings)?;
     let general = input.general.map_or(0, crate::text::Encodings::len);
     let amount = TrainingAmount {

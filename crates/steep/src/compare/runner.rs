@@ -12,6 +12,7 @@ use crate::features::matrix::DenseMatrix;
 use crate::features::preparation::{PREPARATION_FILE, Preparation};
 use crate::features::scaling::Scaling;
 use crate::learners::head::Head;
+use crate::objectives::AdaptObjective;
 use crate::progress::Context;
 use crate::report::StageSeconds;
 use crate::stages::{
@@ -100,6 +101,7 @@ impl Runner<'_> {
 
     pub(super) fn adapt_settings(&self, seed: u64) -> AdaptSettings {
         AdaptSettings {
+            objective: AdaptObjective::Mlm,
             masking: self.settings.masking,
             training: TrainingSettings { seed, ..self.settings.adapt.clone() },
             max_seq_length: self.prepared.max_seq_length,

@@ -1,11 +1,12 @@
 //! What `steep adapt` can be asked.
 
-use super::check::{at_least_one, fill, required, within};
+use super::check::{at_least_one, fill, one_of, positive, required, within};
 use super::training::{Facts, adapt_defaults, request_with_training};
 use crate::error::{Error, Result};
-use crate::objectives::MaskingSettings;
+use crate::objectives::{AdaptObjective, MaskingSettings};
 use crate::stages::AdaptSettings;
 use std::path::PathBuf;
+use steep_encoder::{Config, HeadKind};
 
 request_with_training! {
     /// Continued pretraining of an encoder on unlabelled texts.
@@ -36,11 +37,20 @@ request_with_training! {
         output_dir: PathBuf, also ["output"];
         /// Longer texts are cut to so many tokens, at least 3; default: what the model folder says
         max_seq_length: u64, old ["block_size"];
-        /// Share of the tokens that are predicted, above 0 and at most 0.9; default 0.15
+        /// What is trained for: mlm (hidden tokens), clm (the next token), simcse (two views of a text are near each
+        /// other) or tsdae (a text from what is left of it); default: mlm, and clm for a decoder
+        objective: String;
+        /// mlm: hide all tokens of a word together; default false
+        whole_word_mask: bool, also ["wwm"];
+        /// simcse: cosines are divided by this, above 0; default 0.05
+        temperature: f64;
+        /// tsdae: share of the tokens that are deleted, from 0 to 0.95; default 0.6
+        deletion_ratio: f64;
+        /// mlm: share of the tokens that are predicted, above 0 and at most 0.9; default 0.15
         mlm_probability: f64;
-        /// Share of the predicted tokens that the encoder sees as the mask token, from 0 to 1; default 0.8
+        /// mlm: share of the predicted tokens that the encoder sees as the mask token, from 0 to 1; default 0.8
         mask_share: f64;
-        /// Share of the predicted tokens that the encoder sees as a random token, from 0 to 1; default 0.1
+        /// mlm: share of the predicted tokens that the encoder sees as a random token, from 0 to 1; default 0.1
         random_share: f64;
         /// Texts in a step, 1 or more; default 32
         per_device_train_batch_size: u64, also ["batch_size"], old ["train_batch_size", "per_gpu_train_batch_size"];
@@ -117,11 +127,73 @@ impl AdaptRequest {
     /// What the stage does; fills every key in.
     pub fn resolve(&mut self, facts: &Facts) -> Result<AdaptSettings> {
         self.max_seq_length = Some(facts.max_seq_length as u64);
-        let masking = masking(&mut self.mlm_probability, &mut self.mask_share, &mut self.random_share)?;
+        let objective = self.objective()?;
+        let whole_word_mask = fill(&mut self.whole_word_mask, || false);
+        if whole_word_mask && objective != AdaptObjective::Mlm {
+            let problem = "is of masked language modelling only";
+            return Err(Error::config("whole_word_mask", problem, "leave it out, or take --objective mlm"));
+        }
+        let masking = MaskingSettings {
+            whole_word_mask,
+            ..masking(&mut self.mlm_probability, &mut self.mask_share, &mut self.random_share)?
+        };
         let training = self.training_keys().resolve(&adapt_defaults(), facts)?;
-        Ok(AdaptSettings { masking, training, max_seq_length: facts.max_seq_length })
+        Ok(AdaptSettings { objective, masking, training, max_seq_length: facts.max_seq_length })
+    }
+
+    /// Takes what the family was pretrained with where no objective was asked for.
+    ///
+    /// # Errors
+    /// A family that predicts no tokens.
+    pub fn choose_objective(&mut self, config: &Config) -> Result<()> {
+        if self.objective.is_some() {
+            return Ok(());
+        }
+        let name = match config.token_head() {
+            HeadKind::MaskedLm => "mlm",
+            HeadKind::CausalLm => "clm",
+            _ => {
+                let problem =
+                    format!("is needed, since {} has no head that predicts tokens", config.model_type.name());
+                return Err(Error::config("objective", problem, "give --objective tsdae or simcse"));
+            }
+        };
+        self.objective = Some(name.to_owned());
+        Ok(())
+    }
+
+    fn objective(&mut self) -> Result<AdaptObjective> {
+        let name = fill(&mut self.objective, || "mlm".to_owned());
+        let kind = one_of("objective", &name, &OBJECTIVES)?;
+        let own = |key: &str, is_set: bool, owner: &str| {
+            let hint = format!("leave it out, or take --objective {owner}");
+            if is_set && name != owner {
+                return Err(Error::config(key, format!("is of {owner} only"), hint));
+            }
+            Ok(())
+        };
+        own("temperature", self.temperature.is_some(), "simcse")?;
+        own("deletion_ratio", self.deletion_ratio.is_some(), "tsdae")?;
+        Ok(match kind {
+            AdaptObjective::Simcse { temperature } => AdaptObjective::Simcse {
+                temperature: positive("temperature", fill(&mut self.temperature, || temperature))?,
+            },
+            AdaptObjective::Tsdae { deletion_ratio } => {
+                let ratio = fill(&mut self.deletion_ratio, || deletion_ratio);
+                AdaptObjective::Tsdae { deletion_ratio: within("deletion_ratio", ratio, 0.0..=0.95)? }
+            }
+            other => other,
+        })
     }
 }
+
+/// Names with defaults: 0.05 of Gao et al. 2021 (arXiv 2104.08821), 0.6 of Wang et al. 2021 (arXiv 2104.06979).
+const OBJECTIVES: [(&str, AdaptObjective); 4] = [
+    ("mlm", AdaptObjective::Mlm),
+    ("clm", AdaptObjective::Clm),
+    ("simcse", AdaptObjective::Simcse { temperature: 0.05 }),
+    ("tsdae", AdaptObjective::Tsdae { deletion_ratio: 0.6 }),
+];
 
 /// The mix of Devlin et al. 2018: 80 % of the predicted tokens hidden, 10 % random, the rest left as they are, so that
 /// the encoder is used to unhidden text as well when it is used frozen.
@@ -134,11 +206,9 @@ pub(super) fn masking(
         mlm_probability: fill(mlm_probability, || 0.15),
         mask_share: within("mask_share", fill(mask_share, || 0.8), 0.0..=1.0)?,
         random_share: within("random_share", fill(random_share, || 0.1), 0.0..=1.0)?,
+        whole_word_mask: false,
     };
-    super::check::positive(
-        "mlm_probability",
-        within("mlm_probability", settings.mlm_probability, 0.0..=0.9)?,
-    )?;
+    positive("mlm_probability", within("mlm_probability", settings.mlm_probability, 0.0..=0.9)?)?;
     // A hair of room for shares such as 0.9 and 0.1, whose sum is rounded.
     if settings.mask_share + settings.random_share > 1.0 + 1e-9 {
         let problem =
@@ -194,6 +264,18 @@ mod tests {
     }
 
     #[test]
+    fn objectives_have_their_papers_defaults() {
+        let objective = |name: &str| {
+            let mut request = AdaptRequest { objective: Some(name.to_owned()), ..AdaptRequest::default() };
+            request.resolve(&FACTS).unwrap().objective
+        };
+        assert_eq!(AdaptRequest::default().resolve(&FACTS).unwrap().objective, AdaptObjective::Mlm);
+        assert_eq!(objective("clm"), AdaptObjective::Clm);
+        assert_eq!(objective("simcse"), AdaptObjective::Simcse { temperature: 0.05 });
+        assert_eq!(objective("tsdae"), AdaptObjective::Tsdae { deletion_ratio: 0.6 });
+    }
+
+    #[test]
     fn impossible_values_name_their_key() {
         let key_of = |request: AdaptRequest| match request.clone().resolve(&FACTS) {
             Err(Error::Config { key, .. }) => key,
@@ -212,6 +294,12 @@ mod tests {
             key_of(AdaptRequest { lr_scheduler_type: Some("lineal".into()), ..request() }),
             "lr_scheduler_type"
         );
+        assert_eq!(key_of(AdaptRequest { objective: Some("bert".into()), ..request() }), "objective");
+        assert_eq!(key_of(AdaptRequest { temperature: Some(0.1), ..request() }), "temperature");
+        let clm = AdaptRequest { objective: Some("clm".into()), whole_word_mask: Some(true), ..request() };
+        assert_eq!(key_of(clm), "whole_word_mask");
+        let simcse = AdaptRequest { objective: Some("simcse".into()), temperature: Some(0.0), ..request() };
+        assert_eq!(key_of(simcse), "temperature");
         assert_eq!(
             key_of(AdaptRequest { eval_strategy: Some("always".into()), ..request() }),
             "eval_strategy"

@@ -104,6 +104,7 @@ fn training_speed<O: Objective>(
     cancel: &Cancel,
 ) -> Result<TrainingSpeed> {
     let length = |row: u32| objective.sequences().length(row as usize);
+    let budget = objective.micro_batch_tokens(settings.max_tokens_per_micro_batch);
     let steps: Vec<&[u32]> = objective.rows().chunks(settings.train_batch_size).collect();
     let mut optimizer = AdamW::new(settings.adamw, &model.parameters);
     let mut speed = TrainingSpeed { tokens_per_second: 0.0, optimizer_seconds: 0.0 };
@@ -114,9 +115,7 @@ fn training_speed<O: Objective>(
             (tokens, time) = (0, Duration::ZERO);
         }
         let (before, mut gradients) = (Instant::now(), Gradients::default());
-        for (at, rows) in
-            micro_batches(rows, settings.max_tokens_per_micro_batch, length).into_iter().enumerate()
-        {
+        for (at, rows) in micro_batches(rows, budget, length).into_iter().enumerate() {
             cancel.check()?;
             let pass = Pass::train(&model.parameters, (index + at) as u64);
             if let Some((loss, _)) = objective.loss(model, &pass, objective.prepare(rows, 0)) {

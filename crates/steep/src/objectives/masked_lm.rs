@@ -5,10 +5,11 @@
 //! of (seed, epoch, row, position): dynamic over epochs, equal in every run, whatever the batch.
 //! Logits are computed at the chosen tokens only.
 
-use crate::ahead::ahead;
+use super::held_out::{EVALUATION_EPOCH, HeldOut, Perplexity, measures};
+use super::words::Words;
 use crate::error::Result;
 use crate::progress::Context;
-use crate::random::hash;
+use crate::random::{hash, unit};
 use crate::training::{Objective, Sequences, micro_batches};
 use burn::Tensor;
 use serde::{Deserialize, Serialize};
@@ -25,11 +26,16 @@ pub struct MaskingSettings {
     pub mask_share: f64,
     /// Share of those that become a random token.
     pub random_share: f64,
+    /// Whether all tokens of a word are chosen together (Cui et al. 2021); what becomes of each is still drawn apart,
+    /// so that the mix stays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole_word_mask: bool,
 }
 
 impl MaskingSettings {
     /// Held-out loss is always measured so, that runs can be compared.
-    pub const EVALUATION: Self = Self { mlm_probability: 0.15, mask_share: 0.8, random_share: 0.1 };
+    pub const EVALUATION: Self =
+        Self { mlm_probability: 0.15, mask_share: 0.8, random_share: 0.1, whole_word_mask: false };
 }
 
 /// Which ids exist, and which are never masked.
@@ -41,16 +47,8 @@ pub struct TokenRange {
     pub mask_token_id: u32,
     /// Never chosen, and never put in at random.
     pub special_ids: BTreeSet<u32>,
-}
-
-/// Held-out texts whose loss is followed.
-pub struct HeldOut<'a> {
-    /// Prefix of its measures: `loss` stays bare for the domain's own text.
-    pub name: &'static str,
-    /// The sequences.
-    pub sequences: &'a dyn Sequences,
-    /// Which of them.
-    pub rows: Vec<u32>,
+    /// How tokens join to words, where whole words are masked.
+    pub words: Option<Words>,
 }
 
 /// Masked language modelling over some rows.
@@ -79,16 +77,6 @@ struct Masked {
     labels: Vec<u32>,
 }
 
-/// Held-out batches that are masked while one is computed.
-const BATCHES_AHEAD: usize = 2;
-
-/// Random stream of the held-out masks, apart from those of training.
-const EVALUATION_EPOCH: u64 = u64::MAX;
-
-fn unit(bits: u64) -> f64 {
-    (bits >> 11) as f64 / (1u64 << 53) as f64
-}
-
 impl TokenRange {
     fn mask(
         &self,
@@ -99,12 +87,19 @@ impl TokenRange {
         rows: &[u32],
     ) -> Masked {
         let mut masked = Masked { input_ids: batch.input_ids.to_vec(), rows: Vec::new(), labels: Vec::new() };
+        let words = self.words.as_ref().filter(|_| masking.whole_word_mask);
         for (span, &row) in batch.offsets.windows(2).zip(rows) {
+            let mut word = span[0];
             for at in span[0]..span[1] {
                 let token = batch.input_ids[at as usize];
-                let draw =
-                    |purpose: u64| hash(seed, &[epoch, u64::from(row), u64::from(at - span[0]), purpose]);
-                if self.special_ids.contains(&token) || unit(draw(0)) >= masking.mlm_probability {
+                let goes_on = |words: &Words| words.continues(batch.input_ids[at as usize - 1], token);
+                if at == span[0] || !words.is_some_and(goes_on) {
+                    word = at;
+                }
+                let draw_at =
+                    |at: u32, purpose| hash(seed, &[epoch, u64::from(row), u64::from(at - span[0]), purpose]);
+                let draw = |purpose: u64| draw_at(at, purpose);
+                if self.special_ids.contains(&token) || unit(draw_at(word, 0)) >= masking.mlm_probability {
                     continue;
                 }
                 masked.rows.push(at);
@@ -147,27 +142,6 @@ impl MaskedLm<'_> {
             labels: masked.labels.into(),
         }
     }
-
-    /// Mean held-out loss at 15 % masking, the same masks each time.
-    fn held_out_loss(&self, model: &Model, held_out: &HeldOut, ctx: &Context) -> Result<Option<f64>> {
-        let pass = Pass::evaluate(&model.parameters);
-        let (mut sum, mut count) = (0.0, 0.0);
-        let sequences = held_out.sequences;
-        let masked = micro_batches(&held_out.rows, self.max_tokens, |row| sequences.length(row as usize))
-            .into_iter()
-            .map(|rows| Ok(self.masked(sequences, rows, &MaskingSettings::EVALUATION, EVALUATION_EPOCH)));
-        ahead(BATCHES_AHEAD, masked, |batches| {
-            for batch in batches {
-                ctx.cancel.check()?;
-                if let Some((loss, masked)) = self.loss(model, &pass, batch?) {
-                    sum += f64::from(loss.into_scalar::<f32>());
-                    count += masked;
-                }
-            }
-            Ok(())
-        })?;
-        Ok((count > 0.0).then(|| sum / count))
-    }
 }
 
 impl Objective for MaskedLm<'_> {
@@ -197,14 +171,20 @@ impl Objective for MaskedLm<'_> {
     }
 
     fn evaluate(&self, model: &Model, ctx: &Context) -> Result<BTreeMap<String, f64>> {
-        let mut measures = BTreeMap::new();
-        for held_out in &self.held_out {
-            let Some(loss) = self.held_out_loss(model, held_out, ctx)? else { continue };
-            let prefix = if held_out.name.is_empty() { String::new() } else { format!("{}_", held_out.name) };
-            measures.insert(format!("{prefix}loss"), loss);
-            measures.insert(format!("{prefix}perplexity"), loss.exp());
-        }
-        Ok(measures)
+        // The same masks each time, at 15 %.
+        let pass = Pass::evaluate(&model.parameters);
+        let batches = |set: &HeldOut| {
+            let length = |row: u32| set.sequences.length(row as usize);
+            micro_batches(&set.rows, self.max_tokens, length).into_iter().map(<[u32]>::to_vec).collect()
+        };
+        let loss = |batch| {
+            let (loss, masked) = self.loss(model, &pass, batch)?;
+            Some((f64::from(loss.into_scalar::<f32>()), masked))
+        };
+        let mask = |sequences: &dyn Sequences, rows: &[u32]| {
+            self.masked(sequences, rows, &MaskingSettings::EVALUATION, EVALUATION_EPOCH)
+        };
+        measures(&self.held_out, Perplexity::OfTokens, batches, mask, loss, ctx)
     }
 
     fn metric_for_best_model(&self) -> (&'static str, bool) {
@@ -217,7 +197,7 @@ mod tests {
     use super::*;
 
     fn tokens() -> TokenRange {
-        TokenRange { vocab_size: 1000, mask_token_id: 4, special_ids: (0..5).collect() }
+        TokenRange { vocab_size: 1000, mask_token_id: 4, special_ids: (0..5).collect(), words: None }
     }
 
     fn batch() -> PackedBatch {
@@ -229,7 +209,7 @@ mod tests {
     #[test]
     fn rate_and_mix_are_as_set_and_special_tokens_are_spared() {
         let (batch, rows) = (batch(), (0..50).collect::<Vec<u32>>());
-        let masking = MaskingSettings { mlm_probability: 0.2, mask_share: 0.8, random_share: 0.1 };
+        let masking = MaskingSettings { mlm_probability: 0.2, ..MaskingSettings::EVALUATION };
         let masked = tokens().mask(&masking, 1, 0, &batch, &rows);
         let chosen = masked.rows.len() as f64;
         let ordinary = 50.0 * 398.0;
@@ -250,6 +230,39 @@ mod tests {
         for (found, expected) in counts.iter().zip([0.8, 0.1, 0.1]) {
             assert!((found - expected).abs() < 0.02, "{counts:?}");
         }
+    }
+
+    #[test]
+    fn whole_words_are_chosen_together_and_keep_rate_and_mix() {
+        // WordPiece: every third token begins a word, the two after it go on.
+        let goldens = concat!(env!("CARGO_MANIFEST_DIR"), "/../../goldens/token_ids/wordpiece_vocab");
+        let tokenizer = crate::text::Tokenizer::load(std::path::Path::new(goldens)).expect("a tokenizer");
+        let pieces: Vec<u32> = (0..=tokenizer.largest_id()).filter(|&id| !tokenizer.is_special(id)).collect();
+        let goes_on = |id: &&u32| tokenizer.token(**id).is_some_and(|token| token.starts_with("##"));
+        let (start, piece) = (
+            *pieces.iter().find(|id| !goes_on(id)).expect("a word"),
+            *pieces.iter().find(goes_on).expect("a piece"),
+        );
+        let sequence: Vec<u32> = [start, piece, piece].repeat(100);
+        let batch = PackedBatch::new((0..100).map(|_| sequence.as_slice()));
+        let tokens = TokenRange {
+            vocab_size: 1000,
+            mask_token_id: tokenizer.special().mask.expect("a mask token"),
+            special_ids: BTreeSet::new(),
+            words: Some(Words::of(&tokenizer)),
+        };
+        let masking = MaskingSettings { whole_word_mask: true, ..MaskingSettings::EVALUATION };
+        let masked = tokens.mask(&masking, 1, 0, &batch, &(0..100).collect::<Vec<_>>());
+        for word in masked.rows.chunks(3) {
+            assert!(word[0] % 3 == 0 && word == [word[0], word[0] + 1, word[0] + 2], "{word:?}");
+        }
+        let chosen = masked.rows.len() as f64;
+        assert!((chosen / 30_000.0 - 0.15).abs() < 0.01, "{}", chosen / 30_000.0);
+        let hidden = masked.rows.iter().filter(|at| masked.input_ids[**at as usize] == tokens.mask_token_id);
+        assert!((hidden.count() as f64 / chosen - 0.8).abs() < 0.02);
+        let apart = MaskingSettings::EVALUATION;
+        let apart = tokens.mask(&apart, 1, 0, &batch, &(0..100).collect::<Vec<_>>());
+        assert!(apart.rows.chunks(3).any(|word| word[0] % 3 != 0), "without it tokens are chosen apart");
     }
 
     #[test]

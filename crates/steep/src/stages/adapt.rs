@@ -3,21 +3,29 @@
 use super::key::{StageAbout, finished, stage_key};
 use super::model_folder::ModelFolder;
 use crate::error::{Error, Result};
-use crate::objectives::{HeldOut, MaskedLm, MaskingSettings, TokenRange};
+use crate::objectives::{
+    AdaptObjective, Adaptation, CausalLm, HeldOut, MaskedLm, MaskingSettings, SimCse, TokenRange, Tsdae,
+    Words,
+};
 use crate::progress::Context;
 use crate::storage::{ArtefactWriter, write_json};
 use crate::text::Encodings;
 use crate::training::checkpoint::Checkpoints;
 use crate::training::{LogEntry, Sequences, TrainingSettings, train};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+use steep_encoder::pooling::PoolingMode;
 use steep_encoder::{HeadKind, LoadReport, Model};
 
 /// How to adapt, with nothing left open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AdaptSettings {
-    /// How tokens are masked.
+    /// What is trained for.
+    #[serde(default, skip_serializing_if = "AdaptObjective::is_mlm")]
+    pub objective: AdaptObjective,
+    /// How tokens are masked, in masked language modelling.
     pub masking: MaskingSettings,
     /// The training loop.
     pub training: TrainingSettings,
@@ -29,7 +37,7 @@ pub struct AdaptSettings {
 pub struct AdaptInput<'a> {
     /// The encoder to start from.
     pub model: &'a ModelFolder,
-    /// A folder to take the masked-LM head from where `model` has none, such as the one that
+    /// A folder to take the head from where `model` has none, such as the one that
     /// `model` was fine-tuned from.
     pub head_source: Option<&'a Path>,
     /// The tokenised corpus.
@@ -91,7 +99,7 @@ pub fn adapt(
         return Err(Error::config("train_file", "has no texts to adapt to", "give at least one text"));
     }
     let started = Instant::now();
-    let (mut model, load_report) = load(input, &settings.training)?;
+    let (mut model, load_report) = load(input, settings)?;
     let objective = objective(input, settings)?;
     let work = work_folder(output);
     let limit = settings.training.save_total_limit;
@@ -106,6 +114,9 @@ pub fn adapt(
         initialised: load_report.initialised,
         log_history: outcome.state.log_history,
     };
+    if settings.objective.head_kind() == HeadKind::Autoencoder {
+        model = model.without_head();
+    }
     let writer = ArtefactWriter::create(output)?;
     input.model.save_with(&model, writer.path())?;
     write_json(&writer.path().join("trainer_log.json"), &report.log_history)?;
@@ -134,14 +145,14 @@ pub(super) fn rows_digest(lists: &[&[u32]]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// The model with its masked-LM head.
-pub(crate) fn load(input: &AdaptInput, settings: &TrainingSettings) -> Result<(Model, LoadReport)> {
-    let seed = settings.seed;
-    let (mut model, mut report) = Model::load(&input.model.path, HeadKind::MaskedLm, seed)?;
+/// The model with the head that the objective needs.
+pub(crate) fn load(input: &AdaptInput, settings: &AdaptSettings) -> Result<(Model, LoadReport)> {
+    let (head_kind, seed) = (settings.objective.head_kind(), settings.training.seed);
+    let (mut model, mut report) = Model::load(&input.model.path, head_kind, seed)?;
     if let Some(source) = input.head_source
         && !report.initialised.is_empty()
     {
-        let (donor, donor_report) = Model::load(source, HeadKind::MaskedLm, seed)?;
+        let (donor, donor_report) = Model::load(source, head_kind, seed)?;
         for parameter in &mut model.parameters.list {
             let name = &parameter.spec.name;
             if report.initialised.contains(name)
@@ -152,30 +163,83 @@ pub(crate) fn load(input: &AdaptInput, settings: &TrainingSettings) -> Result<(M
         }
         report.initialised = donor_report.initialised;
     }
-    settings.apply_to(&mut model);
+    settings.training.apply_to(&mut model);
     Ok((model, report))
 }
 
 /// What is trained for.
-pub(crate) fn objective<'a>(input: &AdaptInput<'a>, settings: &AdaptSettings) -> Result<MaskedLm<'a>> {
-    let mut held_out =
-        vec![HeldOut { name: "", sequences: input.sequences, rows: input.held_out_rows.clone() }];
-    if let Some(general) = input.general {
-        let rows = (0..general.len() as u32).collect();
-        held_out.push(HeldOut { name: "general", sequences: general, rows });
-    }
-    Ok(MaskedLm {
-        sequences: input.sequences,
-        rows: input.train_rows.clone(),
-        masking: settings.masking,
-        tokens: token_range(input.model)?,
-        seed: settings.training.seed,
-        held_out,
-        max_tokens: settings.training.max_tokens_per_micro_batch,
+pub fn objective<'a>(input: &AdaptInput<'a>, settings: &AdaptSettings) -> Result<Adaptation<'a>> {
+    let (sequences, rows) = (input.sequences, input.train_rows.clone());
+    let (seed, max_tokens) = (settings.training.seed, settings.training.max_tokens_per_micro_batch);
+    let held_out = held_out(input);
+    Ok(match settings.objective {
+        AdaptObjective::Mlm => Adaptation::MaskedLm(MaskedLm {
+            sequences,
+            rows,
+            masking: settings.masking,
+            tokens: token_range(input.model, &settings.masking)?,
+            seed,
+            held_out,
+            max_tokens,
+        }),
+        AdaptObjective::Clm => Adaptation::CausalLm(CausalLm { sequences, rows, held_out, max_tokens }),
+        AdaptObjective::Simcse { temperature } => {
+            check_dropout(input.model)?;
+            let pooling = pooling(input.model)?;
+            Adaptation::SimCse(SimCse { sequences, rows, pooling, temperature, seed, held_out })
+        }
+        AdaptObjective::Tsdae { deletion_ratio } => Adaptation::Tsdae(Tsdae {
+            sequences,
+            rows,
+            pooling: pooling(input.model)?,
+            deletion_ratio,
+            special_ids: special_ids(input.model),
+            seed,
+            held_out,
+            max_tokens,
+        }),
     })
 }
 
-fn token_range(model: &ModelFolder) -> Result<TokenRange> {
+fn held_out<'a>(input: &AdaptInput<'a>) -> Vec<HeldOut<'a>> {
+    let mut sets = vec![HeldOut { name: "", sequences: input.sequences, rows: input.held_out_rows.clone() }];
+    if let Some(general) = input.general {
+        let rows = (0..general.len() as u32).collect();
+        sets.push(HeldOut { name: "general", sequences: general, rows });
+    }
+    sets
+}
+
+/// The folder's way to one vector a text.
+fn pooling(model: &ModelFolder) -> Result<PoolingMode> {
+    match model.pooling()[..] {
+        [mode] => Ok(mode),
+        _ => Err(Error::model(
+            model.path.display().to_string(),
+            "the folder concatenates several poolings, which this objective does not",
+            "choose a folder with one pooling, or --objective mlm",
+        )),
+    }
+}
+
+/// Without dropout both views of a text were the same.
+fn check_dropout(model: &ModelFolder) -> Result<()> {
+    let config = &model.config;
+    if config.hidden_dropout_prob > 0.0 || config.attention_probs_dropout_prob > 0.0 {
+        return Ok(());
+    }
+    Err(Error::model(
+        model.path.display().to_string(),
+        "config.json switches dropout off, and simcse tells two views of a text apart by dropout alone",
+        "set the dropout of config.json to 0.1, or choose --objective tsdae",
+    ))
+}
+
+fn special_ids(model: &ModelFolder) -> BTreeSet<u32> {
+    (0..=model.tokenizer.largest_id()).filter(|&id| model.tokenizer.is_special(id)).collect()
+}
+
+fn token_range(model: &ModelFolder, masking: &MaskingSettings) -> Result<TokenRange> {
     let tokenizer = &model.tokenizer;
     let mask = tokenizer.special().mask.ok_or_else(|| {
         Error::model(
@@ -184,9 +248,12 @@ fn token_range(model: &ModelFolder) -> Result<TokenRange> {
             "choose an encoder that was pretrained with masked language modelling",
         )
     })?;
-    let vocab_size = tokenizer.vocab_size() as u32;
-    let special_ids = (0..vocab_size).filter(|&id| tokenizer.is_special(id)).collect();
-    Ok(TokenRange { vocab_size, mask_token_id: mask, special_ids })
+    Ok(TokenRange {
+        vocab_size: tokenizer.vocab_size() as u32,
+        mask_token_id: mask,
+        special_ids: special_ids(model),
+        words: masking.whole_word_mask.then(|| Words::of(tokenizer)),
+    })
 }
 
 /// Where checkpoints lie while a stage is under way: beside its output.

@@ -19,7 +19,7 @@ mod search;
 mod vocabulary;
 mod zeroshot;
 
-pub use adapt::{AdaptInput, AdaptReport, AdaptSettings, adapt};
+pub use adapt::{AdaptInput, AdaptReport, AdaptSettings, adapt, objective as adapt_objective};
 pub use classify::{
     ClassifyInput, ClassifyReport, ClassifySettings, EmbeddingRecipe, LearnerSettings, Learners, classify,
     write_classifier_folder,

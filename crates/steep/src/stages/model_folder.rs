@@ -69,7 +69,7 @@ impl ModelFolder {
     pub fn embed_settings(&self, dtype: Dtype) -> EmbedSettings {
         let modules = self.modules.as_ref();
         EmbedSettings {
-            pooling: modules.map_or_else(|| self.default_pooling(), |modules| modules.pooling.clone()),
+            pooling: self.pooling(),
             layers: vec![-1],
             normalize: modules.is_some_and(|modules| modules.normalize),
             truncate_dim: None,
@@ -77,6 +77,11 @@ impl ModelFolder {
             dtype,
             max_tokens: EmbedSettings::DEFAULT_MAX_TOKENS,
         }
+    }
+
+    /// The modes whose vectors are concatenated: the folder's, or the family's default.
+    pub fn pooling(&self) -> Vec<PoolingMode> {
+        self.modules.as_ref().map_or_else(|| self.default_pooling(), |modules| modules.pooling.clone())
     }
 
     fn default_pooling(&self) -> Vec<PoolingMode> {

@@ -52,7 +52,8 @@ impl<O: Objective> Iterator for Steps<'_, O> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let step = self.left.next()?;
-        let (objective, budget) = (self.objective, self.settings.max_tokens_per_micro_batch);
+        let objective = self.objective;
+        let budget = objective.micro_batch_tokens(self.settings.max_tokens_per_micro_batch);
         let length = |row: u32| objective.sequences().length(row as usize);
         let (epoch, rows) = self.rows(step);
         let batches = micro_batches(rows, budget, length).into_iter().map(|rows| MicroBatch {

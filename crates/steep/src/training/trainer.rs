@@ -26,6 +26,11 @@ pub trait Objective: Sync {
     /// The rows that are trained on.
     fn rows(&self) -> &[u32];
 
+    /// Tokens computed at once where so many are asked for: more, where the rows of a step are told from each other.
+    fn micro_batch_tokens(&self, asked: usize) -> usize {
+        asked
+    }
+
     /// Makes some rows ready, on whatever thread and however early. Draws at random by (seed, epoch, row) only.
     fn prepare(&self, rows: &[u32], epoch: u64) -> Self::Prepared;
 

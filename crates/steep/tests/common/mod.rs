@@ -33,8 +33,13 @@ pub(crate) fn objective(texts: &Texts) -> MaskedLm<'_> {
     MaskedLm {
         sequences: texts,
         rows: (0..20).collect(),
-        masking: MaskingSettings { mlm_probability: 0.3, mask_share: 0.8, random_share: 0.1 },
-        tokens: TokenRange { vocab_size: 48, mask_token_id: 4, special_ids: (0..5).collect() },
+        masking: MaskingSettings {
+            mlm_probability: 0.3,
+            mask_share: 0.8,
+            random_share: 0.1,
+            whole_word_mask: false,
+        },
+        tokens: TokenRange { vocab_size: 48, mask_token_id: 4, special_ids: (0..5).collect(), words: None },
         seed: 7,
         held_out: vec![HeldOut { name: "", sequences: texts, rows: vec![20, 21, 22] }],
         max_tokens: 64,

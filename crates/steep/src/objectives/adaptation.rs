@@ -1,0 +1,131 @@
+//! The objectives that need no labels, as one: what `steep adapt` trains for.
+
+use super::tsdae::Deleted;
+use super::{CausalLm, MaskedBatch, MaskedLm, SimCse, Tsdae};
+use crate::error::Result;
+use crate::progress::Context;
+use crate::training::{Objective, Sequences};
+use burn::Tensor;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use steep_encoder::{HeadKind, Model, PackedBatch, Pass};
+
+/// Which objective, with the settings that are its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdaptObjective {
+    /// Masked language modelling.
+    #[default]
+    Mlm,
+    /// Causal language modelling.
+    Clm,
+    /// Two dropout views of a text against the other texts.
+    Simcse {
+        /// Cosines are divided by this.
+        temperature: f64,
+    },
+    /// Writing a text again from what is left of it.
+    Tsdae {
+        /// Share of the ordinary tokens that are deleted.
+        deletion_ratio: f64,
+    },
+}
+
+impl AdaptObjective {
+    /// The head that the encoder trains with.
+    pub fn head_kind(self) -> HeadKind {
+        match self {
+            Self::Mlm => HeadKind::MaskedLm,
+            Self::Clm => HeadKind::CausalLm,
+            Self::Simcse { .. } => HeadKind::None,
+            Self::Tsdae { .. } => HeadKind::Autoencoder,
+        }
+    }
+
+    pub(crate) fn is_mlm(&self) -> bool {
+        *self == Self::Mlm
+    }
+}
+
+/// One of the objectives over some rows.
+pub enum Adaptation<'a> {
+    /// Masked language modelling.
+    MaskedLm(MaskedLm<'a>),
+    /// Causal language modelling.
+    CausalLm(CausalLm<'a>),
+    /// Unsupervised SimCSE.
+    SimCse(SimCse<'a>),
+    /// TSDAE.
+    Tsdae(Tsdae<'a>),
+}
+
+/// What the objective has prepared of some rows.
+pub enum PreparedAdaptation {
+    /// Masked tokens.
+    Masked(MaskedBatch),
+    /// Whole texts.
+    Whole(PackedBatch),
+    /// Texts with tokens deleted.
+    Deleted(Deleted),
+}
+
+/// Runs an expression with whatever objective it is.
+macro_rules! with {
+    ($adaptation:expr, $objective:ident => $body:expr) => {
+        match $adaptation {
+            Adaptation::MaskedLm($objective) => $body,
+            Adaptation::CausalLm($objective) => $body,
+            Adaptation::SimCse($objective) => $body,
+            Adaptation::Tsdae($objective) => $body,
+        }
+    };
+}
+
+impl Objective for Adaptation<'_> {
+    type Prepared = PreparedAdaptation;
+
+    fn sequences(&self) -> &dyn Sequences {
+        with!(self, objective => objective.sequences())
+    }
+
+    fn rows(&self) -> &[u32] {
+        with!(self, objective => objective.rows())
+    }
+
+    fn micro_batch_tokens(&self, asked: usize) -> usize {
+        with!(self, objective => objective.micro_batch_tokens(asked))
+    }
+
+    fn prepare(&self, rows: &[u32], epoch: u64) -> PreparedAdaptation {
+        match self {
+            Self::MaskedLm(objective) => PreparedAdaptation::Masked(objective.prepare(rows, epoch)),
+            Self::CausalLm(objective) => PreparedAdaptation::Whole(objective.prepare(rows, epoch)),
+            Self::SimCse(objective) => PreparedAdaptation::Whole(objective.prepare(rows, epoch)),
+            Self::Tsdae(objective) => PreparedAdaptation::Deleted(objective.prepare(rows, epoch)),
+        }
+    }
+
+    fn loss(&self, model: &Model, pass: &Pass, prepared: PreparedAdaptation) -> Option<(Tensor<1>, f64)> {
+        match (self, prepared) {
+            (Self::MaskedLm(objective), PreparedAdaptation::Masked(batch)) => {
+                objective.loss(model, pass, batch)
+            }
+            (Self::CausalLm(objective), PreparedAdaptation::Whole(batch)) => {
+                objective.loss(model, pass, batch)
+            }
+            (Self::SimCse(objective), PreparedAdaptation::Whole(batch)) => objective.loss(model, pass, batch),
+            (Self::Tsdae(objective), PreparedAdaptation::Deleted(batch)) => {
+                objective.loss(model, pass, batch)
+            }
+            _ => unreachable!("an objective gets back what it prepared"),
+        }
+    }
+
+    fn evaluate(&self, model: &Model, ctx: &Context) -> Result<BTreeMap<String, f64>> {
+        with!(self, objective => objective.evaluate(model, ctx))
+    }
+
+    fn metric_for_best_model(&self) -> (&'static str, bool) {
+        with!(self, objective => objective.metric_for_best_model())
+    }
+}

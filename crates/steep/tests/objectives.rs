@@ -1,0 +1,214 @@
+//! The objectives without labels: each learns, repeats, survives a stop, and reaches every parameter it should.
+
+mod common;
+
+use burn::Tensor;
+use common::Texts;
+use safetensors::SafeTensors;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use steep::config::Dtype;
+use steep::encoder::pooling::PoolingMode;
+use steep::encoder::{AdamWSettings, HeadKind, Model, Pass, Value};
+use steep::error::Error;
+use steep::objectives::{AdaptObjective, Adaptation, CausalLm, HeldOut, SimCse, Tsdae, contrastive_losses};
+use steep::progress::{Cancel, Context, Progress};
+use steep::training::checkpoint::Checkpoints;
+use steep::training::{LrSchedulerType, Objective, TrainerState, TrainingSettings, train};
+
+const OBJECTIVES: [AdaptObjective; 3] = [
+    AdaptObjective::Clm,
+    AdaptObjective::Simcse { temperature: 0.05 },
+    AdaptObjective::Tsdae { deletion_ratio: 0.6 },
+];
+
+fn golden(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens").join(name)
+}
+
+fn model(objective: AdaptObjective) -> Model {
+    let folder = if objective == AdaptObjective::Clm { "families/gpt2/clm" } else { "encoders/bert/base" };
+    Model::load(&golden(folder), objective.head_kind(), 5).expect("loads").0
+}
+
+/// Over the first 20 texts; the others are held out.
+fn adaptation(objective: AdaptObjective, texts: &Texts) -> Adaptation<'_> {
+    let rows: Vec<u32> = (0..20).collect();
+    let held_out = vec![HeldOut { name: "", sequences: texts, rows: vec![20, 21, 22] }];
+    let (pooling, seed, max_tokens) = (PoolingMode::Mean, 7, 64);
+    match objective {
+        AdaptObjective::Clm => {
+            Adaptation::CausalLm(CausalLm { sequences: texts, rows, held_out, max_tokens })
+        }
+        AdaptObjective::Simcse { temperature } => {
+            Adaptation::SimCse(SimCse { sequences: texts, rows, pooling, temperature, seed, held_out })
+        }
+        AdaptObjective::Tsdae { deletion_ratio } => Adaptation::Tsdae(Tsdae {
+            sequences: texts,
+            rows,
+            pooling,
+            deletion_ratio,
+            special_ids: (0..5).collect(),
+            seed,
+            held_out,
+            max_tokens,
+        }),
+        AdaptObjective::Mlm => unreachable!("resume.rs tests it"),
+    }
+}
+
+fn settings() -> TrainingSettings {
+    TrainingSettings {
+        num_train_epochs: 4.0,
+        max_steps: None,
+        train_batch_size: 6,
+        max_tokens_per_micro_batch: 24,
+        learning_rate: 5e-3,
+        lr_scheduler_type: LrSchedulerType::Linear,
+        warmup_ratio: 0.1,
+        adamw: AdamWSettings {
+            adam_beta1: 0.9,
+            adam_beta2: 0.98,
+            adam_epsilon: 1e-6,
+            weight_decay: 0.01,
+            max_grad_norm: 1.0,
+            layerwise_lr_decay: 1.0,
+        },
+        seed: 7,
+        logging_steps: 2,
+        evaluations_per_epoch: 1,
+        save_steps: 3,
+        gradient_checkpointing: false,
+        dtype: Dtype::F32,
+        save_total_limit: 2,
+        load_best_model_at_end: false,
+    }
+}
+
+/// Cancels when so many steps were reported.
+struct StopAfter {
+    left: AtomicU64,
+    cancel: Cancel,
+}
+
+impl Progress for StopAfter {
+    fn start(&self, _: &str, _: Option<u64>, _: &'static str) {}
+    fn advance(&self, amount: u64) {
+        if amount == 1 && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.cancel.cancel();
+        }
+    }
+    fn note(&self, _: &str) {}
+    fn finish(&self) {}
+    fn line(&self, _: &str) {}
+}
+
+/// Trains until done or stopped; the bits of all parameters, and the state.
+fn run(objective: AdaptObjective, folder: &Path, stop_after: u64) -> Result<(Vec<u32>, TrainerState), Error> {
+    let (mut model, texts, cancel) = (model(objective), Texts, Cancel::default());
+    let progress = StopAfter { left: AtomicU64::new(stop_after), cancel: cancel.clone() };
+    let ctx = Context { progress: &progress, cancel: &cancel };
+    let checkpoints = Checkpoints::new(folder, "one run", 2);
+    let adaptation = adaptation(objective, &texts);
+    let outcome = train(&mut model, &adaptation, &settings(), Some(&checkpoints), &ctx)?;
+    let values = model.parameters.list.iter().flat_map(|parameter| parameter.value.to_vec());
+    Ok((values.map(f32::to_bits).collect(), outcome.state))
+}
+
+#[test]
+fn every_objective_learns_and_a_stop_in_between_changes_no_byte() {
+    for objective in OBJECTIVES {
+        let [whole, parts] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+        let (expected, state) = run(objective, whole.path(), u64::MAX).expect("trains");
+        let losses: Vec<f64> =
+            state.log_history.iter().filter_map(|entry| entry.values.get("eval_loss").copied()).collect();
+        let (first, last) = (losses[0], losses[losses.len() - 1]);
+        assert!(last < first, "{objective:?}: the held-out loss falls from {first} to {last}");
+        assert!(matches!(run(objective, parts.path(), 5), Err(Error::Cancelled)), "{objective:?}");
+        let (found, resumed) = run(objective, parts.path(), u64::MAX).expect("resumes");
+        assert!(found == expected, "{objective:?}: the same bytes");
+        assert_eq!(resumed, state, "{objective:?}");
+    }
+}
+
+#[test]
+fn every_trainable_parameter_gets_a_gradient() {
+    for objective in OBJECTIVES {
+        let (model, texts) = (model(objective), Texts);
+        let adaptation = adaptation(objective, &texts);
+        let pass = Pass::train(&model.parameters, 1);
+        let prepared = adaptation.prepare(&[0, 1, 2, 3], 0);
+        let (loss, weight) = adaptation.loss(&model, &pass, prepared).expect("something to learn");
+        assert!(weight > 0.0);
+        let gradients = pass.gradients(loss);
+        for (parameter, gradient) in model.parameters.list.iter().zip(&gradients.list) {
+            let name = &parameter.spec.name;
+            assert_eq!(gradient.is_some(), parameter.trainable, "{objective:?} {name}");
+            let moves = gradient.as_ref().is_none_or(|gradient| gradient.to_vec().iter().any(|g| *g != 0.0));
+            assert!(moves, "{objective:?} {name} learns");
+        }
+    }
+}
+
+#[test]
+fn perplexity_is_the_exponential_of_the_mean_loss_of_a_token() {
+    let (model, texts, cancel) = (model(AdaptObjective::Clm), Texts, Cancel::default());
+    let progress = StopAfter { left: AtomicU64::new(u64::MAX), cancel: cancel.clone() };
+    let ctx = Context { progress: &progress, cancel: &cancel };
+    let measures = adaptation(AdaptObjective::Clm, &texts).evaluate(&model, &ctx).expect("evaluates");
+    // One text after the other, by logits.
+    let (mut sum, mut count) = (0.0, 0.0);
+    for row in [20u32, 21, 22] {
+        let pass = Pass::evaluate(&model.parameters);
+        let batch = steep::training::Sequences::pack(&texts, &[row]);
+        let hidden = model.last_hidden_state(&pass, &batch);
+        let (rows, labels) = batch.next_tokens();
+        let logits = Value::Matrix(model.masked_lm_logits(&pass, hidden, rows)).to_vec();
+        for (logits, &label) in logits.chunks_exact(48).zip(&*labels) {
+            let total: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
+            sum += total.ln() - f64::from(logits[label as usize]);
+            count += 1.0;
+        }
+    }
+    assert!((measures["loss"] - sum / count).abs() < 1e-5, "{measures:?} against {}", sum / count);
+    assert!((measures["perplexity"] - (sum / count).exp()).abs() < 1e-3, "{measures:?}");
+}
+
+#[test]
+fn a_head_of_steeps_own_is_not_left_in_the_model() {
+    let objective = AdaptObjective::Tsdae { deletion_ratio: 0.6 };
+    let bare = model(objective).without_head();
+    assert_eq!(bare.head_kind(), HeadKind::None);
+    assert!(bare.parameters.list.iter().all(|parameter| parameter.spec.name.starts_with("bert.")));
+}
+
+fn floats(bytes: &[u8], name: &str) -> Vec<f32> {
+    let tensors = SafeTensors::deserialize(bytes).expect("reference");
+    let view = tensors.tensor(name).unwrap_or_else(|_| panic!("{name}"));
+    view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+/// Measured at most 2e-7, of gradients and losses of up to 2.
+#[test]
+fn the_contrastive_loss_and_its_gradients_equal_those_of_sentence_transformers() {
+    let bytes = std::fs::read(golden("objectives/reference.safetensors")).expect("reference");
+    for temperature in [0.05, 0.2] {
+        let leaf = |name: &str| {
+            let Value::Matrix(tensor) = Value::new(floats(&bytes, name), &[6, 8]) else { unreachable!() };
+            Tensor::from_inner(tensor).require_grad()
+        };
+        let (vectors, others) = (leaf("vectors"), leaf("others"));
+        let loss = contrastive_losses(vectors.clone(), others.clone(), temperature).sum() / 6.0;
+        let found = loss.clone().inner().into_scalar::<f32>();
+        let expected = floats(&bytes, &format!("contrastive_{temperature}.loss"))[0];
+        assert!((found - expected).abs() < 1e-6, "{found} against {expected}");
+        let mut gradients = loss.backward();
+        for (tensor, side) in [(vectors, "vectors"), (others, "others")] {
+            let found = Value::Matrix(tensor.grad_remove(&mut gradients).expect("a gradient")).to_vec();
+            let expected = floats(&bytes, &format!("contrastive_{temperature}.{side}_gradient"));
+            for (found, expected) in found.iter().zip(expected) {
+                assert!((found - expected).abs() < 2e-6, "{side}: {found} against {expected}");
+            }
+        }
+    }
+}
