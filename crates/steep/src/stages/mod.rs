@@ -33,7 +33,7 @@ pub use model_folder::ModelFolder;
 pub use output::{OutputFormat, RowCounts};
 pub use predict::{PredictInput, PredictReport, PredictSettings, Predictor, predict};
 pub use prepared::PreparedFeatures;
+pub(crate) use prepared::{RawReader, VectorSource, plan as reading_plan};
 pub use search::{IndexReport, IndexSettings, ListChoice, SearchIndex, SearchMethod, build_index};
 pub use vocabulary::{EXTENSION_FOLDER, VocabularyExtension, extend_vocabulary, restore_vocabulary};
 pub use zeroshot::{ZeroShot, ZeroShotSettings, zeroshot};
-pub(crate) use prepared::{RawReader, VectorSource, plan as reading_plan};
