@@ -150,6 +150,26 @@ impl Model {
         head.losses(pass, ops::embedding(hidden, rows), labels)
     }
 
+    /// Cross-entropy of each token after the first of each sequence of `batch`, written again from `vectors` `[B, H]`.
+    ///
+    /// # Panics
+    /// If the model was loaded without an autoencoder's head.
+    pub fn autoencoder_losses(&self, pass: &Pass, vectors: Tensor<2>, batch: &PackedBatch) -> Tensor<1> {
+        let head = self.layout.autoencoder.as_ref().expect("the model has an autoencoder's head");
+        head.losses(pass, vectors, batch)
+    }
+
+    /// The bare encoder of a model with a head.
+    #[must_use]
+    pub fn without_head(self) -> Self {
+        let (layout, specs) = Layout::declare(&self.config, HeadKind::None, self.layout.pooler.is_some());
+        let mut parameters = self.parameters;
+        let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+        parameters.list.retain(|parameter| names.contains(&parameter.spec.name.as_str()));
+        parameters.list.sort_by_key(|parameter| names.iter().position(|name| *name == parameter.spec.name));
+        Self { config: self.config, parameters, layout, tabular: None }
+    }
+
     /// Puts a head over text and columns beside the encoder, its parameters behind all others under the names
     /// `tabular.…` and begun from `seed`. It is not written with the model: see [`Self::tabular_parameters`].
     pub fn attach_tabular(&mut self, shape: &TabularShape, settings: &TabularSettings, seed: u64) {
@@ -205,26 +225,6 @@ impl Model {
     /// If no such head was attached.
     pub fn tabular_logits(&self, pass: &Pass, text: Tensor<2>, rows: &RowColumns<'_>) -> Tensor<2> {
         self.tabular.as_ref().expect("the model has a head over columns").forward(pass, text, rows)
-    }
-
-    /// Cross-entropy of each token after the first of each sequence of `batch`, written again from `vectors` `[B, H]`.
-    ///
-    /// # Panics
-    /// If the model was loaded without an autoencoder's head.
-    pub fn autoencoder_losses(&self, pass: &Pass, vectors: Tensor<2>, batch: &PackedBatch) -> Tensor<1> {
-        let head = self.layout.autoencoder.as_ref().expect("the model has an autoencoder's head");
-        head.losses(pass, vectors, batch)
-    }
-
-    /// The bare encoder of a model with a head.
-    #[must_use]
-    pub fn without_head(self) -> Self {
-        let (layout, specs) = Layout::declare(&self.config, HeadKind::None, self.layout.pooler.is_some());
-        let mut parameters = self.parameters;
-        let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
-        parameters.list.retain(|parameter| names.contains(&parameter.spec.name.as_str()));
-        parameters.list.sort_by_key(|parameter| names.iter().position(|name| *name == parameter.spec.name));
-        Self { config: self.config, parameters, layout, tabular: None }
     }
 
     /// The precision of products from now on; f32 when loaded.

@@ -1,8 +1,5 @@
 //! From token states to one vector a text, with sentence-transformers' modes and names.
 
-use crate::batch::PackedBatch;
-use burn::Tensor;
-use burn::tensor::TensorData;
 use serde::{Deserialize, Serialize};
 
 /// One way of pooling. Special tokens are included in all of them.
@@ -81,37 +78,6 @@ pub fn pool(mode: PoolingMode, states: &[f32], width: usize, skip: usize, out: &
     }
 }
 
-/// Pools the tokens of every sequence, with gradients.
-///
-/// # Shapes
-/// - `hidden`: `[T, H]`
-/// - output: `[B, H]`
-///
-/// # Panics
-/// If a sequence has no tokens.
-pub fn pool_states(mode: PoolingMode, hidden: &Tensor<2>, batch: &PackedBatch) -> Tensor<2> {
-    let spans = batch.offsets.windows(2).map(|pair| [pair[0] as usize, pair[1] as usize]);
-    let pooled = spans.map(|[start, end]| {
-        assert!(start < end, "a sequence that is pooled has tokens");
-        let count = end - start;
-        let rows = hidden.clone().narrow(0, start, count);
-        match mode {
-            PoolingMode::Cls => rows.narrow(0, 0, 1),
-            PoolingMode::LastToken => rows.narrow(0, count - 1, 1),
-            PoolingMode::Max => rows.max_dim(0),
-            PoolingMode::Mean => rows.mean_dim(0),
-            PoolingMode::MeanSqrtLen => rows.sum_dim(0) / (count as f32).sqrt(),
-            PoolingMode::WeightedMean => {
-                let weights: Vec<f32> = (1..=count).map(|position| position as f32).collect();
-                let total = weights.iter().sum::<f32>();
-                let weights = Tensor::from_data(TensorData::new(weights, [count, 1]), &hidden.device());
-                (rows * weights).sum_dim(0) / total
-            }
-        }
-    });
-    Tensor::cat(pooled.collect(), 0)
-}
-
 fn copy(row: Option<(usize, &[f32])>, out: &mut [f32]) {
     if let Some((_, row)) = row {
         out.copy_from_slice(row);
@@ -140,27 +106,4 @@ fn weighted<'a>(
 pub fn normalize(vector: &mut [f32]) {
     let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
     vector.iter_mut().for_each(|x| *x /= norm);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::parameters::Value;
-
-    #[test]
-    fn pooling_with_gradients_gives_the_same_vectors() {
-        let batch = PackedBatch::new([&[1, 2, 3][..], &[4], &[5, 6, 7, 8, 9]]);
-        let states: Vec<f32> = (0..9 * 4).map(|index| ((index * 37) % 23) as f32 / 7.0 - 1.5).collect();
-        let Value::Matrix(hidden) = Value::new(states.clone(), &[9, 4]) else { unreachable!() };
-        for (mode, name, _) in PoolingMode::ALL {
-            let found = Value::Matrix(pool_states(mode, &hidden, &batch)).to_vec();
-            for (row, pair) in batch.offsets.windows(2).enumerate() {
-                let mut expected = [0.0; 4];
-                pool(mode, &states[pair[0] as usize * 4..pair[1] as usize * 4], 4, 0, &mut expected);
-                for (found, expected) in found[row * 4..row * 4 + 4].iter().zip(expected) {
-                    assert!((found - expected).abs() < 1e-6, "{name}: {found} against {expected}");
-                }
-            }
-        }
-    }
 }

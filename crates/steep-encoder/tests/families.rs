@@ -11,7 +11,8 @@ use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use steep_encoder::pooling::{PoolingMode, pool_states};
+use steep_encoder::layers::pool_states;
+use steep_encoder::pooling::PoolingMode;
 use steep_encoder::{Error, Gradients, HeadKind, Model, PackedBatch, Pass, Value, ops};
 
 const FAMILIES: [&str; 7] = ["modernbert", "gpt2", "qwen3", "albert", "bart", "t5", "deberta-v2"];
@@ -245,7 +246,7 @@ fn a_text_is_written_again_from_its_vector_and_every_parameter_learns() {
         assert!(report.initialised.iter().all(|name| name.starts_with("autoencoder.")), "{family}");
         let pass = Pass::train(&model.parameters, 1);
         let hidden = model.last_hidden_state(&pass, &batch);
-        let vectors = pool_states(PoolingMode::Mean, &hidden, &batch);
+        let vectors = pool_states(&hidden, &batch, &[PoolingMode::Mean]);
         let losses = model.autoencoder_losses(&pass, vectors, &batch);
         assert_eq!(losses.dims(), [batch.num_tokens() - batch.len()]);
         let gradients = pass.gradients(losses.sum());

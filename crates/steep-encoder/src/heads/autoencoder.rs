@@ -110,7 +110,7 @@ impl AutoencoderHead {
 
     /// The words, normalised, and their places as sines and cosines (Vaswani et al. 2017).
     fn words(&self, pass: &Pass, batch: &PackedBatch) -> Tensor<2> {
-        let words = ops::embedding(pass.matrix(self.word), batch.input_ids.clone());
+        let words = pass.lookup(self.word, batch.input_ids.clone());
         let normal = self.input_norm.forward(pass, self.input.forward(pass, words));
         let width = normal.dims()[1];
         let places = batch.position_ids(0);

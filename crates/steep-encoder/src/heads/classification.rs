@@ -1,10 +1,10 @@
 //! The sequence-classification head over one state a sequence.
 
 use crate::batch::PackedBatch;
-use crate::layers::{Linear, Norm};
+use crate::layers::{Linear, Norm, pool_states};
 use crate::ops::{self, Activation};
 use crate::pass::Pass;
-use crate::pooling::{PoolingMode, pool_states};
+use crate::pooling::PoolingMode;
 use burn::Tensor;
 use std::sync::Arc;
 
@@ -63,7 +63,7 @@ impl ClassifiedState {
         let last = |wanted: &dyn Fn(u32) -> bool| ops::embedding(hidden.clone(), last_tokens(batch, wanted));
         match self {
             Self::First => ops::embedding(hidden, batch.first_tokens()),
-            Self::Mean => pool_states(PoolingMode::Mean, &hidden, batch),
+            Self::Mean => pool_states(&hidden, batch, &[PoolingMode::Mean]),
             Self::LastOf(wanted) => last(&|id| id == wanted),
             Self::LastBut(padding) => last(&|id| Some(id) != padding),
         }

@@ -11,7 +11,8 @@ use crate::random::hash;
 use crate::training::{Objective, Sequences};
 use burn::Tensor;
 use std::collections::BTreeMap;
-use steep_encoder::pooling::{PoolingMode, pool_states};
+use steep_encoder::layers::pool_states;
+use steep_encoder::pooling::PoolingMode;
 use steep_encoder::{Model, PackedBatch, Pass, ops};
 
 /// Unsupervised SimCSE over some rows.
@@ -80,7 +81,7 @@ impl Objective for SimCse<'_> {
             return None;
         }
         let hidden = model.last_hidden_state(pass, &batch);
-        let vectors = pool_states(self.pooling, &hidden, &batch);
+        let vectors = pool_states(&hidden, &batch, &[self.pooling]);
         let (first, second) = (vectors.clone().narrow(0, 0, count), vectors.narrow(0, count, count));
         Some((contrastive_losses(first, second, self.temperature).sum(), count as f64))
     }

@@ -10,7 +10,8 @@ use crate::random::{hash, unit};
 use crate::training::{Objective, Sequences, micro_batches};
 use burn::Tensor;
 use std::collections::{BTreeMap, BTreeSet};
-use steep_encoder::pooling::{PoolingMode, pool_states};
+use steep_encoder::layers::pool_states;
+use steep_encoder::pooling::PoolingMode;
 use steep_encoder::{Model, PackedBatch, Pass};
 
 /// TSDAE over some rows.
@@ -88,7 +89,7 @@ impl Objective for Tsdae<'_> {
             return None;
         }
         let hidden = model.last_hidden_state(pass, &left);
-        let vectors = pool_states(self.pooling, &hidden, &left);
+        let vectors = pool_states(&hidden, &left, &[self.pooling]);
         let losses = model.autoencoder_losses(pass, vectors, &whole);
         let count = losses.dims()[0] as f64;
         Some((losses.sum(), count))

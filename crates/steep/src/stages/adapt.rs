@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+use steep_encoder::layers::is_trainable;
 use steep_encoder::pooling::PoolingMode;
 use steep_encoder::{HeadKind, LoadReport, Model};
 
@@ -213,11 +214,11 @@ fn held_out<'a>(input: &AdaptInput<'a>) -> Vec<HeldOut<'a>> {
 /// The folder's way to one vector a text.
 fn pooling(model: &ModelFolder) -> Result<PoolingMode> {
     match model.pooling()[..] {
-        [mode] => Ok(mode),
+        [mode] if is_trainable(mode) => Ok(mode),
         _ => Err(Error::model(
             model.path.display().to_string(),
-            "the folder concatenates several poolings, which this objective does not",
-            "choose a folder with one pooling, or --objective mlm",
+            "the folder pools by max, or in several ways at once, which this objective does not",
+            "choose a folder with one other pooling, or --objective mlm",
         )),
     }
 }
