@@ -24,6 +24,25 @@ pub(crate) fn advisories() -> Result<()> {
     Ok(())
 }
 
+/// The kernels' tests with every access to memory checked by AddressSanitizer. The compiler comes with it; that it may be
+/// used with a stable one has to be said.
+pub(crate) fn sanitize() -> Result<()> {
+    require_cargo_commands(&["nextest"])?;
+    let arguments = [
+        "nextest",
+        "run",
+        "--package=steep-kernels",
+        "--cargo-profile=release",
+        "--target=x86_64-unknown-linux-gnu",
+        "--target-dir=target/sanitize",
+    ];
+    Step::cargo("address sanitizer", &arguments)
+        .with_environment("RUSTC_BOOTSTRAP", "1")
+        .with_environment("RUSTFLAGS", "-Zsanitizer=address")
+        .run()?;
+    Ok(())
+}
+
 /// The checks, quick ones first. They share their builds: clippy and the docs check, tests and doc tests compile.
 fn steps(nextest_profile: &str) -> [Step; 6] {
     [

@@ -1,4 +1,4 @@
-//! How is the repository itself checked and kept? `cargo xtask ci`, `cargo xtask advisories`, `cargo xtask goldens`.
+//! How is the repository itself checked and kept? `cargo xtask ci`, `advisories`, `sanitize`, `goldens`.
 
 #![allow(
     clippy::print_stdout,
@@ -19,6 +19,7 @@ Usage: cargo xtask COMMAND
 Commands:
   ci                        formatting, dependencies, lints, tests, doc tests, docs; stops at the first failure
   advisories                asks the RustSec database about known faults in dependencies (needs the network)
+  sanitize                  the tests of the kernels with every access to memory checked (x86-64 Linux)
   goldens [--python PATH] [NAME ...]
                             makes the reference numbers of goldens/NAME.py again, of all scripts by default,
                             in a Python environment under target/ or with the given interpreter";
@@ -39,12 +40,15 @@ fn run(arguments: &[String]) -> Result<()> {
     match (command.as_str(), rest) {
         ("ci", []) => ci::ci(),
         ("advisories", []) => ci::advisories(),
+        ("sanitize", []) => ci::sanitize(),
         ("goldens", rest) => goldens::goldens(rest),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");
             Ok(())
         }
-        ("ci" | "advisories", rest) => bail!("`{command}` takes no arguments, found `{}`", rest.join(" ")),
+        ("ci" | "advisories" | "sanitize", rest) => {
+            bail!("`{command}` takes no arguments, found `{}`", rest.join(" "))
+        }
         _ => bail!("unknown command `{command}`\n\n{USAGE}"),
     }
 }

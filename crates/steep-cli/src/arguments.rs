@@ -49,11 +49,11 @@ pub(crate) struct Globals {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Measure which route from an encoder to predictions is worth it on your data
-    Compare(Asked<CompareRequest>),
+    Compare(Box<Asked<CompareRequest>>),
     /// Continue an encoder's pretraining on unlabelled texts
     Adapt(Asked<AdaptRequest>),
     /// Train encoder and head on labelled texts
-    Finetune(Asked<FinetuneRequest>),
+    Finetune(Box<Asked<FinetuneRequest>>),
     /// Turn texts into vectors
     Extract(Asked<ExtractRequest>),
     /// Train a classifier on feature files

@@ -22,9 +22,10 @@ pub(crate) fn run(asked: Asked<SearchRequest>, session: &Session) -> anyhow::Res
     let mut request = session.request(asked)?;
     let questions = request.questions()?;
     let needs_model = request.input_file.is_some() || questions.has_queries();
-    let model = match needs_model {
-        true => Some(session.model(&request.model()?, request.model_revision.as_ref())?),
-        false => None,
+    let model = if needs_model {
+        Some(session.model(&request.model()?, request.model_revision.as_ref())?)
+    } else {
+        None
     };
     if session.is_dry_run() {
         if let Some(model) = &model {

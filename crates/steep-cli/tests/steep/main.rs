@@ -6,4 +6,5 @@ mod comparison;
 mod families;
 mod messages;
 mod near_texts;
+mod vocabulary;
 mod workplace;

@@ -108,23 +108,21 @@ impl SearchQuestions {
     }
 }
 
+/// A threshold of near-duplicates.
+fn cosine(least: f64) -> Result<f32> {
+    if least > 0.0 && least <= 1.0 {
+        return Ok(least as f32);
+    }
+    let hint = "give a cosine above 0 and at most 1, such as 0.95";
+    Err(Error::config("near_duplicates", format!("{least} is not possible"), hint))
+}
+
 impl SearchRequest {
     /// What is searched for; fills the keys in.
     pub fn questions(&mut self) -> Result<SearchQuestions> {
-        let threshold = self.near_duplicates.map(|least| match least > 0.0 && least <= 1.0 {
-            true => Ok(least as f32),
-            false => {
-                let problem = format!("{least} is not possible");
-                Err(Error::config(
-                    "near_duplicates",
-                    problem,
-                    "give a cosine above 0 and at most 1, such as 0.95",
-                ))
-            }
-        });
-        let ending =
-            self.output_file.as_ref().and_then(|path| path.extension()).map(|ending| ending.to_owned());
-        if self.output_file.is_some() && !ending.is_some_and(|ending| ending == "jsonl" || ending == "csv") {
+        let threshold = self.near_duplicates.map(cosine);
+        let ending = self.output_file.as_ref().map(|path| path.extension().unwrap_or_default());
+        if ending.is_some_and(|ending| ending != "jsonl" && ending != "csv") {
             let problem = "does not end in .jsonl or .csv";
             return Err(Error::config("output_file", problem, "name a file of one of these formats"));
         }

@@ -59,7 +59,7 @@ pub fn near_pairs(vectors: &Vectors, threshold: f32, ctx: &Context) -> Result<Ve
     }
     ctx.progress.finish();
     let key = |pair: &NearPair| Hit { row: pair.first, score: pair.score };
-    pairs.sort_by(|a, b| key(a).order(&key(b)).then(a.second.cmp(&b.second)));
+    pairs.sort_by(|a, b| key(a).order(key(b)).then(a.second.cmp(&b.second)));
     Ok(pairs)
 }
 

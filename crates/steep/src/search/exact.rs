@@ -53,6 +53,6 @@ pub(super) fn keep_nearest(hits: &mut Vec<Hit>, scores: &[f32], first: u32, top_
     let threshold = if hits.len() < top_k { f32::NEG_INFINITY } else { hits[hits.len() - 1].score };
     let better = scores.iter().zip(first..).filter(|(score, _)| **score > threshold);
     hits.extend(better.map(|(&score, row)| Hit { row, score }));
-    hits.sort_unstable_by(Hit::order);
+    hits.sort_unstable_by(|a, b| a.order(*b));
     hits.truncate(top_k);
 }

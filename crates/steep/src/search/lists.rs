@@ -146,7 +146,7 @@ impl Lists {
                 let scores = scores(query, &gathered(vectors, rows));
                 hits.extend(rows.iter().zip(scores).map(|(&row, score)| Hit { row, score }));
             }
-            hits.sort_unstable_by(Hit::order);
+            hits.sort_unstable_by(|a, b| a.order(*b));
             hits.truncate(top_k);
             Ok(hits)
         };

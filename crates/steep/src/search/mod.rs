@@ -28,7 +28,7 @@ pub struct Hit {
 
 impl Hit {
     /// The nearest first, of equally near ones the first row.
-    fn order(&self, other: &Self) -> Ordering {
+    fn order(self, other: Self) -> Ordering {
         other.score.total_cmp(&self.score).then(self.row.cmp(&other.row))
     }
 }

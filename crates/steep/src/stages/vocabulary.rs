@@ -2,9 +2,6 @@
 
 mod weights;
 
-#[cfg(test)]
-mod tests;
-
 use super::key::{StageAbout, stage_key};
 use crate::error::{Error, Result};
 use crate::progress::Context;

@@ -1,5 +1,7 @@
 //! A small model, a few texts and what is learned from them.
 
+#![allow(dead_code, reason = "each test program uses some of it")]
+
 use std::path::Path;
 use steep::encoder::{HeadKind, Model};
 use steep::objectives::{HeldOut, MaskedLm, MaskingSettings, TokenRange};

@@ -13,6 +13,11 @@ fn settings(from_rows: u64) -> IndexSettings {
     IndexSettings { extract, lists: Some(ListChoice { from_rows, settings }) }
 }
 
+/// The letters that the encoder reads of a text: each is a token, and two of sixteen are special ones.
+fn read(text: &str) -> String {
+    text.chars().filter(|letter| *letter != ' ').take(14).collect()
+}
+
 #[test]
 fn a_text_finds_itself_and_its_repetitions() {
     let place = tempfile::tempdir().unwrap();
@@ -32,7 +37,7 @@ fn a_text_finds_itself_and_its_repetitions() {
     let queries = quietly(|ctx| index.embed(&model, &texts, None, ctx)).unwrap();
     let exact = quietly(|ctx| index.search(&queries, 3, SearchMethod::Exact, ctx)).unwrap();
     for (row, hits) in exact.iter().enumerate() {
-        assert_eq!(index.text(hits[0].row).trim_end(), texts[row].trim_end(), "row {row}");
+        assert_eq!(read(&index.text(hits[0].row)), read(&texts[row]), "row {row}");
         assert!((hits[0].score - 1.0).abs() < 1e-5);
     }
     let method = SearchMethod::Lists { n_probe: 5 };

@@ -222,3 +222,93 @@ fn write(path: &Path, parts: &[&[u8]]) -> Result<()> {
     }
     file.flush().map_err(Error::io("write", path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::vocabulary::Fragmentation;
+
+    fn fragmentation() -> Fragmentation {
+        Fragmentation {
+            texts: 0,
+            words: 0,
+            distinct_words: 0,
+            tokens: 0,
+            tokens_per_text: 0.0,
+            tokens_per_word: 0.0,
+            whole_words: 0.0,
+            unknown_words: 0.0,
+            emoji: 0,
+            distinct_emoji: 0,
+            known_emoji: None,
+        }
+    }
+
+    /// A table of four rows for three tokens, a bias of another type, and a tensor that has nothing to do with tokens.
+    fn original(path: &Path) {
+        let table: Vec<u8> =
+            [1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+        let bias: Vec<u8> =
+            [1.0, 2.0, 4.0, 8.0].iter().flat_map(|&x| f16::from_f64(x).to_le_bytes()).collect();
+        let other = vec![9; 12];
+        let info = |dtype, shape: &[usize]| TensorInfo { dtype, shape: shape.to_vec(), data_offsets: (0, 0) };
+        let (a, b, c) = (info(Dtype::F32, &[4, 2]), info(Dtype::F16, &[4]), info(Dtype::F32, &[3]));
+        let names = ["table".to_owned(), "bias".to_owned(), "other".to_owned()];
+        let entries = vec![
+            (&names[0], &a, vec![4, 2], table),
+            (&names[1], &b, vec![4], bias),
+            (&names[2], &c, vec![3], other),
+        ];
+        write_file(path, Some(&json!({ "format": "pt" })), &entries).unwrap();
+    }
+
+    #[test]
+    fn new_rows_are_means_and_the_way_back_gives_the_same_bytes() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = |name: &str| {
+            let path = place.path().join(name);
+            fs::create_dir(&path).unwrap();
+            path
+        };
+        let (old, new, kept, back) = (folder("old"), folder("new"), folder("kept"), folder("back"));
+        original(&old.join("model.safetensors"));
+        let token = |id, old_ids: &[u32]| NewToken { token: format!("t{id}"), id, old_ids: old_ids.to_vec() };
+        let tokens = [token(3, &[0, 2]), token(4, &[1])];
+        let rows = NewRows { old_vocab_size: 4, first_new_id: 3, tokens: &tokens };
+        let tensors = extend(&old, &new, &kept, &rows).unwrap();
+        assert_eq!(tensors, ["table", "bias"]);
+        let file = File::read(&new.join("model.safetensors")).unwrap();
+        let table: Vec<f32> =
+            file.data(&file.tensors[0].1).as_chunks().0.iter().map(|&x| f32::from_le_bytes(x)).collect();
+        assert_eq!(table, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 3.0, 4.0, 3.0, 4.0]);
+        let bias: Vec<f64> = file
+            .data(&file.tensors[1].1)
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&x| f16::from_le_bytes(x).to_f64())
+            .collect();
+        assert_eq!(bias, [1.0, 2.0, 4.0, 2.5, 2.0]);
+        let extension = VocabularyExtension {
+            old_vocab_size: 4,
+            first_new_id: 3,
+            new_tokens: tokens.to_vec(),
+            tensors,
+            before: fragmentation(),
+            after: fragmentation(),
+        };
+        restore(&new, &back, &kept, &extension).unwrap();
+        let bytes = |folder: &Path| fs::read(folder.join("model.safetensors")).unwrap();
+        assert_eq!(bytes(&back), bytes(&old));
+    }
+
+    #[test]
+    fn a_model_without_such_rows_is_refused() {
+        let place = tempfile::tempdir().unwrap();
+        original(&place.path().join("model.safetensors"));
+        let rows = NewRows { old_vocab_size: 30_522, first_new_id: 30_522, tokens: &[] };
+        let target = tempfile::tempdir().unwrap();
+        let error = extend(place.path(), target.path(), target.path(), &rows).unwrap_err();
+        assert!(error.to_string().contains("30522"), "{error}");
+    }
+}
