@@ -1,6 +1,5 @@
 //! The objectives without labels: each learns, repeats, survives a stop, and reaches every parameter it should.
 
-#[expect(dead_code, reason = "the masked objective is that of resume.rs")]
 mod common;
 
 use burn::Tensor;
