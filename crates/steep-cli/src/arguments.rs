@@ -51,7 +51,7 @@ pub(crate) enum Command {
     /// Measure which route from an encoder to predictions is worth it on your data
     Compare(Box<Asked<CompareRequest>>),
     /// Continue an encoder's pretraining on unlabelled texts
-    Adapt(Asked<AdaptRequest>),
+    Adapt(Box<Asked<AdaptRequest>>),
     /// Train encoder and head on labelled texts
     Finetune(Box<Asked<FinetuneRequest>>),
     /// Turn texts into vectors
@@ -160,7 +160,7 @@ mod tests {
     fn adapt(flags: &[&str]) -> Asked<AdaptRequest> {
         let line = ["steep", "adapt"].iter().chain(flags);
         match Cli::try_parse_from(line).map(|cli| cli.command) {
-            Ok(Command::Adapt(asked)) => asked,
+            Ok(Command::Adapt(asked)) => *asked,
             Ok(_) => panic!("another command"),
             Err(error) => panic!("{error}"),
         }

@@ -18,7 +18,7 @@ use crate::session::Session;
 pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
     match command {
         Command::Compare(asked) => compare::run(*asked, session),
-        Command::Adapt(asked) => adapt::run(asked, session),
+        Command::Adapt(asked) => adapt::run(*asked, session),
         Command::Finetune(asked) => finetune::run(*asked, session),
         Command::Extract(asked) => extract::run(asked, session),
         Command::Classify(asked) => classify::run(*asked, session),

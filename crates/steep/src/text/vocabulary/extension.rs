@@ -47,11 +47,10 @@ impl Extension {
         let has = |key: &str| model[key].as_str().is_some_and(|text| !text.is_empty());
         let first_id = tokenizer.largest_id() + 1;
         match model["type"].as_str().unwrap_or_default() {
-            "WordPiece" => {}
             "BPE" if has("continuing_subword_prefix") || has("end_of_word_suffix") => {
                 return Err(unsupported(folder, "a BPE model that marks the inside or the end of words"));
             }
-            "BPE" => {}
+            "WordPiece" | "BPE" => {}
             // The id of a piece is its place in the list.
             "Unigram" if model["vocab"].as_array().map(Vec::len) == Some(first_id as usize) => {}
             "Unigram" => {
