@@ -3,8 +3,7 @@
 //! A handful of seeds drawn with replacement spread too little: their variance lacks the factor `seeds / (seeds − 1)`, and
 //! the quantiles of so few are narrower than Student's. So what drawing seeds adds to a difference is widened by both
 //! factors ([`seed_widening`]). A simulation (`simulation_tests.rs`) holds that a difference which is not there is then
-//! claimed no more often than it may be; without the factors, three seeds that matter much claimed it in 11 % of the cases
-//! where 5 % are allowed.
+//! claimed no more often than it may be.
 //!
 //! Every resample draws from a generator of its own, keyed by seed and resample, so results do not depend on the
 //! number of threads.
