@@ -3,16 +3,15 @@
 mod common;
 
 use burn::Tensor;
-use common::Texts;
+use common::{StopAfter, Texts};
 use safetensors::SafeTensors;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use steep::config::Dtype;
 use steep::encoder::pooling::PoolingMode;
 use steep::encoder::{AdamWSettings, HeadKind, Model, Pass, Value};
 use steep::error::Error;
 use steep::objectives::{AdaptObjective, Adaptation, CausalLm, HeldOut, SimCse, Tsdae, contrastive_losses};
-use steep::progress::{Cancel, Context, Progress};
+use steep::progress::{Cancel, Context};
 use steep::training::checkpoint::Checkpoints;
 use steep::training::{LrSchedulerType, Objective, TrainerState, TrainingSettings, train};
 
@@ -85,28 +84,10 @@ fn settings() -> TrainingSettings {
     }
 }
 
-/// Cancels when so many steps were reported.
-struct StopAfter {
-    left: AtomicU64,
-    cancel: Cancel,
-}
-
-impl Progress for StopAfter {
-    fn start(&self, _: &str, _: Option<u64>, _: &'static str) {}
-    fn advance(&self, amount: u64) {
-        if amount == 1 && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.cancel.cancel();
-        }
-    }
-    fn note(&self, _: &str) {}
-    fn finish(&self) {}
-    fn line(&self, _: &str) {}
-}
-
 /// Trains until done or stopped; the bits of all parameters, and the state.
 fn run(objective: AdaptObjective, folder: &Path, stop_after: u64) -> Result<(Vec<u32>, TrainerState), Error> {
     let (mut model, texts, cancel) = (model(objective), Texts, Cancel::default());
-    let progress = StopAfter { left: AtomicU64::new(stop_after), cancel: cancel.clone() };
+    let progress = StopAfter::new(stop_after, &cancel);
     let ctx = Context { progress: &progress, cancel: &cancel };
     let checkpoints = Checkpoints::new(folder, "one run", 2);
     let adaptation = adaptation(objective, &texts);
@@ -153,7 +134,7 @@ fn every_trainable_parameter_gets_a_gradient() {
 #[test]
 fn perplexity_is_the_exponential_of_the_mean_loss_of_a_token() {
     let (model, texts, cancel) = (model(AdaptObjective::Clm), Texts, Cancel::default());
-    let progress = StopAfter { left: AtomicU64::new(u64::MAX), cancel: cancel.clone() };
+    let progress = StopAfter::new(u64::MAX, &cancel);
     let ctx = Context { progress: &progress, cancel: &cancel };
     let measures = adaptation(AdaptObjective::Clm, &texts).evaluate(&model, &ctx).expect("evaluates");
     // One text after the other, by logits.

@@ -2,34 +2,15 @@
 
 mod common;
 
-use common::{Texts, model, objective};
+use common::{StopAfter, Texts, model, objective};
 use proptest::prelude::*;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use steep::config::Dtype;
 use steep::encoder::AdamWSettings;
 use steep::error::Error;
-use steep::progress::{Cancel, Context, Progress};
+use steep::progress::{Cancel, Context};
 use steep::training::checkpoint::Checkpoints;
 use steep::training::{LrSchedulerType, TrainerState, TrainingOutcome, TrainingSettings, train};
-
-/// Cancels when so many steps were reported.
-struct StopAfter {
-    left: AtomicU64,
-    cancel: Cancel,
-}
-
-impl Progress for StopAfter {
-    fn start(&self, _: &str, _: Option<u64>, _: &'static str) {}
-    fn advance(&self, amount: u64) {
-        if amount == 1 && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.cancel.cancel();
-        }
-    }
-    fn note(&self, _: &str) {}
-    fn finish(&self) {}
-    fn line(&self, _: &str) {}
-}
 
 fn settings(batch: usize, save_steps: u64) -> TrainingSettings {
     TrainingSettings {
@@ -66,7 +47,7 @@ fn run(
     stop_after: u64,
 ) -> Result<(Vec<Vec<u32>>, TrainerState), Error> {
     let (mut model, texts, cancel) = (model(), Texts, Cancel::default());
-    let progress = StopAfter { left: AtomicU64::new(stop_after), cancel: cancel.clone() };
+    let progress = StopAfter::new(stop_after, &cancel);
     let ctx = Context { progress: &progress, cancel: &cancel };
     let checkpoints = Checkpoints::new(folder, "one run", 2);
     let TrainingOutcome { state, .. } =
@@ -110,7 +91,7 @@ fn a_checkpoint_of_another_run_is_left_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = settings(5, 2);
     let (mut model, texts, cancel) = (model(), Texts, Cancel::default());
-    let progress = StopAfter { left: AtomicU64::new(4), cancel: cancel.clone() };
+    let progress = StopAfter::new(4, &cancel);
     let ctx = Context { progress: &progress, cancel: &cancel };
     let other = Checkpoints::new(folder.path(), "another run", 2);
     let stopped = train(&mut model, &objective(&texts), &settings, Some(&other), &ctx);
@@ -128,7 +109,7 @@ fn computing_again_instead_of_keeping_changes_no_byte() {
             let settings = TrainingSettings { gradient_checkpointing, dtype, ..settings(6, 100) };
             let (mut model, texts, cancel) = (model(), Texts, Cancel::default());
             settings.apply_to(&mut model);
-            let progress = StopAfter { left: AtomicU64::new(u64::MAX), cancel: cancel.clone() };
+            let progress = StopAfter::new(u64::MAX, &cancel);
             let ctx = Context { progress: &progress, cancel: &cancel };
             train(&mut model, &objective(&texts), &settings, None, &ctx).expect("trains");
             let values = model.parameters.list.iter().flat_map(|parameter| parameter.value.to_vec());

@@ -74,7 +74,7 @@ fn extend(asked: Asked<VocabExtendRequest>, session: &Session) -> anyhow::Result
     }
     let model = session.model(&sources.model_name_or_path, sources.model_revision.as_ref())?;
     let counts = count_words(&model.tokenizer, &sources, session)?;
-    let extension = extend_vocabulary(&model.path, &counts, &settings, &output, &session.context())?;
+    let extension = extend_vocabulary(&model, &counts, &settings, &output, &session.context())?;
     // What was written must load.
     let extended = ModelFolder::open(&output)?;
     let mut lines = table(["before", "after"], [&extension.before, &extension.after]);

@@ -79,23 +79,40 @@ pub struct VocabSources {
     pub num_words: usize,
 }
 
+impl VocabSources {
+    /// Checks what is needed, and fills `num_words` in.
+    fn new(
+        model: Option<&String>,
+        model_revision: Option<&String>,
+        train_file: Option<&String>,
+        text_column_name: Option<&String>,
+        limit: Option<u64>,
+        num_words: &mut Option<u64>,
+    ) -> Result<Self> {
+        Ok(Self {
+            model_name_or_path: required("model_name_or_path", model, "FOLDER_OR_NAME")?,
+            model_revision: model_revision.cloned(),
+            train_file: required("train_file", train_file, "FILE")?,
+            text_column_name: text_column_name.cloned(),
+            limit,
+            num_words: fill(num_words, || SHOWN) as usize,
+        })
+    }
+}
+
 impl VocabReportRequest {
     /// What is read, and how the facts are told; fills every key in.
     pub fn resolve(&mut self) -> Result<(VocabSources, InspectFormat)> {
         let format = fill(&mut self.format, || "text".to_owned());
         let known = [("text", InspectFormat::Text), ("json", InspectFormat::Json)];
-        let sources = VocabSources {
-            model_name_or_path: required(
-                "model_name_or_path",
-                self.model_name_or_path.as_ref(),
-                "FOLDER_OR_NAME",
-            )?,
-            model_revision: self.model_revision.clone(),
-            train_file: required("train_file", self.train_file.as_ref(), "FILE")?,
-            text_column_name: self.text_column_name.clone(),
-            limit: self.max_train_samples,
-            num_words: fill(&mut self.num_words, || SHOWN) as usize,
-        };
+        let sources = VocabSources::new(
+            self.model_name_or_path.as_ref(),
+            self.model_revision.as_ref(),
+            self.train_file.as_ref(),
+            self.text_column_name.as_ref(),
+            self.max_train_samples,
+            &mut self.num_words,
+        )?;
         Ok((sources, one_of("format", &format, &known)?))
     }
 }
@@ -103,18 +120,14 @@ impl VocabReportRequest {
 impl VocabExtendRequest {
     /// What is read, how tokens are chosen, and where the model goes; fills every key in.
     pub fn resolve(&mut self) -> Result<(VocabSources, ChooseSettings, PathBuf)> {
-        let sources = VocabSources {
-            model_name_or_path: required(
-                "model_name_or_path",
-                self.model_name_or_path.as_ref(),
-                "FOLDER_OR_NAME",
-            )?,
-            model_revision: self.model_revision.clone(),
-            train_file: required("train_file", self.train_file.as_ref(), "FILE")?,
-            text_column_name: self.text_column_name.clone(),
-            limit: self.max_train_samples,
-            num_words: fill(&mut self.num_words, || SHOWN) as usize,
-        };
+        let sources = VocabSources::new(
+            self.model_name_or_path.as_ref(),
+            self.model_revision.as_ref(),
+            self.train_file.as_ref(),
+            self.text_column_name.as_ref(),
+            self.max_train_samples,
+            &mut self.num_words,
+        )?;
         let tokens = within("num_new_tokens", fill(&mut self.num_new_tokens, || 2_000), 1..=200_000)?;
         let min_frequency = at_least_one("min_frequency", fill(&mut self.min_frequency, || 10))?;
         let output = required("output_dir", self.output_dir.as_ref(), "FOLDER")?;

@@ -3,7 +3,7 @@
 use crate::ahead::ahead;
 use crate::error::Result;
 use crate::progress::Context;
-use crate::training::Sequences;
+use crate::training::{Sequences, micro_batches};
 use std::collections::BTreeMap;
 
 /// Held-out texts whose loss is followed.
@@ -23,6 +23,12 @@ const BATCHES_AHEAD: usize = 2;
 pub(super) const EVALUATION_EPOCH: u64 = u64::MAX;
 
 impl HeldOut<'_> {
+    /// The rows in batches of at most so many tokens.
+    pub(super) fn micro_batches(&self, max_tokens: usize) -> Vec<Vec<u32>> {
+        let length = |row: u32| self.sequences.length(row as usize);
+        micro_batches(&self.rows, max_tokens, length).into_iter().map(<[u32]>::to_vec).collect()
+    }
+
     /// Mean loss over batches of rows; `loss` gives the sum of a prepared batch and the weight that makes it a mean.
     fn mean_loss<P: Send>(
         &self,

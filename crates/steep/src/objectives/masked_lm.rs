@@ -10,7 +10,7 @@ use super::words::Words;
 use crate::error::Result;
 use crate::progress::Context;
 use crate::random::{hash, unit};
-use crate::training::{Objective, Sequences, micro_batches};
+use crate::training::{Objective, Sequences};
 use burn::Tensor;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -173,10 +173,7 @@ impl Objective for MaskedLm<'_> {
     fn evaluate(&self, model: &Model, ctx: &Context) -> Result<BTreeMap<String, f64>> {
         // The same masks each time, at 15 %.
         let pass = Pass::evaluate(&model.parameters);
-        let batches = |set: &HeldOut| {
-            let length = |row: u32| set.sequences.length(row as usize);
-            micro_batches(&set.rows, self.max_tokens, length).into_iter().map(<[u32]>::to_vec).collect()
-        };
+        let batches = |set: &HeldOut| set.micro_batches(self.max_tokens);
         let loss = |batch| {
             let (loss, masked) = self.loss(model, &pass, batch)?;
             Some((f64::from(loss.into_scalar::<f32>()), masked))

@@ -7,7 +7,7 @@ use super::held_out::{EVALUATION_EPOCH, HeldOut, Perplexity, measures};
 use crate::error::Result;
 use crate::progress::Context;
 use crate::random::{hash, unit};
-use crate::training::{Objective, Sequences, micro_batches};
+use crate::training::{Objective, Sequences};
 use burn::Tensor;
 use std::collections::{BTreeMap, BTreeSet};
 use steep_encoder::layers::pool_states;
@@ -97,10 +97,7 @@ impl Objective for Tsdae<'_> {
 
     fn evaluate(&self, model: &Model, ctx: &Context) -> Result<BTreeMap<String, f64>> {
         let pass = Pass::evaluate(&model.parameters);
-        let batches = |set: &HeldOut| {
-            let length = |row: u32| set.sequences.length(row as usize);
-            micro_batches(&set.rows, self.max_tokens, length).into_iter().map(<[u32]>::to_vec).collect()
-        };
+        let batches = |set: &HeldOut| set.micro_batches(self.max_tokens);
         let loss = |prepared| {
             let (loss, count) = self.loss(model, &pass, prepared)?;
             Some((f64::from(loss.into_scalar::<f32>()), count))

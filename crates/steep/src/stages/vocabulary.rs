@@ -3,6 +3,7 @@
 mod weights;
 
 use super::key::{StageAbout, stage_key};
+use super::model_folder::ModelFolder;
 use crate::error::{Error, Result};
 use crate::progress::Context;
 use crate::storage::{ArtefactWriter, MANIFEST, read_json, write_json};
@@ -11,7 +12,6 @@ use crate::text::vocabulary::{ChooseSettings, Fragmentation, NewToken, WordCount
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 /// The folder inside an extended model folder that has what [`restore_vocabulary`] needs.
@@ -49,7 +49,7 @@ impl VocabularyExtension {
     }
 }
 
-/// Teaches the model in `folder` the tokens that save most in a corpus, and writes it to `output`.
+/// Teaches a model the tokens that save most in a corpus, and writes it to `output`.
 ///
 /// A new token's row, in the embedding matrix and in what predicts tokens, is the mean of the rows of the old tokens into
 /// which it was cut. Texts without a new token keep their tokens, and the model its numbers for them.
@@ -57,30 +57,32 @@ impl VocabularyExtension {
 /// # Errors
 /// A tokenizer that cannot be extended, a folder that was extended already, a corpus without a frequent word to add.
 pub fn extend_vocabulary(
-    folder: &Path,
+    model: &ModelFolder,
     counts: &WordCounts,
     settings: &ChooseSettings,
     output: &Path,
     ctx: &Context,
 ) -> Result<VocabularyExtension> {
+    let folder = &model.path;
     if VocabularyExtension::of(folder)?.is_some() {
         let hint = "start from the folder it was made from, with all the texts, or undo the extension first";
         return Err(Error::model(folder.display().to_string(), "the vocabulary was extended already", hint));
     }
-    let before = Fragmentation::of(&Tokenizer::load(folder)?, counts)?;
-    let chosen = choose(folder, counts, settings, ctx)?;
+    let before = Fragmentation::of(&model.tokenizer, counts)?;
+    let chosen = choose(&model.tokenizer, counts, settings, ctx)?;
     if chosen.tokens().is_empty() {
         let hint = "give more texts, or a smaller min_frequency";
         let problem = format!("no token to add occurs {} times", settings.min_frequency);
         return Err(Error::config("min_frequency", problem, hint));
     }
-    let old_vocab_size = vocab_size(folder)?;
+    let old_vocab_size = model.config.vocab_size;
     let writer = ArtefactWriter::create(output)?;
     let target = writer.path();
     let kept = target.join(EXTENSION_FOLDER);
     fs::create_dir_all(&kept).map_err(Error::io("create", &kept))?;
     copy_tree(folder, target, &kept)?;
-    write_text(&target.join("tokenizer.json"), &chosen.to_json()?)?;
+    let document = target.join("tokenizer.json");
+    fs::write(&document, chosen.to_json()?).map_err(Error::io("write", &document))?;
     append_lines(&folder.join("vocab.txt"), &target.join("vocab.txt"), chosen.tokens())?;
     let rows = weights::NewRows { old_vocab_size, first_new_id: chosen.first_id(), tokens: chosen.tokens() };
     write_vocab_size(folder, target, rows.vocab_size())?;
@@ -94,9 +96,10 @@ pub fn extend_vocabulary(
         after: Fragmentation::of(&Tokenizer::load(target)?, counts)?,
     };
     write_json(&kept.join(RECORD), &extension)?;
+    let words = digest_of(counts);
     writer.commit(&StageAbout {
         stage: "vocab extend".into(),
-        key: stage_key("vocab extend", &[&folder.display().to_string()], settings),
+        key: stage_key("vocab extend", &[&model.digest, &words], settings),
         settings: serde_json::to_value(settings).expect("resolved settings are plain data"),
         report: Value::Null,
     })?;
@@ -127,7 +130,7 @@ pub fn restore_vocabulary(folder: &Path, output: &Path) -> Result<VocabularyExte
     weights::restore(folder, target, &kept, &extension)?;
     writer.commit(&StageAbout {
         stage: "vocab undo".into(),
-        key: stage_key("vocab undo", &[&folder.display().to_string()], &()),
+        key: stage_key("vocab undo", &[], &extension.new_tokens),
         settings: Value::Null,
         report: Value::Null,
     })?;
@@ -170,18 +173,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     entries(from)?.iter().try_for_each(|(name, path)| copy(path, &to.join(name)))
 }
 
-fn config(folder: &Path) -> Result<Map<String, Value>> {
-    read_json(&folder.join("config.json"))
-}
-
-fn vocab_size(folder: &Path) -> Result<usize> {
-    let size = config(folder)?.get("vocab_size").and_then(Value::as_u64);
-    let lacks = || Error::model(folder.display().to_string(), "config.json has no vocab_size", "add it");
-    size.map(|size| size as usize).ok_or_else(lacks)
-}
-
 fn write_vocab_size(folder: &Path, target: &Path, size: usize) -> Result<()> {
-    let mut config = config(folder)?;
+    let mut config: Map<String, Value> = read_json(&folder.join("config.json"))?;
     config.insert("vocab_size".into(), size.into());
     write_json(&target.join("config.json"), &config)
 }
@@ -191,19 +184,25 @@ fn append_lines(from: &Path, to: &Path, tokens: &[NewToken]) -> Result<()> {
     if !from.is_file() {
         return Ok(());
     }
-    let mut text = String::new();
-    for line in BufReader::new(fs::File::open(from).map_err(Error::io("read", from))?).lines() {
-        text.push_str(&line.map_err(Error::io("read", from))?);
+    let mut text = fs::read_to_string(from).map_err(Error::io("read", from))?;
+    if !text.ends_with('\n') {
         text.push('\n');
     }
     for token in tokens {
         text.push_str(&token.token);
         text.push('\n');
     }
-    write_text(to, &text)
+    fs::write(to, text).map_err(Error::io("write", to))
 }
 
-fn write_text(path: &Path, text: &str) -> Result<()> {
-    let mut file = fs::File::create(path).map_err(Error::io("write", path))?;
-    file.write_all(text.as_bytes()).map_err(Error::io("write", path))
+/// Names the words that were counted.
+fn digest_of(counts: &WordCounts) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for (word, count) in &counts.words {
+        hasher
+            .update(&(word.len() as u64).to_le_bytes())
+            .update(word.as_bytes())
+            .update(&count.to_le_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
 }

@@ -3,8 +3,10 @@
 #![allow(dead_code, reason = "each test program uses some of it")]
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use steep::encoder::{HeadKind, Model};
 use steep::objectives::{HeldOut, MaskedLm, MaskingSettings, TokenRange};
+use steep::progress::{Cancel, Progress};
 use steep::training::Sequences;
 
 /// Short sequences over the small models' vocabulary of 48.
@@ -46,4 +48,28 @@ pub(crate) fn objective(texts: &Texts) -> MaskedLm<'_> {
         held_out: vec![HeldOut { name: "", sequences: texts, rows: vec![20, 21, 22] }],
         max_tokens: 64,
     }
+}
+
+/// Cancels when so many steps were reported.
+pub(crate) struct StopAfter {
+    left: AtomicU64,
+    cancel: Cancel,
+}
+
+impl StopAfter {
+    pub(crate) fn new(steps: u64, cancel: &Cancel) -> Self {
+        Self { left: AtomicU64::new(steps), cancel: cancel.clone() }
+    }
+}
+
+impl Progress for StopAfter {
+    fn start(&self, _: &str, _: Option<u64>, _: &'static str) {}
+    fn advance(&self, amount: u64) {
+        if amount == 1 && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.cancel.cancel();
+        }
+    }
+    fn note(&self, _: &str) {}
+    fn finish(&self) {}
+    fn line(&self, _: &str) {}
 }

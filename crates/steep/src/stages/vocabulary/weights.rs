@@ -228,22 +228,6 @@ mod tests {
     use super::*;
     use crate::text::vocabulary::Fragmentation;
 
-    fn fragmentation() -> Fragmentation {
-        Fragmentation {
-            texts: 0,
-            words: 0,
-            distinct_words: 0,
-            tokens: 0,
-            tokens_per_text: 0.0,
-            tokens_per_word: 0.0,
-            whole_words: 0.0,
-            unknown_words: 0.0,
-            emoji: 0,
-            distinct_emoji: 0,
-            known_emoji: None,
-        }
-    }
-
     /// A table of four rows for three tokens, a bias of another type, and a tensor that has nothing to do with tokens.
     fn original(path: &Path) {
         let table: Vec<u8> =
@@ -294,8 +278,8 @@ mod tests {
             first_new_id: 3,
             new_tokens: tokens.to_vec(),
             tensors,
-            before: fragmentation(),
-            after: fragmentation(),
+            before: Fragmentation::default(),
+            after: Fragmentation::default(),
         };
         restore(&new, &back, &kept, &extension).unwrap();
         let bytes = |folder: &Path| fs::read(folder.join("model.safetensors")).unwrap();

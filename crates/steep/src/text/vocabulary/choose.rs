@@ -1,5 +1,6 @@
 //! Which new tokens save most?
 
+use super::super::tokenizer::Tokenizer;
 use super::extension::Extension;
 use super::fragmentation::segment;
 use super::words::WordCounts;
@@ -8,7 +9,6 @@ use crate::progress::Context;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// How many tokens are added.
@@ -43,17 +43,17 @@ impl Run {
     }
 }
 
-/// Extends the tokenizer of a model folder by the runs of tokens, whole words or pieces of words, that occur most.
+/// Extends a tokenizer by the runs of tokens, whole words or pieces of words, that occur most.
 ///
 /// A run saves its length less one, each time it occurs. The runs that save most are taken, but within a round none that
 /// overlaps one taken already, since each would count the other's savings too.
 pub fn choose(
-    folder: &Path,
+    tokenizer: &Tokenizer,
     counts: &WordCounts,
     settings: &ChooseSettings,
     ctx: &Context,
 ) -> Result<Extension> {
-    let mut extension = Extension::of(folder)?;
+    let mut extension = Extension::of(tokenizer)?;
     let words: Vec<(&String, u64)> = counts.words.iter().map(|(word, &count)| (word, count)).collect();
     for round in 0..ROUNDS {
         ctx.cancel.check()?;

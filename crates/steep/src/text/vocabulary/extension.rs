@@ -34,12 +34,12 @@ pub struct Extension {
 }
 
 impl Extension {
-    /// An extension of a model folder's tokenizer that adds nothing yet.
+    /// An extension of a tokenizer that adds nothing yet.
     ///
     /// # Errors
     /// A tokenizer of whole words only, or one whose model cannot take a token at the end of its vocabulary.
-    pub fn of(folder: &Path) -> Result<Self> {
-        let tokenizer = Tokenizer::load(folder)?;
+    pub fn of(tokenizer: &Tokenizer) -> Result<Self> {
+        let folder = &tokenizer.folder;
         let document = sources::find(folder)?.document;
         let document: Value = serde_json::from_slice(&document)
             .map_err(|error| unsupported(folder, &format!("tokenizer.json cannot be read: {error}")))?;
@@ -59,7 +59,7 @@ impl Extension {
             other => return Err(unsupported(folder, &format!("a model of the kind '{other}'"))),
         }
         Ok(Self {
-            unknown_id: unknown_id(&tokenizer),
+            unknown_id: unknown_id(tokenizer),
             old: tokenizer.inner.get_vocab(true).into_keys().collect(),
             new: HashSet::new(),
             folder: folder.display().to_string(),

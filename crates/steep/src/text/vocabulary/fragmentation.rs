@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokenizers::{Model, ModelWrapper};
 
 /// How well a tokenizer fits the words of a corpus. Shares go from 0 to 1.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Fragmentation {
     /// Texts that are not empty.
     pub texts: u64,

@@ -24,13 +24,9 @@ fn counted(tokenizer: &Tokenizer) -> WordCounts {
 fn extended(name: &str, num_new_tokens: usize) -> (Tokenizer, Extension, tempfile::TempDir) {
     let settings = ChooseSettings { num_new_tokens, min_frequency: 2 };
     let counts = counted(&golden(name));
-    let extension = choose(
-        &golden_folder(name),
-        &counts,
-        &settings,
-        &Context { progress: &Silent, cancel: &Cancel::default() },
-    )
-    .unwrap();
+    let extension =
+        choose(&golden(name), &counts, &settings, &Context { progress: &Silent, cancel: &Cancel::default() })
+            .unwrap();
     let folder = tempfile::tempdir().unwrap();
     copy(&golden_folder(name), folder.path());
     std::fs::write(folder.path().join("tokenizer.json"), extension.to_json().unwrap()).unwrap();
@@ -119,7 +115,7 @@ fn a_word_of_which_nothing_is_known_can_be_added() {
     counts.add(&golden("wordpiece"), &["🫖🫖 tea", "🫖🫖"]).unwrap();
     let settings = ChooseSettings { num_new_tokens: 1, min_frequency: 2 };
     let extension = choose(
-        &golden_folder("wordpiece"),
+        &golden("wordpiece"),
         &counts,
         &settings,
         &Context { progress: &Silent, cancel: &Cancel::default() },
