@@ -16,7 +16,7 @@ const PURGE_DELAY: mi_option_t = 15;
 /// Freed memory stays with the process, unless `MIMALLOC_PURGE_DELAY` says otherwise.
 pub(crate) fn keep_freed_memory() {
     // SAFETY: the call writes one integer of mimalloc's table of options; it is made before there are threads.
-    #[allow(unsafe_code)]
+    #[expect(unsafe_code, reason = "the bindings are those of a C library")]
     unsafe {
         mi_option_set_default(PURGE_DELAY, -1);
     }
