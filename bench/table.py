@@ -65,8 +65,8 @@ class JobTable:
 
     def against(self, contender: Contender, summary: Summary) -> list[str]:
         """How much faster steep is at the work, how much it wants to be, and how much faster the whole job is."""
-        steep = self.found.get("steep")
-        if steep is None or contender.name == "steep":
+        steep = self.found.get(contender.rival)
+        if steep is None or contender.is_steep:
             return ["", "", ""]
         wanted = bars(self.job.kind, self.job.workload.number).get(contender.name)
         return [factor(steep.rate / summary.rate), factor(wanted), factor(summary.wall_seconds / steep.wall_seconds)]

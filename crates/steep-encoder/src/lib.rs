@@ -33,3 +33,4 @@ pub use ops::block::Precision;
 pub use optimizer::{AdamW, AdamWSettings, AdamWState};
 pub use parameters::{Parameter, ParameterSpec, Parameters, Value};
 pub use pass::{Gradients, Pass};
+pub use steep_kernels::in_pool;

@@ -17,6 +17,7 @@ use crate::pass::Pass;
 use burn::Tensor;
 use std::path::Path;
 use std::sync::Arc;
+use steep_kernels::in_pool;
 
 /// An encoder with its parameters and, if any, one head.
 #[derive(Debug, Clone)]
@@ -109,15 +110,17 @@ impl Model {
 
     /// States after the embeddings and after each layer, each `[T, H]`.
     pub fn hidden_states(&self, pass: &Pass, batch: &PackedBatch) -> Vec<Tensor<2>> {
-        let mut states = Vec::new();
-        let last = self.layout.encoder.forward(pass, batch, &mut |state| states.push(state.clone()));
-        states.push(last);
-        states
+        in_pool(|| {
+            let mut states = Vec::new();
+            let last = self.layout.encoder.forward(pass, batch, &mut |state| states.push(state.clone()));
+            states.push(last);
+            states
+        })
     }
 
     /// The last layer's state, `[T, H]`.
     pub fn last_hidden_state(&self, pass: &Pass, batch: &PackedBatch) -> Tensor<2> {
-        self.layout.encoder.forward(pass, batch, &mut |_| {})
+        in_pool(|| self.layout.encoder.forward(pass, batch, &mut |_| {}))
     }
 
     /// transformers' `pooler_output`, `[B, H]`, where the model has a pooler.

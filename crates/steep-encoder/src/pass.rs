@@ -5,8 +5,8 @@ use crate::ops::{self, Dropout};
 use crate::parameters::{MatrixId, Parameters, Value, VectorId};
 use burn::Tensor;
 use burn::tensor::Device;
-use std::cell::{Cell, RefCell};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The parameters as one forward pass sees them.
 ///
@@ -20,8 +20,8 @@ pub struct Pass {
     /// In evaluation, where blocks keep their weights.
     caches: Vec<WeightCache>,
     seed: Option<u64>,
-    dropout_sites: Cell<u64>,
-    lookups: RefCell<Vec<Lookup>>,
+    dropout_sites: AtomicU64,
+    lookups: Mutex<Vec<Lookup>>,
 }
 
 /// Rows of a table as a leaf of the tape: their gradient is that of the table, in so many rows as there are tokens.
@@ -47,8 +47,8 @@ impl Pass {
             recompute: parameters.recompute,
             caches: Vec::new(),
             seed: None,
-            dropout_sites: Cell::new(0),
-            lookups: RefCell::new(Vec::new()),
+            dropout_sites: AtomicU64::new(0),
+            lookups: Mutex::default(),
         }
     }
 
@@ -108,7 +108,8 @@ impl Pass {
             return ops::embedding(weight, ids);
         }
         let rows = Tensor::from_inner(ops::embedding(weight.inner(), ids.clone())).set_require_grad(true);
-        self.lookups.borrow_mut().push(Lookup { table: table.0, ids, rows: rows.clone() });
+        let lookup = Lookup { table: table.0, ids, rows: rows.clone() };
+        self.lookups.lock().unwrap_or_else(PoisonError::into_inner).push(lookup);
         rows
     }
 
@@ -122,8 +123,7 @@ impl Pass {
     /// The next dropout site: none in evaluation.
     pub(crate) fn dropout(&self, probability: f32) -> Dropout {
         let Some(seed) = self.seed else { return Dropout::NONE };
-        let site = self.dropout_sites.get();
-        self.dropout_sites.set(site + 1);
+        let site = self.dropout_sites.fetch_add(1, Ordering::Relaxed);
         if probability == 0.0 {
             return Dropout::NONE;
         }
@@ -142,7 +142,7 @@ impl Pass {
             Value::Vector(tensor) => tensor.grad_remove(&mut gradients).map(Value::Vector),
         });
         let mut list: Vec<Option<Value>> = list.collect();
-        for lookup in self.lookups.into_inner() {
+        for lookup in self.lookups.into_inner().unwrap_or_else(PoisonError::into_inner) {
             let Some(rows) = lookup.rows.grad_remove(&mut gradients) else { continue };
             let entry = &mut list[lookup.table];
             let total = match (entry.take(), &self.values[lookup.table]) {

@@ -11,7 +11,7 @@ use burn::Tensor;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use steep_encoder::{AdamW, Gradients, Model, Parameters, Pass};
+use steep_encoder::{AdamW, Gradients, Model, Parameters, Pass, in_pool};
 
 /// What is trained for: a loss over rows, and how well a model does on held-out rows.
 ///
@@ -118,7 +118,7 @@ pub fn train<O: Objective>(
                 return Err(Error::Cancelled);
             }
             let Some(batches) = steps.next().transpose()? else { break };
-            run.step(model, batches)?;
+            in_pool(|| run.step(model, batches))?;
             run.after_step(model, ctx)?;
             ctx.progress.advance(1);
         }
