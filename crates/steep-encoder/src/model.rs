@@ -19,6 +19,9 @@ use std::path::Path;
 use std::sync::Arc;
 use steep_kernels::in_pool;
 
+/// What the names of an attached head begin with that predicts tokens.
+const TOKEN_HEAD_SCOPE: &str = "mlm";
+
 /// An encoder with its parameters and, if any, one head.
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -26,7 +29,9 @@ pub struct Model {
     pub config: Config,
     /// All parameters in declaration order.
     pub parameters: Parameters,
-    layout: Layout,
+    pub(crate) layout: Layout,
+    /// So many parameters are the model's own; others were attached.
+    own: usize,
     tabular: Option<TabularHead>,
 }
 
@@ -34,6 +39,8 @@ pub struct Model {
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     pub(crate) head_kind: HeadKind,
+    /// Layers in all, those of a decoder included.
+    num_layers: usize,
     encoder: Arc<dyn TextEncoder>,
     pooler: Option<Linear>,
     token_head: Option<TokenHead>,
@@ -48,6 +55,7 @@ impl Layout {
         let mut declare = Declaration::new(config.initializer_range);
         let encoder =
             declare.scope(architecture.prefix(), |declare| architecture.encoder(config, head_kind, declare));
+        let num_layers = declare.depth().saturating_sub(1);
         declare.set_optional();
         let classifies = matches!(head_kind, HeadKind::SequenceClassification { .. });
         let pooled_head = classifies && architecture.classifies_pooled();
@@ -71,7 +79,8 @@ impl Layout {
             }
             _ => None,
         };
-        (Self { head_kind, encoder, pooler, token_head, autoencoder, classification }, declare.specs)
+        let layout = Self { head_kind, num_layers, encoder, pooler, token_head, autoencoder, classification };
+        (layout, declare.specs)
     }
 }
 
@@ -95,7 +104,8 @@ impl Model {
     ) -> Result<(Self, LoadReport)> {
         config.check_head(folder, head_kind)?;
         let (layout, parameters, report) = checkpoint::load::load(folder, &config, head_kind, seed)?;
-        Ok((Self { config, parameters, layout, tabular: None }, report))
+        let own = parameters.list.len();
+        Ok((Self { config, parameters, layout, own, tabular: None }, report))
     }
 
     /// Writes `config.json` and `model.safetensors` into an existing folder.
@@ -162,7 +172,40 @@ impl Model {
         head.losses(pass, vectors, batch)
     }
 
-    /// The bare encoder of a model with a head.
+    /// Layers in all, those of a decoder included.
+    pub fn num_layers(&self) -> usize {
+        self.layout.num_layers
+    }
+
+    /// The parameters that are written with the model, in their order.
+    pub fn own_parameters(&self) -> &[Parameter] {
+        &self.parameters.list[..self.own]
+    }
+
+    pub(crate) fn own_parameters_mut(&mut self) -> &mut [Parameter] {
+        &mut self.parameters.list[..self.own]
+    }
+
+    /// The parameters that were attached for training, in their order: they are not written with the model.
+    pub fn attached_parameters(&self) -> &[Parameter] {
+        &self.parameters.list[self.own..]
+    }
+
+    /// The same, to be changed.
+    pub fn attached_parameters_mut(&mut self) -> &mut [Parameter] {
+        &mut self.parameters.list[self.own..]
+    }
+
+    /// Puts declared parameters behind all others, begun from `seed`.
+    pub(crate) fn attach(&mut self, specs: Vec<ParameterSpec>, seed: u64) {
+        for spec in specs {
+            let values = spec.initializer.values(spec.shape.iter().product(), seed, &spec.name);
+            let value = Value::new(values, &spec.shape);
+            self.parameters.list.push(Parameter::new(spec, value));
+        }
+    }
+
+    /// The bare encoder of a model with a head; what was attached is left behind.
     #[must_use]
     pub fn without_head(self) -> Self {
         let (layout, specs) = Layout::declare(&self.config, HeadKind::None, self.layout.pooler.is_some());
@@ -170,20 +213,18 @@ impl Model {
         let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
         parameters.list.retain(|parameter| names.contains(&parameter.spec.name.as_str()));
         parameters.list.sort_by_key(|parameter| names.iter().position(|name| *name == parameter.spec.name));
-        Self { config: self.config, parameters, layout, tabular: None }
+        let own = parameters.list.len();
+        Self { config: self.config, parameters, layout, own, tabular: None }
     }
 
     /// Puts a head over text and columns beside the encoder, its parameters behind all others under the names
     /// `tabular.…` and begun from `seed`. It is not written with the model: see [`Self::tabular_parameters`].
     pub fn attach_tabular(&mut self, shape: &TabularShape, settings: &TabularSettings, seed: u64) {
         let mut declare = Declaration::after(self.parameters.list.len(), self.config.initializer_range);
-        declare.set_depth(self.config.num_hidden_layers + 1);
+        declare.set_depth(self.num_layers() + 1);
+        declare.set_optional();
         let head = TabularHead::declare(shape, settings, &mut declare);
-        for spec in declare.specs {
-            let values = spec.initializer.values(spec.shape.iter().product(), seed, &spec.name);
-            let value = Value::new(values, &spec.shape);
-            self.parameters.list.push(Parameter::new(spec, value));
-        }
+        self.attach(declare.specs, seed);
         for &table in head.embeddings() {
             let parameter = &mut self.parameters.list[table.0];
             let (mut values, columns) = (parameter.value.to_vec(), parameter.spec.shape[1]);
@@ -192,6 +233,30 @@ impl Model {
             parameter.set_value(Value::new(values, &parameter.spec.shape));
         }
         self.tabular = Some(head);
+    }
+
+    /// Puts the head that predicts masked tokens beside another one, its parameters behind all others under names that
+    /// begin with `mlm.`, with the values of the folder, or begun from `seed` where it has none. It is not written with
+    /// the model.
+    ///
+    /// # Errors
+    /// A family without such a head; a folder that cannot be read.
+    pub fn attach_token_head(&mut self, folder: &Path, seed: u64) -> Result<()> {
+        let (donor, _) = Self::load_with(folder, self.config.clone(), HeadKind::MaskedLm, seed)?;
+        let mut declare = Declaration::after(self.parameters.list.len(), self.config.initializer_range);
+        declare.set_depth(self.num_layers() + 1);
+        declare.set_optional();
+        let (architecture, word) =
+            (architectures::of(self.config.model_type), self.layout.encoder.word_embeddings());
+        let head =
+            declare.scope(TOKEN_HEAD_SCOPE, |declare| architecture.token_head(&self.config, word, declare));
+        for spec in declare.specs {
+            let name = &spec.name[TOKEN_HEAD_SCOPE.len() + 1..];
+            let value = donor.parameters.get(name).expect("the donor declared the same head").value.clone();
+            self.parameters.list.push(Parameter::new(spec, value));
+        }
+        self.layout.token_head = Some(head);
+        Ok(())
     }
 
     /// The head over text and columns, if one was attached.

@@ -1,10 +1,12 @@
 //! One forward pass over a model's parameters: evaluation, or training with a tape.
 
+use crate::lora::Lora;
 use crate::ops::block::{BlockMode, Precision, WeightCache};
 use crate::ops::{self, Dropout};
 use crate::parameters::{MatrixId, Parameters, Value, VectorId};
 use burn::Tensor;
 use burn::tensor::Device;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,6 +23,9 @@ pub struct Pass {
     caches: Vec<WeightCache>,
     seed: Option<u64>,
     dropout_sites: AtomicU64,
+    lora: Option<Arc<Lora>>,
+    /// Weights with their low-rank matrices added, by number, where those see the same input.
+    adapted: BTreeMap<usize, Tensor<2>>,
     lookups: Mutex<Vec<Lookup>>,
 }
 
@@ -37,7 +42,7 @@ impl Pass {
     pub fn evaluate(parameters: &Parameters) -> Self {
         let values = parameters.list.iter().map(|parameter| parameter.value.clone()).collect();
         let caches = parameters.list.iter().map(|parameter| parameter.cache.0.clone()).collect();
-        Self { caches, ..Self::of(parameters, values) }
+        Self { caches, ..Self::of(parameters, values) }.with_adapted_weights()
     }
 
     fn of(parameters: &Parameters, values: Vec<Value>) -> Self {
@@ -48,17 +53,23 @@ impl Pass {
             caches: Vec::new(),
             seed: None,
             dropout_sites: AtomicU64::new(0),
+            lora: parameters.lora.clone(),
+            adapted: BTreeMap::new(),
             lookups: Mutex::default(),
         }
     }
 
     /// A pass with a tape; dropout is drawn from `seed`, which should differ for each micro-batch.
     pub fn train(parameters: &Parameters, seed: u64) -> Self {
-        Self { seed: Some(seed), ..Self::train_without_dropout(parameters) }
+        Self { seed: Some(seed), ..Self::on_tape(parameters) }.with_adapted_weights()
     }
 
     /// A pass with a tape and no dropout, to hold gradients against a reference.
     pub fn train_without_dropout(parameters: &Parameters) -> Self {
+        Self::on_tape(parameters).with_adapted_weights()
+    }
+
+    fn on_tape(parameters: &Parameters) -> Self {
         let leaf = |value: &Value, trainable: bool| match value {
             Value::Matrix(tensor) => {
                 Value::Matrix(Tensor::from_inner(tensor.clone()).set_require_grad(trainable))
@@ -70,6 +81,32 @@ impl Pass {
         let list = parameters.list.iter();
         let values = list.map(|parameter| leaf(&parameter.value, parameter.trainable)).collect();
         Self::of(parameters, values)
+    }
+
+    /// Adds low-rank matrices to their weights; not where dropout gives them an input of their own.
+    fn with_adapted_weights(mut self) -> Self {
+        if let Some(lora) = &self.lora
+            && !self.adapts_inputs()
+        {
+            self.adapted = lora.adapted_weights(&self);
+        }
+        self
+    }
+
+    /// The weights that have low-rank matrices added, by number.
+    pub(crate) fn into_adapted_weights(self) -> BTreeMap<usize, Tensor<2>> {
+        self.adapted
+    }
+
+    /// Whether low-rank matrices see another input than the weights that they are beside, because of their dropout.
+    pub(crate) fn adapts_inputs(&self) -> bool {
+        self.seed.is_some() && self.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0)
+    }
+
+    /// What the low-rank matrices beside a weight make of an input of their own: `x` `[T, in]` → `[T, out]`.
+    pub(crate) fn beside(&self, weight: MatrixId, x: &Tensor<2>) -> Option<Tensor<2>> {
+        let lora = self.lora.as_ref().filter(|_| self.adapts_inputs())?;
+        lora.output(self, weight, x)
     }
 
     /// Of products.
@@ -92,6 +129,9 @@ impl Pass {
     }
 
     pub(crate) fn matrix(&self, id: MatrixId) -> Tensor<2> {
+        if let Some(adapted) = self.adapted.get(&id.0) {
+            return adapted.clone();
+        }
         match &self.values[id.0] {
             Value::Matrix(tensor) => tensor.clone(),
             Value::Vector(_) => unreachable!("a MatrixId names a matrix"),

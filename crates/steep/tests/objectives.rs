@@ -13,7 +13,7 @@ use steep::error::Error;
 use steep::objectives::{AdaptObjective, Adaptation, CausalLm, HeldOut, SimCse, Tsdae, contrastive_losses};
 use steep::progress::{Cancel, Context};
 use steep::training::checkpoint::Checkpoints;
-use steep::training::{LrSchedulerType, Objective, TrainerState, TrainingSettings, train};
+use steep::training::{Freezing, LrSchedulerType, Objective, TrainerState, TrainingSettings, train};
 
 const OBJECTIVES: [AdaptObjective; 3] = [
     AdaptObjective::Clm,
@@ -78,6 +78,8 @@ fn settings() -> TrainingSettings {
         evaluations_per_epoch: 1,
         save_steps: 3,
         gradient_checkpointing: false,
+        freezing: Freezing::default(),
+        lora: None,
         dtype: Dtype::F32,
         save_total_limit: 2,
         load_best_model_at_end: false,

@@ -6,8 +6,7 @@ use crate::figures::{count, duration, per_cent, rate};
 use crate::session::Session;
 use std::fmt::Write;
 use steep::config::{
-    AdaptRequest, AdaptSources, Facts, RESOLVED, TrainingAmount, apply_dtype, estimate_training,
-    write_resolved,
+    AdaptRequest, AdaptSources, Facts, RESOLVED, TrainingAmount, estimate_training, write_resolved,
 };
 use steep::data::TextOptions;
 use steep::encoder::Model;
@@ -99,7 +98,7 @@ fn plan(
     let general = general_text(sources, model, &options)?.len() as u64;
     let head_kind = settings.objective.head_kind();
     let (mut weights, _) = Model::load(&model.path, head_kind, settings.training.seed)?;
-    apply_dtype(settings.training.dtype, &mut weights);
+    settings.training.apply_to(&mut weights)?;
     let input = AdaptInput {
         model,
         head_source: None,

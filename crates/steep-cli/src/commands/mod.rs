@@ -6,6 +6,7 @@ mod compare;
 mod extract;
 mod finetune;
 mod inspect;
+mod merge;
 mod predict;
 mod search;
 mod vocab;
@@ -26,6 +27,7 @@ pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Vocab(action) => vocab::run(action, session),
         Command::Search(asked) => search::run(asked, session),
         Command::Zeroshot(asked) => zeroshot::run(asked, session),
+        Command::Merge(asked) => merge::run(asked, session),
         Command::Inspect(arguments) => inspect::run(arguments, session),
     }
 }

@@ -6,5 +6,6 @@ mod comparison;
 mod families;
 mod messages;
 mod near_texts;
+mod tuning;
 mod vocabulary;
 mod workplace;

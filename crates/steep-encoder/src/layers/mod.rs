@@ -52,8 +52,13 @@ impl Linear {
     /// - `x`: `[T, in]`
     /// - output: `[T, out]`
     pub fn forward(&self, pass: &Pass, x: Tensor<2>) -> Tensor<2> {
+        let beside = pass.beside(self.weight, &x);
         let (weight, bias) = self.parameters(pass);
-        ops::linear(x, weight, bias, pass.precision())
+        let y = ops::linear(x, weight, bias, pass.precision());
+        match beside {
+            Some(beside) => y + beside,
+            None => y,
+        }
     }
 
     /// Weight and bias, zeros where there is none.
@@ -71,6 +76,9 @@ impl Linear {
 
     /// The same followed by an activation, in one operation.
     pub fn forward_activation(&self, pass: &Pass, x: Tensor<2>, activation: Activation) -> Tensor<2> {
+        if pass.adapts_inputs() {
+            return ops::activation(self.forward(pass, x), activation);
+        }
         let (weight, bias) = self.parameters(pass);
         ops::linear_activation(x, weight, bias, activation, pass.precision())
     }

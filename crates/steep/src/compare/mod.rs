@@ -151,8 +151,10 @@ fn finish(
 /// What the reader should know before believing the numbers.
 fn warnings(settings: &CompareSettings, prepared: &Prepared) -> Vec<String> {
     let mut warnings = prepared.warnings.clone();
-    let shared =
-        settings.routes.iter().any(|route| matches!(route, Route::Adapted | Route::AdaptedFinetuned));
+    let shared = settings
+        .routes
+        .iter()
+        .any(|route| matches!(route, Route::Adapted | Route::AdaptedFinetuned | Route::AdaptedContrastive));
     if shared && prepared.unlabelled.is_some() && settings.seeds.len() > 1 {
         warnings.push(format!(
             "The encoder was adapted once, with seed {}: how much adapting varies from run to run is not in the \

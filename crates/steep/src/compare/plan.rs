@@ -9,7 +9,7 @@ use crate::config::{Estimate, TrainingAmount, apply_dtype, estimate_embedding, e
 use crate::error::Result;
 use crate::features::embed::Embedder;
 use crate::progress::Context;
-use crate::stages::{ModelFolder, adapt, finetune};
+use crate::stages::{ModelFolder, adapt, estimate_contrastive, finetune};
 use steep_encoder::{HeadKind, Model};
 
 /// The plan in lines for a person: rows, then each stage with its estimate, then the sum.
@@ -39,6 +39,12 @@ pub fn plan(settings: &CompareSettings, ctx: &Context) -> Result<Vec<String>> {
     if trainings > 0 {
         add("finetune", trainings, estimate_fine_tuning(&runner, ctx)?);
     }
+    let contrastive = settings.routes.iter().filter(|route| route.trains_vectors()).count();
+    if contrastive > 0 {
+        let (first, input) = (settings.seeds[0], runner.finetune_input(runner.model));
+        let estimate = estimate_contrastive(&input, &runner.contrastive_settings(first), ctx.cancel)?;
+        add("contrastive", contrastive * settings.seeds.len(), estimate);
+    }
     add("embed", embeddings(settings), estimate_embeddings(&runner, ctx)?);
     lines.push(format!(
         "in all about {:.0} min, fitting the classifiers not counted",
@@ -52,7 +58,7 @@ fn trained(settings: &CompareSettings) -> (usize, usize) {
     let has = |route: Route| usize::from(settings.routes.contains(&route));
     let seeds = settings.seeds.len();
     let finetuned = has(Route::Finetuned).max(has(Route::FinetunedAdapted));
-    let adapted = has(Route::Adapted).max(has(Route::AdaptedFinetuned));
+    let adapted = has(Route::Adapted).max(has(Route::AdaptedFinetuned)).max(has(Route::AdaptedContrastive));
     ((finetuned + has(Route::AdaptedFinetuned)) * seeds, adapted + has(Route::FinetunedAdapted) * seeds)
 }
 

@@ -16,8 +16,8 @@ use crate::objectives::AdaptObjective;
 use crate::progress::Context;
 use crate::report::StageSeconds;
 use crate::stages::{
-    AdaptInput, AdaptReport, AdaptSettings, FinetuneInput, FinetuneReport, FinetuneSettings, ModelFolder,
-    Predictor, adapt, finetune, stage_key,
+    AdaptInput, AdaptReport, AdaptSettings, ContrastiveSettings, FinetuneInput, FinetuneReport,
+    FinetuneSettings, ModelFolder, Predictor, adapt, contrastive, finetune, stage_key,
 };
 use crate::storage::{Artefact, ArtefactWriter};
 use crate::text::Encodings;
@@ -91,6 +91,11 @@ impl Runner<'_> {
                 let adapted = self.adapted(base, "adapted", first)?;
                 self.finetuned(adapted, "adapted+finetuned", seed)
             }
+            Route::Contrastive => self.contrastive(base, "contrastive", seed),
+            Route::AdaptedContrastive => {
+                let adapted = self.adapted(base, "adapted", first)?;
+                self.contrastive(adapted, "adapted+contrastive", seed)
+            }
             Route::FinetunedAdapted => {
                 let finetuned = self.finetuned(base, "finetuned", seed)?;
                 self.adapted(finetuned, "finetuned+adapted", seed)
@@ -141,6 +146,7 @@ impl Runner<'_> {
     pub(super) fn finetune_settings(&self, seed: u64) -> FinetuneSettings {
         FinetuneSettings {
             classification: self.settings.classification.clone(),
+            mlm: None,
             training: TrainingSettings { seed, ..self.settings.finetune.clone() },
             max_seq_length: self.prepared.max_seq_length,
         }
@@ -164,6 +170,25 @@ impl Runner<'_> {
         let folder = self.stage_folder(&stage_name(name, seed, self.settings));
         let input = self.finetune_input(&model);
         let report: FinetuneReport = finetune(&input, &self.finetune_settings(seed), &folder, self.ctx)?;
+        let mut made = MadeEncoder { folder, ..from };
+        made.seconds.finetune += report.seconds;
+        made.logs.push((name.to_owned(), seed, report.log_history));
+        Ok(made)
+    }
+
+    pub(super) fn contrastive_settings(&self, seed: u64) -> ContrastiveSettings {
+        ContrastiveSettings {
+            embedding: self.settings.contrastive.clone(),
+            training: TrainingSettings { seed, ..self.settings.finetune.clone() },
+            max_seq_length: self.prepared.max_seq_length,
+        }
+    }
+
+    fn contrastive(&self, from: MadeEncoder, name: &str, seed: u64) -> Result<MadeEncoder> {
+        let model = ModelFolder::open(&from.folder)?;
+        let folder = self.stage_folder(&stage_name(name, seed, self.settings));
+        let input = self.finetune_input(&model);
+        let report = contrastive(&input, &self.contrastive_settings(seed), &folder, self.ctx)?;
         let mut made = MadeEncoder { folder, ..from };
         made.seconds.finetune += report.seconds;
         made.logs.push((name.to_owned(), seed, report.log_history));

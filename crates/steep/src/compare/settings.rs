@@ -5,7 +5,7 @@ use crate::evaluation::metrics::Metric;
 use crate::features::columns::ColumnKind;
 use crate::features::engineered::EngineeredSettings;
 use crate::features::preparation::PreparationSettings;
-use crate::objectives::{ClassificationSettings, MaskingSettings};
+use crate::objectives::{ClassificationSettings, EmbeddingSettings, MaskingSettings};
 use crate::stages::LearnerSettings;
 use crate::training::TrainingSettings;
 use serde::Serialize;
@@ -41,6 +41,12 @@ pub enum Route {
     /// Fine-tuned, then adapted.
     #[serde(rename = "finetuned+adapted")]
     FinetunedAdapted,
+    /// The encoder after its vectors were trained on the labels.
+    #[serde(rename = "contrastive")]
+    Contrastive,
+    /// Adapted, then its vectors trained on the labels.
+    #[serde(rename = "adapted+contrastive")]
+    AdaptedContrastive,
     /// The mean of the columns' learner and the best route over the text.
     #[serde(rename = "late_average")]
     LateAverage,
@@ -51,7 +57,7 @@ pub enum Route {
 
 impl Route {
     /// All routes, in their order, with the names used everywhere and a description.
-    pub const ALL: [(&'static str, Self, &'static str); 11] = [
+    pub const ALL: [(&'static str, Self, &'static str); 13] = [
         ("majority", Self::Majority, "always the most frequent class"),
         ("tfidf", Self::Tfidf, "word and character n-grams, logistic regression"),
         ("table_only", Self::TableOnly, "the columns without the text"),
@@ -68,6 +74,16 @@ impl Route {
             "finetuned+adapted",
             Self::FinetunedAdapted,
             "trained on the labels, then adapted to the unlabelled texts",
+        ),
+        (
+            "contrastive",
+            Self::Contrastive,
+            "the encoder after its vectors were trained to bring texts of one class together",
+        ),
+        (
+            "adapted+contrastive",
+            Self::AdaptedContrastive,
+            "adapted to the unlabelled texts, then its vectors trained to bring texts of one class together",
         ),
         (
             "late_average",
@@ -102,12 +118,21 @@ impl Route {
 
     /// Whether it needs the unlabelled texts.
     pub fn adapts(self) -> bool {
-        matches!(self, Self::Adapted | Self::AdaptedFinetuned | Self::FinetunedAdapted)
+        matches!(
+            self,
+            Self::Adapted | Self::AdaptedFinetuned | Self::FinetunedAdapted | Self::AdaptedContrastive
+        )
     }
 
     /// Whether its encoder is trained on the labels.
     pub fn finetunes(self) -> bool {
         matches!(self, Self::Finetuned | Self::AdaptedFinetuned | Self::FinetunedAdapted)
+            || self.trains_vectors()
+    }
+
+    /// Whether its vectors are trained on the labels, without a head. Such routes are measured where they are named.
+    pub fn trains_vectors(self) -> bool {
+        matches!(self, Self::Contrastive | Self::AdaptedContrastive)
     }
 
     /// Whether training leaves a head that predicts by itself; adapting afterwards leaves it behind.
@@ -285,6 +310,8 @@ pub struct CompareSettings {
     pub classification: ClassificationSettings,
     /// Fine-tuning's training loop; its seed is replaced by the run's.
     pub finetune: TrainingSettings,
+    /// The loss of routes that train vectors; their training loop is fine-tuning's.
+    pub contrastive: EmbeddingSettings,
     /// Candidates for the classifier on embeddings.
     pub c_grid: Vec<f64>,
     /// Folds that choose among them.

@@ -10,6 +10,7 @@ use super::values::List;
 use crate::compare::{CompareSettings, FeatureSet, LabelledSource, Route, TableSettings, UnlabelledSource};
 use crate::data::LabelBudget;
 use crate::error::{Error, Result};
+use crate::objectives::EmbeddingSettings;
 use crate::stages::{AdaptSettings, ClassifySettings, FinetuneSettings};
 use std::path::{Path, PathBuf};
 
@@ -96,7 +97,8 @@ request! {
         /// nearest_centroid, knn, lda, boosted_trees, mlp, or all; default logistic_regression, for a regression ridge
         learner: List<String>, also ["learners"], old ["classifier"];
         /// Routes among majority, tfidf, table_only, frozen, table_as_text, adapted, finetuned, adapted+finetuned,
-        /// finetuned+adapted, late_average, stacked; default all that the data allows
+        /// finetuned+adapted, contrastive, adapted+contrastive, late_average, stacked; default all that the data allows but
+        /// the two contrastive ones
         routes: List<String>;
         /// Measure also what fewer labels would give; default true
         label_curve: bool;
@@ -131,6 +133,9 @@ request! {
         finetune_batch_size: u64, also ["batch_size"], old ["per_device_train_batch_size"];
         /// Fine-tuning: share of the target that is spread over all classes, from 0 to below 1; default 0
         label_smoothing_factor: f64;
+        /// The routes contrastive and adapted+contrastive: how vectors are trained, multiple_negatives_ranking, triplet,
+        /// supervised_contrastive or cosent; default supervised_contrastive
+        contrastive_objective: String;
         /// Tokens computed at once, 1 or more; bounds the memory and changes nothing but rounding; default 4096
         max_tokens_per_micro_batch: u64;
         /// Numbers in which the encoder computes: f32, bf16, or auto for what is quick on this machine; default auto
@@ -248,6 +253,7 @@ impl CompareRequest {
             held_out_fraction: self.held_out()?,
             classification: finetune.classification,
             finetune: finetune.training,
+            contrastive: self.contrastive()?,
             c_grid: c_grid(&mut self.c_grid)?,
             folds,
             rope: within("equivalence_margin", fill(&mut self.equivalence_margin, || 0.005), 0.0..=1e9)?,
@@ -338,7 +344,8 @@ impl CompareRequest {
     fn routes(&mut self, has_unlabelled: bool, has_columns: bool) -> Result<Vec<Route>> {
         let is_possible =
             |route: Route| (has_unlabelled || !route.adapts()) && (has_columns || !route.needs_columns());
-        let possible = Route::ALL.iter().filter(|(_, route, _)| is_possible(*route));
+        let usual = |route: Route| is_possible(route) && !route.trains_vectors();
+        let possible = Route::ALL.iter().filter(|(_, route, _)| usual(*route));
         let names =
             fill(&mut self.routes, || List(possible.map(|(name, ..)| (*name).to_owned()).collect())).0;
         let known: Vec<(&str, Route)> = Route::ALL.iter().map(|(name, route, _)| (*name, *route)).collect();
@@ -412,6 +419,17 @@ impl CompareRequest {
         resolved
     }
 
+    /// How vectors are trained.
+    fn contrastive(&mut self) -> Result<EmbeddingSettings> {
+        let name = fill(&mut self.contrastive_objective, || "supervised_contrastive".to_owned());
+        let mut request = FinetuneRequest { objective: Some(name), ..FinetuneRequest::default() };
+        let settings = request.embedding().map_err(|error| in_words_of("contrastive", error))?;
+        settings.ok_or_else(|| {
+            let hint = "choose another, or the route finetuned";
+            Error::config("contrastive_objective", "classification trains no vectors", hint)
+        })
+    }
+
     fn finetune(&mut self, facts: &CompareFacts, labelled: &LabelledSource) -> Result<FinetuneSettings> {
         let mut request = FinetuneRequest {
             num_train_epochs: self.finetune_epochs,
@@ -454,7 +472,7 @@ fn in_words_of(stage: &str, error: Error) -> Error {
             let key = match key.as_str() {
                 "num_train_epochs" => format!("{stage}_epochs"),
                 "per_device_train_batch_size" => format!("{stage}_batch_size"),
-                "learning_rate" | "max_steps" => format!("{stage}_{key}"),
+                "learning_rate" | "max_steps" | "objective" => format!("{stage}_{key}"),
                 _ => key,
             };
             Error::Config { key, problem, hint }
@@ -549,6 +567,8 @@ mod tests {
         assert_eq!(message, "routes: 'frozn' is not known");
         let both = CompareRequest { label_fraction: Some(0.1), max_train_samples: Some(5), ..request() };
         assert!(of(both).starts_with("label_fraction:"));
+        let message = of(CompareRequest { contrastive_objective: Some("simcse".into()), ..request() });
+        assert!(message.starts_with("contrastive_objective:"), "{message}");
         assert!(of(CompareRequest { seeds: Some(List(vec![1, 1])), ..request() }).starts_with("seeds:"));
     }
 }

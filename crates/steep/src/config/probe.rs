@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::features::embed::Embedder;
 use crate::progress::{Cancel, Context, Silent};
-use crate::training::{Objective, Sequences, TrainingSettings, micro_batches};
+use crate::training::{Objective, Position, Sequences, TrainingSettings, micro_batches};
 use std::fmt;
 use std::time::{Duration, Instant};
 use steep_encoder::{AdamW, Gradients, Model, Pass};
@@ -69,6 +69,7 @@ pub fn estimate_training<O: Objective>(
     amount: TrainingAmount,
     cancel: &Cancel,
 ) -> Result<Estimate> {
+    settings.freezing.apply(model, Position::END);
     let speed = training_speed(model, objective, settings, cancel)?;
     let rows = objective.rows();
     let sampled: u64 = rows.iter().map(|&row| objective.sequences().length(row as usize) as u64).sum();

@@ -128,6 +128,7 @@ mod tests {
         check::<ExtractRequest>();
         check::<FinetuneRequest>();
         check::<InspectRequest>();
+        check::<crate::config::MergeRequest>();
         check::<PredictRequest>();
         check::<VocabExtendRequest>();
         check::<VocabReportRequest>();

@@ -126,6 +126,13 @@ pub struct MaskedBatch {
     labels: Arc<[u32]>,
 }
 
+impl MaskedBatch {
+    /// Number of answers.
+    pub(super) fn len(&self) -> usize {
+        self.labels.len()
+    }
+}
+
 impl MaskedLm<'_> {
     fn masked(
         &self,

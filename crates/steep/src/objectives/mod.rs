@@ -3,9 +3,11 @@
 mod adaptation;
 mod causal_lm;
 mod classification;
+mod embedding;
 mod held_out;
 mod joint;
 mod masked_lm;
+mod multi_task;
 mod simcse;
 mod tsdae;
 mod words;
@@ -13,9 +15,13 @@ mod words;
 pub use adaptation::{AdaptObjective, Adaptation, PreparedAdaptation};
 pub use causal_lm::CausalLm;
 pub use classification::{Classification, ClassificationSettings, LabelledBatch, Targets};
+pub use embedding::{
+    Embedding, EmbeddingLoss, EmbeddingSettings, PairBatch, PairLabels, TripletMining, VectorForm,
+};
 pub use held_out::HeldOut;
 pub use joint::{Joint, JointBatch};
 pub use masked_lm::{MaskedBatch, MaskedLm, MaskingSettings, TokenRange};
+pub use multi_task::{MultiTask, MultiTaskBatch};
 pub use simcse::{SimCse, contrastive_losses};
 pub use tsdae::{Deleted, Tsdae};
 pub use words::Words;

@@ -211,7 +211,7 @@ pub struct RouteResult {
     /// Unique among the results; comparisons and the verdict refer to it.
     pub id: String,
     /// The route: `majority`, `tfidf`, `frozen`, `adapted`, `finetuned`, `adapted+finetuned`, `finetuned+adapted`,
-    /// `table_only`, `table_as_text`, `late_average`, `stacked`.
+    /// `contrastive`, `adapted+contrastive`, `table_only`, `table_as_text`, `late_average`, `stacked`.
     pub name: String,
     /// What the learner was given: `text`, `text+columns`, `columns`, …; empty where there was no choice.
     #[serde(default)]

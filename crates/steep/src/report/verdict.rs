@@ -13,7 +13,7 @@ struct Question {
     words: &'static str,
 }
 
-const QUESTIONS: [Question; 6] = [
+const QUESTIONS: [Question; 8] = [
     Question { route: "frozen", over: "tfidf", words: "The encoder as it is, instead of counting words" },
     Question {
         route: "adapted",
@@ -24,6 +24,12 @@ const QUESTIONS: [Question; 6] = [
     Question { route: "adapted+finetuned", over: "finetuned", words: "Adapting before fine-tuning" },
     Question { route: "adapted+finetuned", over: "adapted", words: "Fine-tuning after adapting" },
     Question { route: "finetuned+adapted", over: "finetuned", words: "Adapting after fine-tuning" },
+    Question { route: "contrastive", over: "frozen", words: "Training the vectors on the labels" },
+    Question {
+        route: "finetuned",
+        over: "contrastive",
+        words: "Plain fine-tuning, instead of training the vectors",
+    },
 ];
 
 /// Draws the verdict from the routes and comparisons of `results`; its present verdict is not looked at.

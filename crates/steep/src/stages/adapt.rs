@@ -115,10 +115,11 @@ pub fn adapt(
         initialised: load_report.initialised,
         log_history: outcome.state.log_history,
     };
+    let writer = ArtefactWriter::create(output)?;
+    input.model.merge_adapter(&mut model, writer.path())?;
     if settings.objective.head_kind() == HeadKind::Autoencoder {
         model = model.without_head();
     }
-    let writer = ArtefactWriter::create(output)?;
     input.model.save_with(&model, writer.path())?;
     write_json(&writer.path().join("trainer_log.json"), &report.log_history)?;
     let settings = serde_json::to_value(settings).expect("resolved settings are plain data");
@@ -164,7 +165,7 @@ pub(crate) fn load(input: &AdaptInput, settings: &AdaptSettings) -> Result<(Mode
         }
         report.initialised = donor_report.initialised;
     }
-    settings.training.apply_to(&mut model);
+    settings.training.apply_to(&mut model)?;
     Ok((model, report))
 }
 
@@ -240,7 +241,7 @@ fn special_ids(model: &ModelFolder) -> BTreeSet<u32> {
     (0..=model.tokenizer.largest_id()).filter(|&id| model.tokenizer.is_special(id)).collect()
 }
 
-fn token_range(model: &ModelFolder, masking: &MaskingSettings) -> Result<TokenRange> {
+pub(super) fn token_range(model: &ModelFolder, masking: &MaskingSettings) -> Result<TokenRange> {
     let tokenizer = &model.tokenizer;
     let mask = tokenizer.special().mask.ok_or_else(|| {
         Error::model(

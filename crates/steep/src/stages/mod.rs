@@ -6,11 +6,13 @@
 
 pub(crate) mod adapt;
 mod classify;
+mod contrastive;
 mod engineered;
 mod extract;
 pub(crate) mod finetune;
 mod joint;
 mod key;
+mod merge;
 mod model_folder;
 mod output;
 mod predict;
@@ -24,12 +26,18 @@ pub use classify::{
     ClassifyInput, ClassifyReport, ClassifySettings, EmbeddingRecipe, LearnerSettings, Learners, classify,
     write_classifier_folder,
 };
+pub use contrastive::{
+    ContrastiveReport, ContrastiveSettings, contrastive, contrastive_classifier, estimate_contrastive,
+};
 pub use engineered::{EngineerInput, EngineerSettings, EngineeredColumns, engineer};
 pub use extract::{EMBEDDING_COLUMN, ExtractInput, ExtractReport, ExtractSettings, OutputValue, extract};
-pub use finetune::{FinetuneInput, FinetuneReport, FinetuneSettings, finetune};
+pub use finetune::{
+    FinetuneInput, FinetuneReport, FinetuneSettings, MultiTaskSettings, estimate_finetune, finetune,
+};
 pub use joint::{JointInput, JointSettings, RawColumns, estimate_joint, evaluate_joint, joint, read_columns};
 pub use key::{StageAbout, stage_key};
-pub use model_folder::ModelFolder;
+pub use merge::{MergeReport, merge};
+pub use model_folder::{ADAPTER_FOLDER, ModelFolder};
 pub use output::{OutputFormat, RowCounts};
 pub use predict::{PredictInput, PredictReport, PredictSettings, Predictor, predict};
 pub use prepared::PreparedFeatures;

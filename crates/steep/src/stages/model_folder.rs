@@ -10,6 +10,9 @@ use steep_encoder::pooling::PoolingMode;
 use steep_encoder::sentence_transformer::SentenceModules;
 use steep_encoder::{Config, Model};
 
+/// Where the folder of a model that was trained by low-rank matrices has these by themselves.
+pub const ADAPTER_FOLDER: &str = "adapter";
+
 /// An opened model folder; the weights are loaded by the stage that knows the head.
 pub struct ModelFolder {
     /// Where it lies.
@@ -86,6 +89,24 @@ impl ModelFolder {
 
     fn default_pooling(&self) -> Vec<PoolingMode> {
         vec![self.config.default_pooling()]
+    }
+
+    /// Writes a trained model as [`Self::save_with`] does, with its adapter as [`Self::merge_adapter`] does.
+    pub(crate) fn save_trained(&self, model: &mut Model, folder: &Path) -> Result<()> {
+        self.merge_adapter(model, folder)?;
+        self.save_with(model, folder)
+    }
+
+    /// Writes the low-rank matrices of a model, if it has some, into a folder of their own within `folder`, as PEFT
+    /// reads them beside the model of this folder, and adds them to the weights.
+    pub(crate) fn merge_adapter(&self, model: &mut Model, folder: &Path) -> Result<()> {
+        if model.lora().is_some() {
+            let adapter = folder.join(ADAPTER_FOLDER);
+            std::fs::create_dir_all(&adapter).map_err(Error::io("create", &adapter))?;
+            model.save_adapter(&adapter, &self.path.display().to_string())?;
+            model.merge_lora();
+        }
+        Ok(())
     }
 
     /// Writes a model with this folder's tokenizer, modules and sequence length into an existing folder; that

@@ -34,6 +34,9 @@ pub trait Objective: Sync {
     /// Makes some rows ready, on whatever thread and however early. Draws at random by (seed, epoch, row) only.
     fn prepare(&self, rows: &[u32], epoch: u64) -> Self::Prepared;
 
+    /// Tells all parts of a step, once they are prepared, what each needs to know of the others.
+    fn complete(&self, _step: &mut [Self::Prepared]) {}
+
     /// The loss of prepared rows, summed, and the weight that makes it a mean; `None` where the rows
     /// hold nothing to learn from.
     fn loss(&self, model: &Model, pass: &Pass, prepared: Self::Prepared) -> Option<(Tensor<1>, f64)>;
@@ -176,11 +179,22 @@ impl<'a, O: Objective> Run<'a, O> {
             run.state = loaded.state;
             run.best = loaded.best;
         }
+        settings.freezing.check(model)?;
+        run.choose_learning(model);
         Ok(run)
+    }
+
+    /// Freezes and frees parameters as the next step wants them.
+    fn choose_learning(&self, model: &mut Model) {
+        let position = self.settings.position(self.state.global_step, self.objective.rows().len());
+        self.settings.freezing.apply(model, position);
     }
 
     fn step(&mut self, model: &mut Model, batches: Vec<MicroBatch<O::Prepared>>) -> Result<()> {
         let (step, started) = (self.state.global_step, Instant::now());
+        if self.settings.freezing.is_gradual() {
+            self.choose_learning(model);
+        }
         let (mut gradients, mut loss_sum, mut weight_sum) = (Gradients::default(), 0.0, 0.0);
         for (index, batch) in batches.into_iter().enumerate() {
             let seed = hash(self.settings.seed, &[DROPOUT, step, index as u64]);

@@ -79,6 +79,13 @@ impl Measured {
                 self.others.push(result);
                 continue;
             }
+            if route.trains_vectors()
+                && let Err(error) = runner.settings.contrastive.loss.check(&runner.prepared.labelled.targets)
+            {
+                result.status = Status::Skipped { reason: error.to_string() };
+                self.others.push(result);
+                continue;
+            }
             match self.predictions(route, variant, runner, scorer) {
                 Ok(predictions) => {
                     scorer.fill(&mut result, &predictions)?;

@@ -9,7 +9,7 @@ use crate::objectives::{ClassificationSettings, Targets};
 use crate::stages::output::testing::{StopAfter, model_folder, quietly};
 use crate::stages::{OutputFormat, PredictInput, PredictSettings, Predictor, predict};
 use crate::text::Encodings;
-use crate::training::{LrSchedulerType, TrainingSettings};
+use crate::training::{Freezing, LrSchedulerType, TrainingSettings};
 use serde_json::Value;
 use std::fmt::Write;
 use std::fs;
@@ -36,6 +36,7 @@ fn settings(combine_feat_method: CombineMethod, epochs: f64) -> JointSettings {
     JointSettings {
         finetune: FinetuneSettings {
             classification: ClassificationSettings { label_smoothing_factor: 0.0, class_weights: Vec::new() },
+            mlm: None,
             training: TrainingSettings {
                 num_train_epochs: epochs,
                 max_steps: None,
@@ -54,6 +55,8 @@ fn settings(combine_feat_method: CombineMethod, epochs: f64) -> JointSettings {
                 },
                 seed: 1,
                 gradient_checkpointing: false,
+                freezing: Freezing::default(),
+                lora: None,
                 dtype: Dtype::F32,
                 logging_steps: 10,
                 evaluations_per_epoch: 1,
