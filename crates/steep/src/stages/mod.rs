@@ -9,6 +9,7 @@ mod classify;
 mod engineered;
 mod extract;
 pub(crate) mod finetune;
+mod generate;
 mod joint;
 mod key;
 mod model_folder;
@@ -19,7 +20,9 @@ mod search;
 mod vocabulary;
 mod zeroshot;
 
-pub use adapt::{AdaptInput, AdaptReport, AdaptSettings, adapt, objective as adapt_objective};
+pub use adapt::{
+    AdaptInput, AdaptReport, AdaptSettings, adapt, head_kind as adapt_head_kind, objective as adapt_objective,
+};
 pub use classify::{
     ClassifyInput, ClassifyReport, ClassifySettings, EmbeddingRecipe, LearnerSettings, Learners, classify,
     write_classifier_folder,
@@ -27,6 +30,7 @@ pub use classify::{
 pub use engineered::{EngineerInput, EngineerSettings, EngineeredColumns, engineer};
 pub use extract::{EMBEDDING_COLUMN, ExtractInput, ExtractReport, ExtractSettings, OutputValue, extract};
 pub use finetune::{FinetuneInput, FinetuneReport, FinetuneSettings, finetune};
+pub use generate::{GENERATED_COLUMN, GenerateInput, GenerateReport, GenerateSettings, generate};
 pub use joint::{JointInput, JointSettings, RawColumns, estimate_joint, evaluate_joint, joint, read_columns};
 pub use key::{StageAbout, stage_key};
 pub use model_folder::ModelFolder;
