@@ -3,8 +3,8 @@
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as ClapCommand, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
 use steep::config::{
-    AdaptRequest, ClassifyRequest, CompareRequest, ExtractRequest, FinetuneRequest, Form, Ignored,
-    InspectRequest, Key, MergeRequest, PredictRequest, Request, SearchRequest, VocabExtendRequest,
+    AdaptRequest, ClassifyRequest, CompareRequest, ExtractRequest, FinetuneRequest, Form, GenerateRequest,
+    Ignored, InspectRequest, Key, MergeRequest, PredictRequest, Request, SearchRequest, VocabExtendRequest,
     VocabReportRequest, VocabUndoRequest, ZeroshotRequest,
 };
 
@@ -69,6 +69,8 @@ pub(crate) enum Command {
     Zeroshot(Asked<ZeroshotRequest>),
     /// Add an adapter of PEFT's to the weights that it belongs to
     Merge(Asked<MergeRequest>),
+    /// Write texts after others with an encoder-decoder
+    Generate(Asked<GenerateRequest>),
     /// Tell what is in a model folder
     Inspect(Inspect),
 }

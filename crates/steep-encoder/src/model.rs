@@ -6,10 +6,10 @@ use crate::checkpoint::{self, report::LoadReport};
 use crate::config::Config;
 use crate::error::Result;
 use crate::heads::{
-    AutoencoderHead, ClassificationHead, HeadKind, RowColumns, TabularHead, TabularSettings, TabularShape,
-    TokenHead,
+    AutoencoderHead, ClassificationHead, HeadKind, ReplacedTokenHead, RowColumns, TabularHead,
+    TabularSettings, TabularShape, TokenHead,
 };
-use crate::layers::{Linear, TextEncoder};
+use crate::layers::{Decoding, EncoderDecoder, Linear, NextToken, TextEncoder};
 use crate::ops::block::Precision;
 use crate::ops::{self, Activation};
 use crate::parameters::{Declaration, Parameter, ParameterSpec, Parameters, Value};
@@ -46,6 +46,7 @@ pub(crate) struct Layout {
     token_head: Option<TokenHead>,
     autoencoder: Option<AutoencoderHead>,
     classification: Option<ClassificationHead>,
+    replaced_tokens: Option<ReplacedTokenHead>,
 }
 
 impl Layout {
@@ -69,7 +70,7 @@ impl Layout {
             (true, false) => declare.unused(declare_pooler),
         };
         let word_embeddings = encoder.word_embeddings();
-        let token_head = matches!(head_kind, HeadKind::MaskedLm | HeadKind::CausalLm)
+        let token_head = matches!(head_kind, HeadKind::MaskedLm | HeadKind::CausalLm | HeadKind::Seq2Seq)
             .then(|| architecture.token_head(config, word_embeddings, &mut declare));
         let autoencoder = (head_kind == HeadKind::Autoencoder)
             .then(|| AutoencoderHead::declare(config, word_embeddings, &mut declare));
@@ -79,7 +80,22 @@ impl Layout {
             }
             _ => None,
         };
-        let layout = Self { head_kind, num_layers, encoder, pooler, token_head, autoencoder, classification };
+        let replaced_tokens = match head_kind {
+            HeadKind::ReplacedTokens { generator } => {
+                architecture.replaced_tokens(config, generator, &mut declare)
+            }
+            _ => None,
+        };
+        let layout = Self {
+            head_kind,
+            num_layers,
+            encoder,
+            pooler,
+            token_head,
+            autoencoder,
+            classification,
+            replaced_tokens,
+        };
         (layout, declare.specs)
     }
 }
@@ -163,6 +179,63 @@ impl Model {
         head.losses(pass, ops::embedding(hidden, rows), labels)
     }
 
+    /// Logits `[T, V]` of each token of `target`, given those before it and the text of the same number of `source`.
+    ///
+    /// # Panics
+    /// If the model was loaded without a head that writes texts.
+    pub fn seq2seq_logits(&self, pass: &Pass, source: &PackedBatch, target: &PackedBatch) -> Tensor<2> {
+        let states = self.target_states(pass, source, target);
+        self.writing_head().forward(pass, states)
+    }
+
+    /// Cross-entropy `[T]` of each token of `target`, given those before it and the text of the same number of `source`.
+    /// `label_smoothing` is the share of the target's probability that all words of the vocabulary have in equal parts.
+    ///
+    /// # Panics
+    /// If the model was loaded without a head that writes texts.
+    pub fn seq2seq_losses(
+        &self,
+        pass: &Pass,
+        source: &PackedBatch,
+        target: &PackedBatch,
+        label_smoothing: f32,
+    ) -> Tensor<1> {
+        let states = self.target_states(pass, source, target);
+        self.writing_head().smoothed_losses(pass, states, target.input_ids.clone(), label_smoothing)
+    }
+
+    fn target_states(&self, pass: &Pass, source: &PackedBatch, target: &PackedBatch) -> Tensor<2> {
+        let encoded = self.last_hidden_state(pass, source);
+        let decoder = self.decoder();
+        decoder.decoder_states(pass, &decoder.shifted(target), &encoded, &source.offsets)
+    }
+
+    fn writing_head(&self) -> &TokenHead {
+        self.layout.token_head.as_ref().expect("the model has a head that predicts tokens")
+    }
+
+    fn decoder(&self) -> &EncoderDecoder {
+        self.layout.encoder.decoder().expect("the model has a decoder")
+    }
+
+    /// Reads the texts of a batch, for which nothing is written yet.
+    ///
+    /// # Panics
+    /// If the model was loaded without a head that writes texts.
+    pub fn begin_decoding(&self, pass: &Pass, source: &PackedBatch) -> Decoding {
+        let encoded = self.last_hidden_state(pass, source);
+        self.decoder().begin(pass, &encoded, &source.offsets)
+    }
+
+    /// Writes one more token of each text that is being written: the logits `[N, V]` of the tokens after those.
+    ///
+    /// # Panics
+    /// If the model was loaded without a head that writes texts.
+    pub fn next_token_logits(&self, pass: &Pass, decoding: &mut Decoding, tokens: &[NextToken]) -> Tensor<2> {
+        let states = self.decoder().step(pass, decoding, tokens);
+        self.writing_head().forward(pass, states)
+    }
+
     /// Cross-entropy of each token after the first of each sequence of `batch`, written again from `vectors` `[B, H]`.
     ///
     /// # Panics
@@ -205,10 +278,42 @@ impl Model {
         }
     }
 
+    /// For each token of `hidden` [T, H] how much speaks for its being replaced: `[T]`.
+    ///
+    /// # Panics
+    /// If the model was loaded without a head that finds replaced tokens.
+    pub fn replaced_token_logits(&self, pass: &Pass, hidden: Tensor<2>) -> Tensor<1> {
+        self.replaced_token_head().forward(pass, hidden)
+    }
+
+    /// The generator's logits over the vocabulary at the given rows of a masked batch: `[N, V]`.
+    ///
+    /// # Panics
+    /// If the model was loaded without a generator.
+    pub fn generator_logits(&self, pass: &Pass, masked: &PackedBatch, rows: Arc<[u32]>) -> Tensor<2> {
+        let generator = self.replaced_token_head().generator.as_ref();
+        generator.expect("the model has a generator").logits(pass, masked, rows)
+    }
+
+    fn replaced_token_head(&self) -> &ReplacedTokenHead {
+        self.layout.replaced_tokens.as_ref().expect("the model has a head that finds replaced tokens")
+    }
+
     /// The bare encoder of a model with a head; what was attached is left behind.
     #[must_use]
     pub fn without_head(self) -> Self {
-        let (layout, specs) = Layout::declare(&self.config, HeadKind::None, self.layout.pooler.is_some());
+        self.reduced_to(HeadKind::None)
+    }
+
+    /// The discriminator of a model that has a generator beside it.
+    #[must_use]
+    pub fn without_generator(self) -> Self {
+        self.reduced_to(HeadKind::ReplacedTokens { generator: None })
+    }
+
+    /// What of the model a model with that head has.
+    fn reduced_to(self, head_kind: HeadKind) -> Self {
+        let (layout, specs) = Layout::declare(&self.config, head_kind, self.layout.pooler.is_some());
         let mut parameters = self.parameters;
         let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
         parameters.list.retain(|parameter| names.contains(&parameter.spec.name.as_str()));

@@ -290,6 +290,12 @@ impl Declaration {
         self.first + self.specs.len() - 1
     }
 
+    /// A matrix that was declared before, by its full name, to be used in another place too.
+    pub(crate) fn declared(&self, name: &str) -> Option<MatrixId> {
+        let place = self.specs.iter().position(|spec| spec.name == name)?;
+        Some(MatrixId(self.first + place))
+    }
+
     pub(crate) fn matrix(&mut self, name: &str, shape: [usize; 2]) -> MatrixId {
         let initializer = Initializer::Normal(self.initializer_range);
         MatrixId(self.declare(name, shape.to_vec(), initializer, true))
@@ -313,6 +319,11 @@ impl Declaration {
 
     pub(crate) fn bias(&mut self, name: &str, length: usize) -> VectorId {
         VectorId(self.declare(name, vec![length], Initializer::Zeros, false))
+    }
+
+    /// A vector that is never trained, all 0 at first, and in files a matrix of one row.
+    pub(crate) fn constant_row(&mut self, name: &str, length: usize) -> VectorId {
+        VectorId(self.unused(|declare| declare.declare(name, vec![1, length], Initializer::Zeros, false)))
     }
 
     /// `name.weight` `[out, in]` and `name.bias` `[out]`.

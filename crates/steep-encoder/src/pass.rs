@@ -153,10 +153,11 @@ impl Pass {
         rows
     }
 
+    /// A vector; some files have it as a matrix of one row.
     pub(crate) fn vector(&self, id: VectorId) -> Tensor<1> {
         match &self.values[id.0] {
             Value::Vector(tensor) => tensor.clone(),
-            Value::Matrix(_) => unreachable!("a VectorId names a vector"),
+            Value::Matrix(tensor) => tensor.clone().squeeze_dim(0),
         }
     }
 

@@ -5,6 +5,7 @@ mod classify;
 mod compare;
 mod extract;
 mod finetune;
+mod generate;
 mod inspect;
 mod merge;
 mod predict;
@@ -26,6 +27,7 @@ pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Predict(asked) => predict::run(asked, session),
         Command::Vocab(action) => vocab::run(action, session),
         Command::Search(asked) => search::run(asked, session),
+        Command::Generate(asked) => generate::run(asked, session),
         Command::Zeroshot(asked) => zeroshot::run(asked, session),
         Command::Merge(asked) => merge::run(asked, session),
         Command::Inspect(arguments) => inspect::run(arguments, session),

@@ -4,6 +4,7 @@ mod columns;
 mod commands;
 mod comparison;
 mod families;
+mod generation;
 mod messages;
 mod near_texts;
 mod tuning;

@@ -2,7 +2,6 @@
 
 use crate::architectures;
 use crate::error::{Error, Result};
-use crate::heads::HeadKind;
 use crate::model::Model;
 use crate::parameters::Parameter;
 use safetensors::tensor::{Dtype, View};
@@ -20,7 +19,7 @@ pub(crate) fn save(folder: &Path, model: &Model) -> Result<()> {
 
     let path = folder.join("model.safetensors");
     let prefix = format!("{}.", architectures::of(model.config.model_type).prefix());
-    let bare = model.head_kind() == HeadKind::None;
+    let bare = model.head_kind().is_bare();
     let tensors = model.own_parameters().iter().map(|parameter| {
         let name = parameter.spec.name.as_str();
         let name = if bare { name.strip_prefix(&prefix).unwrap_or(name) } else { name };

@@ -2,6 +2,7 @@
 //! [`Pass`] they are read from.
 
 mod attention;
+mod decoder;
 mod embeddings;
 mod pool;
 mod rms_norm;
@@ -9,6 +10,8 @@ mod rotary;
 mod transformer;
 
 pub use attention::AttentionHeads;
+pub(crate) use decoder::{CrossAttention, DecoderStart, EncoderDecoder, Stack, States};
+pub use decoder::{Decoding, NextToken};
 pub use embeddings::Embeddings;
 pub use pool::{is_trainable, pool_states};
 pub use rms_norm::RmsNorm;
@@ -33,6 +36,11 @@ pub(crate) trait TextEncoder: Debug + Send + Sync {
 
     /// The table of words, `[V, E]`.
     fn word_embeddings(&self) -> MatrixId;
+
+    /// Both sides of an encoder-decoder that was declared whole.
+    fn decoder(&self) -> Option<&EncoderDecoder> {
+        None
+    }
 }
 
 /// `x Wᵀ + b`, or without b.

@@ -50,7 +50,7 @@ pub fn default_targets(model_type: ModelType) -> &'static [&'static str] {
         ModelType::Mpnet => &["attn.q", "attn.v"],
         ModelType::ModernBert => &["Wqkv"],
         ModelType::Gpt2 => &["c_attn"],
-        ModelType::Qwen3 | ModelType::Bart => &["q_proj", "v_proj"],
+        ModelType::Qwen3 | ModelType::Llama | ModelType::Bart | ModelType::Mbart => &["q_proj", "v_proj"],
         ModelType::T5 => &["q", "v"],
         ModelType::DebertaV2 => &["query_proj", "value_proj"],
     }

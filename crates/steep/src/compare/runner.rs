@@ -124,6 +124,7 @@ impl Runner<'_> {
             model,
             head_source,
             sequences: &unlabelled.corpus,
+            targets: None,
             corpus_key: &unlabelled.key,
             train_rows: unlabelled.train_rows.clone(),
             held_out_rows: unlabelled.held_out_rows.clone(),

@@ -10,6 +10,7 @@ mod contrastive;
 mod engineered;
 mod extract;
 pub(crate) mod finetune;
+mod generate;
 mod joint;
 mod key;
 mod merge;
@@ -21,7 +22,9 @@ mod search;
 mod vocabulary;
 mod zeroshot;
 
-pub use adapt::{AdaptInput, AdaptReport, AdaptSettings, adapt, objective as adapt_objective};
+pub use adapt::{
+    AdaptInput, AdaptReport, AdaptSettings, adapt, head_kind as adapt_head_kind, objective as adapt_objective,
+};
 pub use classify::{
     ClassifyInput, ClassifyReport, ClassifySettings, EmbeddingRecipe, LearnerSettings, Learners, classify,
     write_classifier_folder,
@@ -34,6 +37,7 @@ pub use extract::{EMBEDDING_COLUMN, ExtractInput, ExtractReport, ExtractSettings
 pub use finetune::{
     FinetuneInput, FinetuneReport, FinetuneSettings, MultiTaskSettings, estimate_finetune, finetune,
 };
+pub use generate::{GENERATED_COLUMN, GenerateInput, GenerateReport, GenerateSettings, generate};
 pub use joint::{JointInput, JointSettings, RawColumns, estimate_joint, evaluate_joint, joint, read_columns};
 pub use key::{StageAbout, stage_key};
 pub use merge::{MergeReport, merge};

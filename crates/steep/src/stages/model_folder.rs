@@ -2,13 +2,14 @@
 
 use crate::config::Dtype;
 use crate::error::{Error, Result};
-use crate::features::embed::EmbedSettings;
+use crate::features::embed::{EmbedSettings, FeaturesFrom};
+use crate::generation::GenerationDefaults;
 use crate::storage::{Artefact, digest_file};
 use crate::text::{EncodeOptions, Tokenizer, Truncation};
 use std::path::{Path, PathBuf};
 use steep_encoder::pooling::PoolingMode;
 use steep_encoder::sentence_transformer::SentenceModules;
-use steep_encoder::{Config, Model};
+use steep_encoder::{Config, HeadKind, Model};
 
 /// Where the folder of a model that was trained by low-rank matrices has these by themselves.
 pub const ADAPTER_FOLDER: &str = "adapter";
@@ -72,6 +73,7 @@ impl ModelFolder {
     pub fn embed_settings(&self, dtype: Dtype) -> EmbedSettings {
         let modules = self.modules.as_ref();
         EmbedSettings {
+            features_from: FeaturesFrom::Encoder,
             pooling: self.pooling(),
             layers: vec![-1],
             normalize: modules.is_some_and(|modules| modules.normalize),
@@ -114,6 +116,11 @@ impl ModelFolder {
     pub fn save_with(&self, model: &Model, folder: &Path) -> Result<()> {
         model.save(folder)?;
         self.tokenizer.save_to(folder)?;
+        let generation = self.path.join(GenerationDefaults::FILE);
+        if model.head_kind() == HeadKind::Seq2Seq && generation.is_file() {
+            let target = folder.join(GenerationDefaults::FILE);
+            std::fs::copy(&generation, &target).map_err(Error::io("write", &target))?;
+        }
         let modules = self.modules.clone().unwrap_or_else(|| SentenceModules {
             pooling: self.default_pooling(),
             include_prompt: true,

@@ -34,6 +34,11 @@ pub trait Objective: Sync {
     /// Makes some rows ready, on whatever thread and however early. Draws at random by (seed, epoch, row) only.
     fn prepare(&self, rows: &[u32], epoch: u64) -> Self::Prepared;
 
+    /// The same when a share of the steps is done, from 0 to below 1, for what changes as training goes on.
+    fn prepare_at(&self, rows: &[u32], epoch: u64, _done: f64) -> Self::Prepared {
+        self.prepare(rows, epoch)
+    }
+
     /// Tells all parts of a step, once they are prepared, what each needs to know of the others.
     fn complete(&self, _step: &mut [Self::Prepared]) {}
 
