@@ -227,9 +227,9 @@ fn learner(route: &RouteResult) -> String {
     let texts: Vec<String> = values.iter().map(|value| shorten(&format!("{value}"), 8)).collect();
     match (name, texts.is_empty()) {
         (None, true) => "–".to_owned(),
-        (None, false) => format!("C {}", texts.join(", ")),
+        (None, false) => format!("C\u{a0}{}", texts.join(", ")),
         (Some(name), true) => name,
-        (Some(name), false) => format!("{name}, C {}", texts.join(", ")),
+        (Some(name), false) => format!("{name}, C\u{a0}{}", texts.join(", ")),
     }
 }
 
@@ -395,14 +395,19 @@ fn difference_strip(results: &Results, found: &Comparison) -> Strip {
         high: found.high,
         dots: Vec::new(),
         value: format!("{} {interval}", metric::difference(name, found.difference)).trim_end().to_owned(),
-        note: format!(
-            "{}, {}",
-            probability_sentence(found.probability_better),
-            extra_duration(found.extra_seconds)
-        ),
+        note: difference_note(found),
         tag: format!("{sign} {}", found.verdict.words()),
         is_chosen: false,
     }
+}
+
+/// The probability, and the cost where it is worth a word.
+fn difference_note(found: &Comparison) -> String {
+    let probability = probability_sentence(found.probability_better);
+    if found.extra_seconds.is_finite() && found.extra_seconds.abs() < 0.5 {
+        return probability;
+    }
+    format!("{probability}, {}", extra_duration(found.extra_seconds))
 }
 
 /// A row of the table of costs.
