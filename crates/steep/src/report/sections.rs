@@ -9,6 +9,7 @@ use super::route::{RouteResult, ScoredBy, StageSeconds, Status};
 use super::scatter;
 use super::strips::{self, Axis, Layout, Strip};
 use super::svg::{Marker, colour_class};
+use super::winner;
 use std::fmt::Write;
 
 /// No table of the page has more rows; `results.json` has them all.
@@ -46,6 +47,8 @@ pub(super) struct VerdictView {
     pub(super) cards: Vec<Card>,
     pub(super) metric: String,
     pub(super) sentences: Vec<Markup>,
+    /// How the winner is run: the command, and what rows must have.
+    pub(super) run: Option<(String, Markup)>,
 }
 
 impl VerdictView {
@@ -63,6 +66,7 @@ impl VerdictView {
                 .take(40)
                 .map(|sentence| Markup::sentence(&cut(sentence)))
                 .collect(),
+            run: results.winner.as_ref().map(winner::run),
         }
     }
 }

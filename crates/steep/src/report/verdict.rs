@@ -13,7 +13,7 @@ struct Question {
     words: &'static str,
 }
 
-const QUESTIONS: [Question; 6] = [
+const QUESTIONS: [Question; 9] = [
     Question { route: "frozen", over: "tfidf", words: "The encoder as it is, instead of counting words" },
     Question {
         route: "adapted",
@@ -24,6 +24,17 @@ const QUESTIONS: [Question; 6] = [
     Question { route: "adapted+finetuned", over: "finetuned", words: "Adapting before fine-tuning" },
     Question { route: "adapted+finetuned", over: "adapted", words: "Fine-tuning after adapting" },
     Question { route: "finetuned+adapted", over: "finetuned", words: "Adapting after fine-tuning" },
+    Question {
+        route: "joint",
+        over: "finetuned",
+        words: "One network over text and columns, instead of fine-tuning on the text alone",
+    },
+    Question { route: "adapted+joint", over: "joint", words: "Adapting before that network" },
+    Question {
+        route: "joint",
+        over: "stacked",
+        words: "One network over text and columns, instead of stacking models of each",
+    },
 ];
 
 /// Draws the verdict from the routes and comparisons of `results`; its present verdict is not looked at.

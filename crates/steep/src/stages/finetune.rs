@@ -1,5 +1,9 @@
 //! Training encoder and head on labels.
 
+mod probe;
+
+pub use probe::HeadInit;
+
 use super::adapt::{remove_work, rows_digest, work_folder};
 use super::key::{StageAbout, finished, stage_key};
 use super::model_folder::ModelFolder;
@@ -17,6 +21,9 @@ use steep_encoder::{HeadKind, Model};
 /// How to fine-tune, with nothing left open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FinetuneSettings {
+    /// Where the head begins.
+    #[serde(default)]
+    pub head_init: HeadInit,
     /// Details of the loss.
     pub classification: ClassificationSettings,
     /// The training loop.
@@ -99,6 +106,9 @@ pub fn finetune(
     }
     let started = Instant::now();
     let mut model = load(input, settings)?;
+    if settings.head_init == HeadInit::LinearProbe {
+        probe::begin(&mut model, input, settings, ctx)?;
+    }
     let objective = objective(input, settings);
     let work = work_folder(output);
     let limit = settings.training.save_total_limit;
