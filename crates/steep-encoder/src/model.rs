@@ -419,6 +419,37 @@ impl Model {
         head.forward(pass, hidden, batch)
     }
 
+    /// What the output of the classification head takes of each sequence, with the dropout of the pass but for the last:
+    /// `[B, features]`.
+    ///
+    /// # Panics
+    /// If the model was loaded without a classification head.
+    pub fn classification_features(&self, pass: &Pass, hidden: Tensor<2>, batch: &PackedBatch) -> Tensor<2> {
+        let head = self.layout.classification.as_ref().expect("the model has a classification head");
+        head.features(pass, hidden, batch)
+    }
+
+    /// Replaces the output of the classification head: `weight` `[labels, features]` row by row, `bias` `[labels]`. False,
+    /// and nothing is changed, where the architecture's output has no bias.
+    ///
+    /// # Panics
+    /// If the model was loaded without a classification head, or the sizes are others.
+    pub fn set_classification_output(&mut self, weight: Vec<f32>, bias: Vec<f32>) -> bool {
+        let head = self.layout.classification.as_ref().expect("the model has a classification head");
+        let (weight_id, Some(bias_id)) = (head.output.weight.0, head.output.bias) else { return false };
+        for (at, values) in [(weight_id, weight), (bias_id.0, bias)] {
+            let parameter = &mut self.parameters.list[at];
+            assert_eq!(
+                values.len(),
+                parameter.spec.shape.iter().product::<usize>(),
+                "{}",
+                parameter.spec.name
+            );
+            parameter.set_value(Value::new(values, &parameter.spec.shape));
+        }
+        true
+    }
+
     /// The name of the word embedding, for masks and vocabulary work.
     pub fn word_embeddings(&self) -> &crate::parameters::Value {
         self.parameters.matrix(self.layout.encoder.word_embeddings())

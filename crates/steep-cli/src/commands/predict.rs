@@ -41,6 +41,9 @@ pub(super) fn summary(
 ) -> steep::Result<Vec<String>> {
     let mut lines = counted(verb, &report.counts, report.waiting_share, max_seq_length);
     lines.extend(report.dtype.map(|dtype| format!("computed in {dtype}")));
+    lines.extend(
+        report.temperature.map(|value| format!("probabilities at the folder's temperature of {value:.2}")),
+    );
     for file in &report.files {
         let counts = label_counts(file)?;
         lines.extend(counts.iter().map(|(label, rows)| format!("  {:>9}  {label}", count(*rows))));

@@ -30,6 +30,29 @@ fn inspect_tells_config_parameters_and_tokenizer() {
 }
 
 #[test]
+fn a_head_begins_from_a_linear_probe_where_that_is_asked_for() {
+    let place = Workplace::new();
+    place.write_labelled("rows.csv", 80);
+    let start = ["finetune", "--model", "model", "--train_file", "rows.csv", "--dtype", "f32"];
+    let train = |output: &str, init: &str, more: &[&str]| {
+        let flags = ["--output_dir", output, "--head_init", init, "--max_steps", "1", "--lr", "1e-7"];
+        place.run(&[&start[..], &flags, more].concat())
+    };
+    let score = |(code, text, errors): (Option<i32>, String, String)| -> f64 {
+        assert_eq!(code, Some(0), "{errors}");
+        let (_, rest) = text.split_once("best validation accuracy ").expect("a score");
+        rest.split(',').next().and_then(|number| number.parse().ok()).expect("a number")
+    };
+    let (probed, random) =
+        (score(train("probed", "linear_probe", &[])), score(train("random", "random", &[])));
+    assert!(probed > 0.9 && random < probed, "{probed} {random}");
+    let (code, _, errors) = train("joint", "linear_probe", &["--joint", "--engineered_features"]);
+    assert!(code == Some(1) && errors.contains("head_init"), "{errors}");
+    let (code, _, errors) = train("none", "linear_prob", &[]);
+    assert!(code == Some(1) && errors.contains("did you mean linear_probe?"), "{errors}");
+}
+
+#[test]
 fn adapt_tells_losses_and_writes_a_request_that_repeats_it() {
     let place = Workplace::new();
     place.write_texts("texts.txt", 60);

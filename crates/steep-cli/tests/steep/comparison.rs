@@ -59,6 +59,8 @@ fn every_route_is_measured_with_columns_and_a_second_start_repeats_the_numbers()
         "adapted+finetuned (own head)",
         "finetuned+adapted",
         "finetuned+adapted (+columns)",
+        "joint (own head)",
+        "adapted+joint (own head)",
         "late_average",
         "stacked",
     ];
@@ -114,6 +116,22 @@ fn suspicious_columns_are_told_before_anything_runs() {
     );
     assert!(plan.contains("1 column with a single value, of no use (nothing)"), "{plan}");
     assert!(!place.path("out").join("results.json").exists());
+}
+
+#[test]
+fn a_network_over_text_and_counts_of_it_needs_no_columns() {
+    let place = Workplace::new();
+    write_rows(&place, 240);
+    let config =
+        ["compare", "--model", "model", "--labelled", "rows.csv", "--output", "out", "--seeds", "42"];
+    let flags = ["--features", "text+engineered", "--routes", "majority,joint", "--resamples", "100"];
+    let keys = ["--finetune_max_steps", "4", "--combine_feat_method", "attention_on_cat_and_numerical_feats"];
+    place.succeed(&[&config[..], &flags, &keys].concat());
+    let results = results(&place);
+    assert_eq!(ids(&results), ["majority", "joint (own head)"]);
+    assert_eq!(results["routes"][1]["features"], "text+engineered");
+    let note = results["data"]["columns"][0].as_str().expect("a note");
+    assert!(note.contains("table_only, table_as_text, adapted+joint, late_average and stacked"), "{note}");
 }
 
 #[test]

@@ -45,6 +45,16 @@ impl ClassificationHead {
     /// - `hidden`: `[T, H]`
     /// - output: `[B, labels]`
     pub fn forward(&self, pass: &Pass, hidden: Tensor<2>, batch: &PackedBatch) -> Tensor<2> {
+        let features = self.features(pass, hidden, batch);
+        self.output.forward(pass, ops::dropout(features, pass.dropout(self.dropout)))
+    }
+
+    /// What the output takes, before its dropout.
+    ///
+    /// # Shapes
+    /// - `hidden`: `[T, H]`
+    /// - output: `[B, features]`
+    pub fn features(&self, pass: &Pass, hidden: Tensor<2>, batch: &PackedBatch) -> Tensor<2> {
         let state = self.state.of(hidden, batch);
         let mut x = ops::dropout(state, pass.dropout(self.input_dropout));
         if let Some(dense) = &self.dense {
@@ -53,7 +63,7 @@ impl ClassificationHead {
                 x = norm.forward(pass, x);
             }
         }
-        self.output.forward(pass, ops::dropout(x, pass.dropout(self.dropout)))
+        x
     }
 }
 

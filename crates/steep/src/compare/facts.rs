@@ -1,7 +1,7 @@
 //! What the report says about data, model and machine.
 
 use super::data::{Prepared, duplicate_facts};
-use super::settings::CompareSettings;
+use super::settings::{CompareSettings, Route};
 use crate::data;
 use crate::error::Result;
 use crate::objectives::Targets;
@@ -34,7 +34,10 @@ pub(super) fn data(settings: &CompareSettings, prepared: &Prepared) -> DataFacts
         },
         classes: class_counts(prepared),
         split: labelled.split_words.clone(),
-        columns: prepared.table.as_ref().map_or_else(Vec::new, |data| data.notes.clone()),
+        columns: prepared
+            .table
+            .as_ref()
+            .map_or_else(|| vec![without_columns(settings)], |data| data.notes.clone()),
         duplicates: duplicate_facts(&prepared.duplicates),
         truncation: Truncation {
             texts: encodings.truncated,
@@ -42,6 +45,24 @@ pub(super) fn data(settings: &CompareSettings, prepared: &Prepared) -> DataFacts
             max_length: prepared.max_seq_length as u64,
         },
         mean_tokens: tokens as f64 / texts.max(1) as f64,
+    }
+}
+
+/// That routes which need columns were left out.
+fn without_columns(settings: &CompareSettings) -> String {
+    let needs = |route: &Route| route.needs_columns() || route.is_joint();
+    let left_out = Route::ALL.iter().map(|(_, route, _)| route);
+    let left_out = left_out.filter(|route| needs(route) && !settings.routes.contains(route));
+    let names: Vec<&str> = left_out.map(|route| route.name()).collect();
+    format!("none is named in feature_columns, so that {} were left out", in_words(&names))
+}
+
+/// Names as a list in a sentence.
+pub(super) fn in_words<T: AsRef<str>>(names: &[T]) -> String {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    match names.as_slice() {
+        [others @ .., last] if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        names => names.concat(),
     }
 }
 

@@ -7,7 +7,9 @@ use super::table::text_columns;
 use crate::error::{Error, Result};
 use crate::features::columns::Table;
 use crate::features::matrix::{DenseMatrix, Features};
-use crate::features::preparation::{Preparation, PreparationInputs, RawRows, Target, Targets};
+use crate::features::preparation::{
+    Preparation, PreparationInputs, PreparationSettings, RawRows, Target, Targets,
+};
 use crate::stages::EMBEDDING_COLUMN;
 
 /// Folds of target encoding, as scikit-learn has them by default.
@@ -58,11 +60,17 @@ impl Runner<'_> {
     pub(super) fn features(&self, vectors: Option<DenseMatrix>, beside: Beside) -> Result<PartedFeatures> {
         match (vectors, beside) {
             (Some(vectors), Beside::Set(FeatureSet::Text)) => Ok(self.part(&Features::Dense(vectors))),
-            (vectors, beside) => self.prepared_features(vectors, beside),
+            (vectors, beside) => self.prepared_features(vectors, beside, &self.settings.preparation),
         }
     }
 
-    fn prepared_features(&self, vectors: Option<DenseMatrix>, beside: Beside) -> Result<PartedFeatures> {
+    /// The same with another way of preparing.
+    pub(super) fn prepared_features(
+        &self,
+        vectors: Option<DenseMatrix>,
+        beside: Beside,
+        how: &PreparationSettings,
+    ) -> Result<PartedFeatures> {
         let (settings, labelled) = (self.settings, &self.prepared.labelled);
         let rows = self.all_rows();
         let (with_columns, with_engineered) = match beside {
@@ -100,7 +108,7 @@ impl Runner<'_> {
             &places,
             Some(&targets),
             with_engineered.then_some(&settings.engineered),
-            &settings.preparation,
+            how,
             Some(&self.model.tokenizer),
         )?;
         let names = preparation.names();

@@ -1,6 +1,7 @@
 //! Learners on the features of a route: chosen on folds of the training rows, fitted on all of them.
 
 use super::data::LabelledData;
+use super::features::PartedFeatures;
 use super::settings::CompareSettings;
 use crate::data::{Labels, Task, k_folds};
 use crate::error::Result;
@@ -9,11 +10,12 @@ use crate::features::matrix::{DenseMatrix, Features};
 use crate::features::scaling::{Scaler, Scaling};
 use crate::learners::boosted_trees::TreeOptions;
 use crate::learners::choice::{ChosenModel, LearnerChoice, LearnerScore};
+use crate::learners::cross_validation::{CandidateScore, Selection};
 use crate::learners::head::{Head, HeadNames};
 use crate::learners::labels::Labels as Classes;
 use crate::learners::learner::{LearnerName, LearnerOptions};
 use crate::learners::network::NetworkOptions;
-use crate::learners::targets::Targets;
+use crate::learners::targets::{GroupedTargets, Targets, group_numbers};
 use crate::progress::Context;
 use crate::random::Stream;
 use crate::stages::Learners;
@@ -49,6 +51,9 @@ pub(super) struct LearnerChosen {
     pub(super) scores: Vec<LearnerScore>,
     /// The place of the taken one.
     pub(super) best: usize,
+    /// The weight of the vectors beside columns, where that was chosen.
+    #[serde(default)]
+    pub(super) vector_weight: Option<f64>,
 }
 
 impl LearnerChosen {
@@ -109,12 +114,7 @@ impl LearnerPlan {
     ) -> Result<Learned> {
         let started = Instant::now();
         let targets = OwnedTargets::of(labelled, rows)?;
-        let mut places: Vec<u32> = (0..rows.len() as u32).collect();
-        if places.len() > self.rows {
-            Stream::new(seed, &[SELECTION]).shuffle(&mut places);
-            places.truncate(self.rows);
-            places.sort_unstable();
-        }
+        let places = self.looked_at(rows.len(), seed);
         let picked: Vec<u32> = places.iter().map(|&place| rows[place as usize]).collect();
         let folds = folds_of(labelled, &picked, self.folds, seed)?;
         let chosen = if picked.len() == rows.len() {
@@ -124,7 +124,7 @@ impl LearnerPlan {
             let chosen = self.choice.fit(&features.select_rows(&places), some.view(), &folds, ctx)?;
             self.refit(chosen, features, targets.view(), ctx)?
         };
-        let learner = LearnerChosen { scores: chosen.scores.clone(), best: chosen.best };
+        let learner = LearnerChosen { scores: chosen.scores.clone(), best: chosen.best, vector_weight: None };
         let head = Head::new(chosen, head_names(labelled, names))?;
         Ok(Learned { head, chosen: learner, seconds: started.elapsed().as_secs_f64() })
     }
@@ -134,7 +134,7 @@ impl LearnerPlan {
         &self,
         chosen: ChosenModel,
         features: &Features,
-        targets: Targets<'_>,
+        targets: GroupedTargets<'_>,
         ctx: &Context,
     ) -> Result<ChosenModel> {
         let score = &chosen.scores[chosen.best];
@@ -177,7 +177,7 @@ impl LearnerPlan {
             },
             ..self.choice.clone()
         };
-        let chosen = if known.learner.needs_calibration(targets.view()) {
+        let chosen = if known.learner.needs_calibration(targets.view().targets) {
             let folds = folds_of(labelled, rows, SPARSE_FOLDS, seed)?;
             only.fit(features, targets.view(), &folds, ctx)?
         } else {
@@ -193,6 +193,64 @@ impl LearnerPlan {
             ChosenModel { scores, best: 0, scaler, model, calibration: None, report: None, fit_seconds: 0.0 }
         };
         Head::new(chosen, head_names(labelled, Vec::new()))
+    }
+
+    /// The best candidate of each learner by its loss on the validation rows.
+    pub(super) fn choose_on_validation(
+        &self,
+        features: &PartedFeatures,
+        labelled: &LabelledData,
+        seed: u64,
+        ctx: &Context,
+    ) -> Result<Vec<LearnerScore>> {
+        let places = self.looked_at(labelled.split.train.len(), seed);
+        let rows: Vec<u32> = places.iter().map(|&place| labelled.split.train[place as usize]).collect();
+        let train = features.train.select_rows(&places);
+        let (scaler, scaled) = self.scaled(&train)?;
+        let mut validation = features.validation.clone();
+        scaler.transform(&mut validation)?;
+        let targets = OwnedTargets::of(labelled, &rows)?;
+        let truth = OwnedTargets::of(labelled, &labelled.split.validation)?;
+        let options = &self.choice.options;
+        let silent = Context { progress: &crate::progress::Silent, cancel: ctx.cancel };
+        let mut scores = Vec::new();
+        for &learner in &self.choice.learners {
+            let (started, candidates) = (Instant::now(), options.candidates(learner)?);
+            let mut losses = Vec::with_capacity(candidates.len());
+            if learner.needs_calibration(targets.view().targets) {
+                for &c in &candidates {
+                    let selection = Selection { candidates: Vec::new(), c };
+                    let known = LearnerScore { learner, parameter: None, selection, seconds: 0.0 };
+                    let head = self.fit_known(&known, &train, labelled, &rows, seed, &silent)?;
+                    losses.push(truth.loss(&head.predict(&features.validation)?, self.choice.metric)?);
+                }
+            } else {
+                options.fit_each(learner, &candidates, &scaled, targets.view(), ctx, |fitted| {
+                    losses.push(truth.loss(&fitted.model.outputs(&validation)?, self.choice.metric)?);
+                    ctx.cancel.check()
+                })?;
+            }
+            let scored = candidates.iter().zip(&losses);
+            let scored: Vec<CandidateScore> =
+                scored.map(|(&c, &loss)| CandidateScore { c, fold_scores: vec![loss], mean: loss }).collect();
+            let best = scored.iter().min_by(|a, b| a.mean.total_cmp(&b.mean)).map_or(1.0, |best| best.c);
+            let parameter = learner.parameter().map(str::to_owned);
+            let selection = Selection { candidates: scored, c: best };
+            let seconds = started.elapsed().as_secs_f64();
+            scores.push(LearnerScore { learner, parameter, selection, seconds });
+        }
+        Ok(scores)
+    }
+
+    /// The places of the rows on which is chosen, ascending: all, or a sample.
+    fn looked_at(&self, rows: usize, seed: u64) -> Vec<u32> {
+        let mut places: Vec<u32> = (0..rows as u32).collect();
+        if places.len() > self.rows {
+            Stream::new(seed, &[SELECTION]).shuffle(&mut places);
+            places.truncate(self.rows);
+            places.sort_unstable();
+        }
+        places
     }
 
     /// Outputs of every training row by a model that has not seen it: `[rows, outputs]`.
@@ -303,24 +361,45 @@ pub(super) fn picked_labels(labels: &Labels, rows: &[u32]) -> Labels {
     }
 }
 
-/// The targets of some rows.
-enum OwnedTargets {
+/// The targets and groups of some rows.
+struct OwnedTargets {
+    targets: OwnedValues,
+    groups: Option<Vec<u32>>,
+}
+
+enum OwnedValues {
     Classes(Classes),
     Values(Vec<f64>),
 }
 
 impl OwnedTargets {
     fn of(labelled: &LabelledData, rows: &[u32]) -> Result<Self> {
-        Ok(match labelled.classes(rows)? {
-            Some(classes) => Self::Classes(classes),
-            None => Self::Values(labelled.numbers(rows)),
-        })
+        let targets = match labelled.classes(rows)? {
+            Some(classes) => OwnedValues::Classes(classes),
+            None => OwnedValues::Values(labelled.numbers(rows)),
+        };
+        let groups = labelled.rows.groups.as_ref();
+        let groups = groups.map(|of| group_numbers(rows.iter().map(|&row| of[row as usize].as_str())));
+        Ok(Self { targets, groups })
     }
 
-    fn view(&self) -> Targets<'_> {
-        match self {
-            Self::Classes(classes) => Targets::Classes(classes),
-            Self::Values(values) => Targets::Values(values),
+    /// How far outputs are from these targets; smaller is better.
+    fn loss(&self, outputs: &DenseMatrix, metric: Metric) -> Result<f64> {
+        match &self.targets {
+            OwnedValues::Classes(Classes::SingleLabel { indices, .. }) => metric.of_classes(indices, outputs),
+            OwnedValues::Classes(Classes::MultiLabel { members, .. }) => metric.of_labels(members, outputs),
+            OwnedValues::Values(values) => {
+                let found: Vec<f64> = outputs.values().iter().map(|value| f64::from(*value)).collect();
+                metric.of_values(values, &found)
+            }
         }
+    }
+
+    fn view(&self) -> GroupedTargets<'_> {
+        let targets = match &self.targets {
+            OwnedValues::Classes(classes) => Targets::Classes(classes),
+            OwnedValues::Values(values) => Targets::Values(values),
+        };
+        GroupedTargets { targets, groups: self.groups.as_deref() }
     }
 }

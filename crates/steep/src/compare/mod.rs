@@ -17,26 +17,29 @@ mod plan;
 mod routes;
 mod runner;
 mod score;
+mod seen;
 mod settings;
 mod slices;
 mod table;
 mod tsne;
+mod winner;
 
 pub use plan::plan;
 pub use settings::{CompareSettings, FeatureSet, LabelledSource, Route, TableSettings, UnlabelledSource};
 
 use crate::error::{Error, Result};
 use crate::progress::Context;
-use crate::report::{self, Results, RouteResult, ScoredBy};
-use crate::stages::{EmbeddingRecipe, ModelFolder, write_classifier_folder};
-use crate::storage::{ArtefactWriter, atomic_file};
+use crate::report::{self, Results, RouteResult};
+use crate::stages::ModelFolder;
+use crate::storage::atomic_file;
 use crate::text::Encodings;
 use data::{Prepared, prepare};
 use routes::Measured;
-use runner::{Runner, stored_head};
+use runner::Runner;
 use score::{Scorer, metric_name};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use winner::write_winner;
 
 /// What a comparison leaves.
 #[derive(Debug)]
@@ -132,6 +135,7 @@ fn finish(
         rules: Vec::new(),
         equivalence_margin: Some(settings.rope),
         detectable_difference,
+        winner: None,
         warnings: warnings(settings, prepared),
         manifest: facts::manifest(settings, prepared),
     };
@@ -139,73 +143,33 @@ fn finish(
     let focus = results.verdict.recommended.as_ref();
     let focus = measured.routes.iter().find(|route| focus == Some(&route.result.id));
     results.mistakes = focus.and_then(|route| mistakes::mistakes(route, prepared));
+    results.winner = focus.map_or(Ok(None), |route| write_winner(route, measured, runner, scorer))?;
     results.rules = report::rules(&results);
     results.save(&settings.output_dir.join("results.json"))?;
     let report = settings.output_dir.join("report.html");
     let page = report::html(&results)?;
     atomic_file(&report, |writer| writer.write_all(page.as_bytes()).map_err(Error::io("write", &report)))?;
-    let winner = write_winner(settings, runner, &results)?;
+    let winner = results.winner.as_ref().map(|winner| PathBuf::from(&winner.folder));
     Ok(CompareOutcome { results, folder: settings.output_dir.clone(), report, winner })
 }
 
 /// What the reader should know before believing the numbers.
 fn warnings(settings: &CompareSettings, prepared: &Prepared) -> Vec<String> {
     let mut warnings = prepared.warnings.clone();
-    let shared = settings
+    let shares = |route: &Route| route.adapts() && *route != Route::FinetunedAdapted;
+    let sharing: Vec<String> = settings
         .routes
         .iter()
-        .any(|route| matches!(route, Route::Adapted | Route::AdaptedFinetuned | Route::AdaptedContrastive));
-    if shared && prepared.unlabelled.is_some() && settings.seeds.len() > 1 {
+        .filter(|route| shares(route))
+        .map(|route| format!("`{}`", route.name()))
+        .collect();
+    if !sharing.is_empty() && prepared.unlabelled.is_some() && settings.seeds.len() > 1 {
         warnings.push(format!(
             "The encoder was adapted once, with seed {}: how much adapting varies from run to run is not in the \
-             intervals of `adapted` and `adapted+finetuned`.",
-            settings.seeds[0]
+             intervals of {}.",
+            settings.seeds[0],
+            facts::in_words(&sharing)
         ));
     }
     warnings
-}
-
-/// The recommended route as a folder that `predict` runs; none for routes that are no single model.
-fn write_winner(settings: &CompareSettings, runner: &Runner, results: &Results) -> Result<Option<PathBuf>> {
-    let recommended = results.verdict.recommended.as_deref().and_then(|id| results.route(id));
-    let Some(result) = recommended else { return Ok(None) };
-    let Some(route) = Route::from_name(&result.name) else { return Ok(None) };
-    let folder = settings.output_dir.join("winner");
-    if route == Route::TableOnly {
-        let (head, preparation) = stored_head(&runner.table_only_head())?;
-        return commit_winner(&folder, &result.id, |path| {
-            head.save(path)?;
-            preparation.map_or(Ok(()), |preparation| preparation.save(path))
-        });
-    }
-    if !route.has_encoder() {
-        return Ok(None);
-    }
-    let encoder = runner.encoder(route, settings.seeds[0])?;
-    if result.scored_by == ScoredBy::OwnHead {
-        return Ok(Some(encoder.folder));
-    }
-    let known = FeatureSet::ALL.iter().find(|(name, _)| *name == result.features);
-    let set = known.map_or(FeatureSet::Text, |(_, set)| *set);
-    let (head, preparation) = runner.classifier_head(&encoder, set)?;
-    let model = ModelFolder::open(&encoder.folder)?;
-    let recipe = EmbeddingRecipe {
-        embed: model.embed_settings(settings.finetune.dtype),
-        max_seq_length: runner.prepared.max_seq_length,
-        prompt: None,
-    };
-    commit_winner(&folder, &result.id, |path| {
-        write_classifier_folder(&model, &head, preparation.as_ref(), &recipe, path)
-    })
-}
-
-fn commit_winner(
-    folder: &Path,
-    id: &str,
-    write: impl FnOnce(&Path) -> Result<()>,
-) -> Result<Option<PathBuf>> {
-    let writer = ArtefactWriter::create(folder)?;
-    write(writer.path())?;
-    writer.commit(&serde_json::json!({ "route": id }))?;
-    Ok(Some(folder.to_owned()))
 }

@@ -9,7 +9,7 @@ use crate::config::{Estimate, TrainingAmount, apply_dtype, estimate_embedding, e
 use crate::error::Result;
 use crate::features::embed::Embedder;
 use crate::progress::Context;
-use crate::stages::{ModelFolder, adapt, estimate_contrastive, finetune};
+use crate::stages::{ModelFolder, adapt, estimate_contrastive, estimate_joint, finetune};
 use steep_encoder::{HeadKind, Model};
 
 /// The plan in lines for a person: rows, then each stage with its estimate, then the sum.
@@ -45,6 +45,10 @@ pub fn plan(settings: &CompareSettings, ctx: &Context) -> Result<Vec<String>> {
         let estimate = estimate_contrastive(&input, &runner.contrastive_settings(first), ctx.cancel)?;
         add("contrastive", contrastive * settings.seeds.len(), estimate);
     }
+    let networks = settings.routes.iter().filter(|route| route.is_joint()).count();
+    if networks > 0 {
+        add("joint", networks * settings.seeds.len(), estimate_network(&runner, ctx)?);
+    }
     add("embed", embeddings(settings), estimate_embeddings(&runner, ctx)?);
     lines.push(format!(
         "in all about {:.0} min, fitting the classifiers not counted",
@@ -58,7 +62,8 @@ fn trained(settings: &CompareSettings) -> (usize, usize) {
     let has = |route: Route| usize::from(settings.routes.contains(&route));
     let seeds = settings.seeds.len();
     let finetuned = has(Route::Finetuned).max(has(Route::FinetunedAdapted));
-    let adapted = has(Route::Adapted).max(has(Route::AdaptedFinetuned)).max(has(Route::AdaptedContrastive));
+    let adapting = [Route::Adapted, Route::AdaptedFinetuned, Route::AdaptedJoint, Route::AdaptedContrastive];
+    let adapted = usize::from(adapting.iter().any(|route| settings.routes.contains(route)));
     ((finetuned + has(Route::AdaptedFinetuned)) * seeds, adapted + has(Route::FinetunedAdapted) * seeds)
 }
 
@@ -66,6 +71,7 @@ fn trained(settings: &CompareSettings) -> (usize, usize) {
 fn embeddings(settings: &CompareSettings) -> usize {
     let count = |route: &Route| match route {
         Route::TableAsText => 1,
+        route if route.is_joint() => 0,
         route if route.finetunes() => settings.seeds.len(),
         route => usize::from(route.has_encoder()),
     };
@@ -95,6 +101,13 @@ fn estimate_fine_tuning(runner: &Runner, ctx: &Context) -> Result<Estimate> {
         evaluation_rows: input.validation_rows.len() as u64,
     };
     estimate_training(&mut model, &objective, &settings.training, amount, ctx.cancel)
+}
+
+/// Training one network over texts and columns; adapting before it changes nothing of what it costs.
+fn estimate_network(runner: &Runner, ctx: &Context) -> Result<Estimate> {
+    let settings = runner.joint_settings(runner.settings.seeds[0])?;
+    let columns = runner.joint_columns()?;
+    estimate_joint(&runner.joint_input(runner.model, &columns)?, &settings, ctx.cancel)
 }
 
 fn estimate_embeddings(runner: &Runner, ctx: &Context) -> Result<Estimate> {

@@ -44,6 +44,8 @@ pub(super) struct MadeEncoder {
     pub(super) folder: PathBuf,
     /// Seconds of the stages that led to it.
     pub(super) seconds: StageSeconds,
+    /// Whether a stage has trained it on the labels of the training rows.
+    pub(super) has_seen_labels: bool,
     /// Stage name, seed and log of each training it went through.
     pub(super) logs: Vec<(String, u64, Vec<LogEntry>)>,
 }
@@ -78,7 +80,12 @@ impl Runner<'_> {
 
     /// The encoder as it was given.
     pub(super) fn untouched(&self) -> MadeEncoder {
-        MadeEncoder { folder: self.model.path.clone(), seconds: StageSeconds::default(), logs: Vec::new() }
+        MadeEncoder {
+            folder: self.model.path.clone(),
+            seconds: StageSeconds::default(),
+            has_seen_labels: false,
+            logs: Vec::new(),
+        }
     }
 
     /// The encoder of a route. Adapting draws from the first seed, so that it runs once.
@@ -146,6 +153,7 @@ impl Runner<'_> {
 
     pub(super) fn finetune_settings(&self, seed: u64) -> FinetuneSettings {
         FinetuneSettings {
+            head_init: self.settings.head_init,
             classification: self.settings.classification.clone(),
             mlm: None,
             training: TrainingSettings { seed, ..self.settings.finetune.clone() },
@@ -171,7 +179,7 @@ impl Runner<'_> {
         let folder = self.stage_folder(&stage_name(name, seed, self.settings));
         let input = self.finetune_input(&model);
         let report: FinetuneReport = finetune(&input, &self.finetune_settings(seed), &folder, self.ctx)?;
-        let mut made = MadeEncoder { folder, ..from };
+        let mut made = MadeEncoder { folder, has_seen_labels: true, ..from };
         made.seconds.finetune += report.seconds;
         made.logs.push((name.to_owned(), seed, report.log_history));
         Ok(made)
@@ -273,13 +281,20 @@ impl Runner<'_> {
         let digest = ModelFolder::open(&encoder.folder)?.digest;
         let (matrix, embedded) = self.embeddings(encoder, texts)?;
         let name = format!("{}{}", texts.name, set.folder_part());
-        let key = self.fit_key(&format!("classifier {}", set.name()), &[&digest, texts.key], &self.plan(set));
+        let is_beside_seen =
+            set != FeatureSet::Text && encoder.has_seen_labels && self.can_choose_on_validation_rows();
+        let stage =
+            format!("classifier {}{}", set.name(), if is_beside_seen { " beside seen vectors" } else { "" });
+        let key = self.fit_key(&stage, &[&digest, texts.key], &self.plan(set));
         let (values, report) =
             stored_or(&self.companion(encoder, &format!("{name}classifier")), &key, || {
                 let started = Instant::now();
+                let head_folder = self.companion(encoder, &format!("{name}head"));
+                if is_beside_seen {
+                    return self.learn_beside_seen(&matrix, set, (&head_folder, &key));
+                }
                 let features = self.features(Some(matrix), Beside::Set(set))?;
                 let preparing = started.elapsed().as_secs_f64();
-                let head_folder = self.companion(encoder, &format!("{name}head"));
                 let (values, mut report) =
                     self.learn(&features, &self.plan(set), Some((&head_folder, &key)))?;
                 report.seconds += preparing;
@@ -312,37 +327,51 @@ impl Runner<'_> {
         let train = &labelled.split.train;
         let learned = plan.fit(&features.train, labelled, train, features.names.clone(), seed, self.ctx)?;
         if let Some((folder, key)) = head_folder {
-            let writer = ArtefactWriter::create(folder)?;
-            learned.head.save(writer.path())?;
-            features.preparation.as_ref().map_or(Ok(()), |preparation| preparation.save(writer.path()))?;
-            writer.commit(&key)?;
+            self.keep(&learned.head, features, folder, key)?;
         }
+        let report = MatrixReport {
+            seconds: learned.seconds,
+            learner: Some(learned.chosen),
+            ..MatrixReport::default()
+        };
+        self.outputs(&learned.head, features, report)
+    }
+
+    /// Stores a head with what prepares its features.
+    pub(super) fn keep(
+        &self,
+        head: &Head,
+        features: &PartedFeatures,
+        folder: &Path,
+        key: &str,
+    ) -> Result<()> {
+        self.ctx.cancel.check()?;
+        let writer = ArtefactWriter::create(folder)?;
+        head.save(writer.path())?;
+        features.preparation.as_ref().map_or(Ok(()), |preparation| preparation.save(writer.path()))?;
+        writer.commit(&key)?;
+        Ok(())
+    }
+
+    /// What a head says of validation and test rows; how long that took goes into the report.
+    pub(super) fn outputs(
+        &self,
+        head: &Head,
+        features: &PartedFeatures,
+        report: MatrixReport,
+    ) -> Result<(DenseMatrix, MatrixReport)> {
         let started = Instant::now();
-        let mut values = if labelled.split.validation.is_empty() {
+        let mut values = if self.prepared.labelled.split.validation.is_empty() {
             Vec::new()
         } else {
-            learned.head.predict(&features.validation)?.into_values()
+            head.predict(&features.validation)?.into_values()
         };
-        let test = learned.head.predict(&features.test)?;
+        let test = head.predict(&features.test)?;
         let columns = test.columns();
         values.extend(test.into_values());
         let rows = values.len() / columns.max(1);
-        let report = MatrixReport {
-            seconds: learned.seconds,
-            predict_seconds: started.elapsed().as_secs_f64(),
-            learner: Some(learned.chosen),
-        };
+        let report = MatrixReport { predict_seconds: started.elapsed().as_secs_f64(), ..report };
         Ok((DenseMatrix::new(rows, columns, values)?, report))
-    }
-
-    /// The head that made the predictions of a set, and its preparation, for the winner's folder.
-    pub(super) fn classifier_head(
-        &self,
-        encoder: &MadeEncoder,
-        set: FeatureSet,
-    ) -> Result<(Head, Option<Preparation>)> {
-        self.classifier(encoder, self.texts(), set)?;
-        stored_head(&self.companion(encoder, &format!("{}head", set.folder_part())))
     }
 
     /// What a fit depends on.
@@ -371,7 +400,7 @@ pub(super) fn stored_head(folder: &Path) -> Result<(Head, Option<Preparation>)> 
 }
 
 /// The name of a training stage's folder; the shared adaptation has no seed in it.
-fn stage_name(name: &str, seed: u64, settings: &CompareSettings) -> String {
+pub(super) fn stage_name(name: &str, seed: u64, settings: &CompareSettings) -> String {
     if name == "adapted" && seed == settings.seeds[0] {
         return name.to_owned();
     }

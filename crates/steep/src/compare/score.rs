@@ -396,6 +396,7 @@ fn fill_learner(route: &mut RouteResult, predictions: &[Prediction]) {
     let penalties = learners.iter().filter(|learner| learner.taken().parameter.as_deref() == Some("C"));
     route.chosen_c = penalties.map(|learner| learner.taken().selection.c).collect();
     if let Some(first) = learners.first() {
+        route.vector_weight = first.vector_weight;
         route.learner = Some(first.taken().learner.name().to_owned());
         route.learners = first
             .scores

@@ -6,7 +6,7 @@ use crate::features::columns::ColumnKind;
 use crate::features::engineered::EngineeredSettings;
 use crate::features::preparation::PreparationSettings;
 use crate::objectives::{ClassificationSettings, EmbeddingSettings, MaskingSettings};
-use crate::stages::LearnerSettings;
+use crate::stages::{HeadInit, JointSettings, LearnerSettings};
 use crate::training::TrainingSettings;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -47,6 +47,12 @@ pub enum Route {
     /// Adapted, then its vectors trained on the labels.
     #[serde(rename = "adapted+contrastive")]
     AdaptedContrastive,
+    /// One network over texts and columns, trained end to end.
+    #[serde(rename = "joint")]
+    Joint,
+    /// Adapted, then one network over texts and columns.
+    #[serde(rename = "adapted+joint")]
+    AdaptedJoint,
     /// The mean of the columns' learner and the best route over the text.
     #[serde(rename = "late_average")]
     LateAverage,
@@ -57,7 +63,7 @@ pub enum Route {
 
 impl Route {
     /// All routes, in their order, with the names used everywhere and a description.
-    pub const ALL: [(&'static str, Self, &'static str); 13] = [
+    pub const ALL: [(&'static str, Self, &'static str); 15] = [
         ("majority", Self::Majority, "always the most frequent class"),
         ("tfidf", Self::Tfidf, "word and character n-grams, logistic regression"),
         ("table_only", Self::TableOnly, "the columns without the text"),
@@ -74,6 +80,12 @@ impl Route {
             "finetuned+adapted",
             Self::FinetunedAdapted,
             "trained on the labels, then adapted to the unlabelled texts",
+        ),
+        ("joint", Self::Joint, "one network over the text and the columns, trained end to end"),
+        (
+            "adapted+joint",
+            Self::AdaptedJoint,
+            "adapted to the unlabelled texts, then one network over the text and the columns",
         ),
         (
             "contrastive",
@@ -120,7 +132,11 @@ impl Route {
     pub fn adapts(self) -> bool {
         matches!(
             self,
-            Self::Adapted | Self::AdaptedFinetuned | Self::FinetunedAdapted | Self::AdaptedContrastive
+            Self::Adapted
+                | Self::AdaptedFinetuned
+                | Self::FinetunedAdapted
+                | Self::AdaptedContrastive
+                | Self::AdaptedJoint
         )
     }
 
@@ -140,9 +156,14 @@ impl Route {
         matches!(self, Self::Finetuned | Self::AdaptedFinetuned)
     }
 
+    /// Whether it trains one network over texts and columns.
+    pub fn is_joint(self) -> bool {
+        matches!(self, Self::Joint | Self::AdaptedJoint)
+    }
+
     /// Whether it is an encoder of its own, whose vectors may be joined with columns.
     pub fn has_encoder(self) -> bool {
-        self == Self::Frozen || self.adapts() || self.finetunes()
+        self == Self::Frozen || self.finetunes() || (self.adapts() && !self.is_joint())
     }
 
     /// Whether it needs the person's columns.
@@ -288,6 +309,8 @@ pub struct CompareSettings {
     pub preparation: PreparationSettings,
     /// Which columns are engineered from the texts.
     pub engineered: EngineeredSettings,
+    /// How one network over texts and columns is trained, where there are columns; its seed is replaced by the run's.
+    pub joint: Option<JointSettings>,
     /// Which learners are tried, the same for every route.
     pub learner: LearnerSettings,
     /// Whether the score is measured with fewer labels as well.
@@ -306,6 +329,8 @@ pub struct CompareSettings {
     pub adapt: TrainingSettings,
     /// Share of the unlabelled texts held out to follow the loss, at most 2,000 texts.
     pub held_out_fraction: f64,
+    /// Where the heads of fine-tuned encoders begin.
+    pub head_init: HeadInit,
     /// Fine-tuning's loss.
     pub classification: ClassificationSettings,
     /// Fine-tuning's training loop; its seed is replaced by the run's.

@@ -11,7 +11,7 @@ use crate::compare::{CompareSettings, FeatureSet, LabelledSource, Route, TableSe
 use crate::data::LabelBudget;
 use crate::error::{Error, Result};
 use crate::objectives::EmbeddingSettings;
-use crate::stages::{AdaptSettings, ClassifySettings, FinetuneSettings};
+use crate::stages::{AdaptSettings, ClassifySettings, FinetuneSettings, HeadInit, JointSettings};
 use std::path::{Path, PathBuf};
 
 request! {
@@ -93,12 +93,28 @@ request! {
         engineered_families: List<String>;
         /// So many of the most frequent hashtags, emoji and languages get a column each; default 20
         engineered_top_k: u64;
+        /// How categories reach the network of joint: embedding, one_hot, ordinal or hashing; default embedding, which is
+        /// learned
+        joint_categorical_encoding: String;
+        /// How joint brings text and columns together, one of the ways of finetune's key of this name; default concat
+        combine_feat_method: String;
+        /// Share of the rows that a step of joint sees without their text or, as often, without their columns, from 0 to
+        /// 0.9; default 0
+        modality_dropout: f64;
+        /// The largest learning rate of what is new beside the encoder in joint, above 0; default 1e-3
+        tabular_learning_rate: f64;
+        /// Width of joint's networks over columns, 1 or more; default 64
+        mlp_hidden_size: u64;
+        /// Dropout in them and before the outputs, from 0 to 0.95; default 0.1
+        tabular_dropout: f64, old ["mlp_dropout"];
+        /// The columns may shift the text vector by this share of its length, above 0; of gating only; default 0.2
+        gating_beta: f64;
         /// The learners that each route tries, the best in cross-validation is taken: logistic_regression, linear_svm, ridge,
         /// nearest_centroid, knn, lda, boosted_trees, mlp, or all; default logistic_regression, for a regression ridge
         learner: List<String>, also ["learners"], old ["classifier"];
         /// Routes among majority, tfidf, table_only, frozen, table_as_text, adapted, finetuned, adapted+finetuned,
-        /// finetuned+adapted, contrastive, adapted+contrastive, late_average, stacked; default all that the data allows but
-        /// the two contrastive ones
+        /// finetuned+adapted, contrastive, adapted+contrastive, joint, adapted+joint, late_average, stacked; default all
+        /// that the data allows but the two contrastive ones
         routes: List<String>;
         /// Measure also what fewer labels would give; default true
         label_curve: bool;
@@ -131,6 +147,9 @@ request! {
         finetune_learning_rate: f64, also ["lr"], old ["learning_rate"];
         /// Fine-tuning: rows in a step, 1 or more; default 16 below 2,000 rows, else 32
         finetune_batch_size: u64, also ["batch_size"], old ["per_device_train_batch_size"];
+        /// Fine-tuning: where the classification head begins: random, or linear_probe, a logistic regression on the network
+        /// as it is; default random
+        head_init: String;
         /// Fine-tuning: share of the target that is spread over all classes, from 0 to below 1; default 0
         label_smoothing_factor: f64;
         /// The routes contrastive and adapted+contrastive: how vectors are trained, multiple_negatives_ranking, triplet,
@@ -221,12 +240,17 @@ impl CompareRequest {
         let unlabelled = self.unlabelled();
         let table = self.table();
         let features = self.features(table.is_some())?;
-        let (routes, seeds) = (self.routes(unlabelled.is_some(), table.is_some())?, self.seeds()?);
+        let (routes, seeds) = (self.routes(unlabelled.is_some(), table.is_some(), &features)?, self.seeds()?);
         let learning = self.learning(table.is_some() || features != [FeatureSet::Text])?;
         let prepared = learning.preparation.expect("the request asks for engineered columns");
         super::dtype::resolve_for_training(&mut self.dtype, &mut self.bf16)?;
         let adapt = self.adapt(facts)?;
         let finetune = self.finetune(facts, &labelled)?;
+        let joint = if routes.iter().any(|route| route.is_joint()) {
+            Some(self.joint(finetune.clone(), features.iter().any(|set| set.has_engineered()))?)
+        } else {
+            None
+        };
         let folds = within("cv_folds", fill(&mut self.cv_folds, || 5), 2..=20)? as u32;
         let resamples = within("resamples", fill(&mut self.resamples, || 5_000), 100..=1_000_000)? as usize;
         Ok(CompareSettings {
@@ -242,6 +266,7 @@ impl CompareRequest {
             table: table.map(|columns| TableSettings { columns, kinds: prepared.kinds }),
             preparation: prepared.preparation,
             engineered: prepared.engineered.unwrap_or_default(),
+            joint,
             learner: learning.learner,
             label_curve: fill(&mut self.label_curve, || true),
             slice_columns: items(self.slice_columns.as_ref()),
@@ -251,6 +276,7 @@ impl CompareRequest {
             masking: adapt.masking,
             adapt: adapt.training,
             held_out_fraction: self.held_out()?,
+            head_init: finetune.head_init,
             classification: finetune.classification,
             finetune: finetune.training,
             contrastive: self.contrastive()?,
@@ -341,9 +367,16 @@ impl CompareRequest {
         Ok(settings)
     }
 
-    fn routes(&mut self, has_unlabelled: bool, has_columns: bool) -> Result<Vec<Route>> {
-        let is_possible =
-            |route: Route| (has_unlabelled || !route.adapts()) && (has_columns || !route.needs_columns());
+    fn routes(
+        &mut self,
+        has_unlabelled: bool,
+        has_columns: bool,
+        features: &[FeatureSet],
+    ) -> Result<Vec<Route>> {
+        let has_beside = has_columns || features.iter().any(|set| set.has_engineered());
+        let has_its_columns =
+            |route: Route| (has_columns || !route.needs_columns()) && (has_beside || !route.is_joint());
+        let is_possible = |route: Route| (has_unlabelled || !route.adapts()) && has_its_columns(route);
         let usual = |route: Route| is_possible(route) && !route.trains_vectors();
         let possible = Route::ALL.iter().filter(|(_, route, _)| usual(*route));
         let names =
@@ -356,7 +389,7 @@ impl CompareRequest {
                 let hint = "give --unlabelled_file FILE, or leave the route out";
                 return Err(Error::config("routes", format!("{name} needs unlabelled texts"), hint));
             }
-            if route.needs_columns() && !has_columns {
+            if !has_its_columns(route) {
                 let hint = "give --feature_columns '*', or leave the route out";
                 return Err(Error::config("routes", format!("{name} needs columns beside the text"), hint));
             }
@@ -372,6 +405,47 @@ impl CompareRequest {
             ));
         }
         Ok(routes)
+    }
+
+    /// The keys that `finetune --joint` has too. What prepares columns is shared with the learners, but for the encoding
+    /// of categories, which a network can learn.
+    fn joint(&mut self, finetune: FinetuneSettings, has_engineered: bool) -> Result<JointSettings> {
+        let mut request = FinetuneRequest {
+            joint: Some(true),
+            text_column_names: self.text_column_names.clone(),
+            text_column_delimiter: self.text_column_delimiter.clone(),
+            numerical_columns: self.numerical_columns.clone(),
+            categorical_columns: self.categorical_columns.clone(),
+            boolean_columns: self.boolean_columns.clone(),
+            datetime_columns: self.datetime_columns.clone(),
+            tag_columns: self.tag_columns.clone(),
+            engineered_features: Some(has_engineered),
+            engineered_families: self.engineered_families.clone(),
+            engineered_top_k: self.engineered_top_k,
+            imputation: self.imputation.clone(),
+            scaler: self.scaler.clone(),
+            categorical_encoding: self.joint_categorical_encoding.clone(),
+            combine_feat_method: self.combine_feat_method.clone(),
+            modality_dropout: self.modality_dropout,
+            tabular_learning_rate: self.tabular_learning_rate,
+            mlp_hidden_size: self.mlp_hidden_size,
+            tabular_dropout: self.tabular_dropout,
+            gating_beta: self.gating_beta,
+            ..FinetuneRequest::default()
+        };
+        let features = request.joint_features().map_err(|error| in_words_of("joint", error))?;
+        let features = features.expect("the request asks for them");
+        // Its head is over text and columns, and is always new.
+        let finetune = FinetuneSettings { head_init: HeadInit::Random, ..finetune };
+        let settings = request.resolve_joint(finetune, features)?;
+        self.joint_categorical_encoding = request.categorical_encoding;
+        self.combine_feat_method = request.combine_feat_method;
+        self.modality_dropout = request.modality_dropout;
+        self.tabular_learning_rate = request.tabular_learning_rate;
+        self.mlp_hidden_size = request.mlp_hidden_size;
+        self.tabular_dropout = request.tabular_dropout;
+        self.gating_beta = request.gating_beta;
+        Ok(settings)
     }
 
     fn seeds(&mut self) -> Result<Vec<u64>> {
@@ -436,6 +510,7 @@ impl CompareRequest {
             max_steps: self.finetune_max_steps,
             learning_rate: self.finetune_learning_rate,
             per_device_train_batch_size: self.finetune_batch_size,
+            head_init: self.head_init.clone(),
             label_smoothing_factor: self.label_smoothing_factor,
             max_tokens_per_micro_batch: self.max_tokens_per_micro_batch,
             save_steps: self.save_steps,
@@ -449,6 +524,7 @@ impl CompareRequest {
         self.finetune_epochs = request.num_train_epochs;
         self.finetune_learning_rate = request.learning_rate;
         self.finetune_batch_size = request.per_device_train_batch_size;
+        self.head_init = request.head_init;
         self.label_smoothing_factor = request.label_smoothing_factor;
         resolved
     }
@@ -472,7 +548,9 @@ fn in_words_of(stage: &str, error: Error) -> Error {
             let key = match key.as_str() {
                 "num_train_epochs" => format!("{stage}_epochs"),
                 "per_device_train_batch_size" => format!("{stage}_batch_size"),
-                "learning_rate" | "max_steps" | "objective" => format!("{stage}_{key}"),
+                "learning_rate" | "max_steps" | "objective" | "categorical_encoding" => {
+                    format!("{stage}_{key}")
+                }
                 _ => key,
             };
             Error::Config { key, problem, hint }
@@ -539,16 +617,21 @@ mod tests {
     fn columns_bring_their_routes_and_features_and_without_them_all_stays_lean() {
         let mut with = CompareRequest { feature_columns: Some(List(vec!["*".into()])), ..request() };
         let settings = with.resolve(&facts()).unwrap();
-        assert_eq!((settings.routes.len(), settings.features.len()), (11, 2));
+        assert_eq!((settings.routes.len(), settings.features.len()), (13, 2));
+        assert_eq!(settings.joint.as_ref().unwrap().finetune.training, settings.finetune);
         let mut again: CompareRequest = toml::from_str(&to_toml(&with)).unwrap();
         assert_eq!(again.resolve(&facts()).unwrap(), settings);
         assert!(toml::to_string_pretty(&settings).unwrap().contains("table_only"));
         let bare = request().resolve(&facts()).unwrap();
         assert_eq!((bare.features.as_slice(), bare.table), (&[FeatureSet::Text][..], None));
         let engineered = CompareRequest { features: Some(List(vec!["text+engineered".into()])), ..request() };
-        assert_eq!(engineered.clone().resolve(&facts()).unwrap().features.len(), 2);
+        let settings = engineered.clone().resolve(&facts()).unwrap();
+        // What is counted in the text is enough for a network over both; the other combinations need columns.
+        assert_eq!((settings.features.len(), settings.routes.len()), (2, 9));
+        assert!(settings.joint.unwrap().features.engineered.is_some());
         for refused in [
             CompareRequest { routes: Some(List(vec!["stacked".into()])), ..request() },
+            CompareRequest { routes: Some(List(vec!["joint".into()])), ..request() },
             CompareRequest { features: Some(List(vec!["text+columns".into()])), ..request() },
             CompareRequest { learner: Some(List(vec!["forest".into()])), ..request() },
         ] {
@@ -565,6 +648,12 @@ mod tests {
         assert!(message.starts_with("finetune_batch_size:"), "{message}");
         let message = of(CompareRequest { routes: Some(List(vec!["frozn".into()])), ..request() });
         assert_eq!(message, "routes: 'frozn' is not known");
+        let message = of(CompareRequest {
+            feature_columns: Some(List(vec!["*".into()])),
+            joint_categorical_encoding: Some("target".into()),
+            ..request()
+        });
+        assert!(message.starts_with("joint_categorical_encoding:"), "{message}");
         let both = CompareRequest { label_fraction: Some(0.1), max_train_samples: Some(5), ..request() };
         assert!(of(both).starts_with("label_fraction:"));
         let message = of(CompareRequest { contrastive_objective: Some("simcse".into()), ..request() });

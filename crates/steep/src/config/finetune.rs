@@ -7,7 +7,7 @@ use super::values::List;
 use crate::data::{LabelledOptions, SplitMethod, SplitOptions};
 use crate::error::{Error, Result};
 use crate::objectives::{ClassificationSettings, Targets};
-use crate::stages::FinetuneSettings;
+use crate::stages::{FinetuneSettings, HeadInit};
 use std::path::PathBuf;
 
 request_with_training! {
@@ -49,6 +49,9 @@ request_with_training! {
         output_dir: PathBuf, also ["output"];
         /// Longer texts are cut to so many tokens, at least 3; default: what the model folder says
         max_seq_length: u64;
+        /// Where the classification head begins: random, or linear_probe, a logistic regression on the network as it is;
+        /// default random
+        head_init: String;
         /// Weight of the classes in the loss: none or balanced, which is inverse to their frequency; default none
         class_weight: String, old ["class_weights"];
         /// Share of the target that is spread over all classes, from 0 to below 1; default 0
@@ -253,13 +256,16 @@ impl FinetuneRequest {
 
     /// What the stage does; fills every key in. `class_weights` are those of [`ClassWeighting::weights`].
     pub fn resolve(&mut self, facts: &Facts, class_weights: Vec<f32>) -> Result<FinetuneSettings> {
+        let head_init = fill(&mut self.head_init, || "random".to_owned());
+        let head_init = one_of("head_init", &head_init, &HeadInit::ALL)?;
         let smoothing = fill(&mut self.label_smoothing_factor, || 0.0);
         let label_smoothing_factor = within("label_smoothing_factor", smoothing, 0.0..=0.999)?;
         self.max_seq_length = Some(facts.max_seq_length as u64);
         let training = self.training_keys().resolve(&finetune_defaults(facts), facts)?;
         let classification = ClassificationSettings { label_smoothing_factor, class_weights };
         let mlm = self.multi_task()?;
-        Ok(FinetuneSettings { classification, mlm, training, max_seq_length: facts.max_seq_length })
+        let max_seq_length = facts.max_seq_length;
+        Ok(FinetuneSettings { head_init, classification, mlm, training, max_seq_length })
     }
 }
 

@@ -5,7 +5,7 @@ use super::finetune::FinetuneRequest;
 use super::preparation::column_keys;
 use crate::error::{Error, Result};
 use crate::features::preparation::CategoricalEncoding;
-use crate::stages::{FinetuneSettings, JointSettings, PreparedFeatures};
+use crate::stages::{FinetuneSettings, HeadInit, JointSettings, PreparedFeatures};
 use steep_encoder::{CombineMethod, TabularSettings};
 
 /// The encodings that a network takes: all but that of the labels' means, which is no use where labels are learned anyway.
@@ -50,6 +50,10 @@ impl FinetuneRequest {
         finetune: FinetuneSettings,
         features: PreparedFeatures,
     ) -> Result<JointSettings> {
+        if finetune.head_init != HeadInit::Random {
+            let problem = "a head over text and columns is always new";
+            return Err(Error::config("head_init", problem, "leave it out, or leave out joint"));
+        }
         let method = fill(&mut self.combine_feat_method, || "concat".to_owned());
         let hidden_size = fill(&mut self.mlp_hidden_size, || 64);
         let dropout = fill(&mut self.tabular_dropout, || 0.1);

@@ -18,9 +18,10 @@ request! {
         model_revision: String, also ["revision"];
         /// The texts: a file, folder or quoted pattern of txt, csv, tsv, jsonl or parquet, plain, .gz or .zst; needed
         input_file: String, also ["input"], old ["test_file"];
-        /// Columns of the text; default text, or the only column of strings, or the first
+        /// Columns of the text; default: those of the training where the folder knows them, else text, or the only column
+        /// of strings, or the first
         text_column_names: List<String>, also ["text_columns"], old ["text_column_name", "text_column"];
-        /// Put between the texts of several columns; default a space
+        /// Put between the texts of several columns; default: as in training where the folder knows it, else a space
         text_column_delimiter: String;
         /// Read only so many rows; default all
         max_samples: u64, also ["limit"], old ["max_predict_samples"];
@@ -30,6 +31,8 @@ request! {
         output_format: String;
         /// Write the probability of every label, not only of the predicted one; default true
         all_probabilities: bool, old ["return_all_scores"];
+        /// Make probabilities honest with the temperature that compare leaves in its winner's folder; default true
+        calibrated: bool;
         /// Write the input's columns too; default true
         keep_columns: bool;
         /// Longer texts are cut to so many tokens, at least 3; default: as in training
@@ -57,8 +60,8 @@ pub struct PredictSources {
     pub input_file: String,
     /// Their columns; none for the default column.
     pub text_column_names: Vec<String>,
-    /// Put between the texts of several columns.
-    pub text_column_delimiter: String,
+    /// Put between the texts of several columns, where it is given.
+    pub text_column_delimiter: Option<String>,
     /// Only so many rows are read.
     pub limit: Option<u64>,
     /// Where the result goes.
@@ -77,7 +80,7 @@ impl PredictRequest {
             model_revision: self.model_revision.clone(),
             input_file: required("input_file", self.input_file.as_ref(), "FILE")?,
             text_column_names: items(self.text_column_names.as_ref()),
-            text_column_delimiter: fill(&mut self.text_column_delimiter, || " ".to_owned()),
+            text_column_delimiter: self.text_column_delimiter.clone(),
             limit: self.max_samples,
             output_file: required("output_file", self.output_file.as_ref(), "FILE")?,
         })
@@ -93,6 +96,7 @@ impl PredictRequest {
             keep_columns: fill(&mut self.keep_columns, || true),
             format,
             all_probabilities: fill(&mut self.all_probabilities, || true),
+            calibrated: fill(&mut self.calibrated, || true),
             shard_rows: shard_rows(&mut self.shard_rows)?,
         })
     }

@@ -61,7 +61,7 @@ impl ZeroshotRequest {
             model_revision: self.model_revision.clone(),
             input_file: required("input_file", self.input_file.as_ref(), "FILE")?,
             text_column_names: items(self.text_column_names.as_ref()),
-            text_column_delimiter: fill(&mut self.text_column_delimiter, || " ".to_owned()),
+            text_column_delimiter: Some(fill(&mut self.text_column_delimiter, || " ".to_owned())),
             limit: self.max_samples,
             output_file: required("output_file", self.output_file.as_ref(), "FILE")?,
         })
@@ -79,6 +79,7 @@ impl ZeroshotRequest {
                 keep_columns: fill(&mut self.keep_columns, || true),
                 format,
                 all_probabilities: fill(&mut self.all_probabilities, || true),
+                calibrated: false,
                 shard_rows: shard_rows(&mut self.shard_rows)?,
             },
             candidate_labels: labels.0,

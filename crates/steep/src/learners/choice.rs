@@ -10,7 +10,7 @@ use crate::learners::fitted::FittedModel;
 use crate::learners::labels::Labels;
 use crate::learners::learner::{LearnerName, LearnerOptions};
 use crate::learners::linear_fit::FitReport;
-use crate::learners::targets::Targets;
+use crate::learners::targets::{GroupedTargets, Targets};
 use crate::progress::Context;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -84,14 +84,15 @@ impl LearnerChoice {
     /// that holds a row out.
     ///
     /// Errors: folds that do not fit, a learner that is not for these targets, what learners refuse, a requested stop.
-    pub fn fit(
+    pub fn fit<'a>(
         &self,
         features: &Features,
-        targets: Targets<'_>,
+        rows: impl Into<GroupedTargets<'a>>,
         folds: &[u32],
         context: &Context<'_>,
     ) -> Result<ChosenModel> {
-        let fold_numbers = check_folds(folds, targets.rows())?;
+        let rows = rows.into();
+        let fold_numbers = check_folds(folds, rows.targets.rows())?;
         if self.learners.is_empty() {
             return Err(Error::config("learner", "there is none", "name a learner, or all"));
         }
@@ -102,7 +103,7 @@ impl LearnerChoice {
         let mut scores = Vec::new();
         for (place, &learner) in self.learners.iter().enumerate() {
             context.progress.note(learner.name());
-            let tried = self.try_learner(learner, features, targets, folds, &fold_numbers, context)?;
+            let tried = self.try_learner(learner, features, rows, folds, &fold_numbers, context)?;
             scores.push(tried.score.clone());
             if best.as_ref().is_none_or(|(_, best)| self.is_better(tried.score.mean(), best.score.mean())) {
                 best = Some((place, tried));
@@ -110,19 +111,19 @@ impl LearnerChoice {
         }
         context.progress.finish();
         let (best, tried) = best.expect("there is a learner");
-        self.refit(best, &tried, scores, features, targets, context)
+        self.refit(best, &tried, scores, features, rows, context)
     }
 
     fn try_learner(
         &self,
         learner: LearnerName,
         features: &Features,
-        targets: Targets<'_>,
+        rows: GroupedTargets<'_>,
         folds: &[u32],
         fold_numbers: &[u32],
         context: &Context<'_>,
     ) -> Result<Tried> {
-        let started = Instant::now();
+        let (started, targets) = (Instant::now(), rows.targets);
         let candidates = self.options.candidates(learner)?;
         let calibrated = learner.needs_calibration(targets);
         let mut unseen: Vec<Option<DenseMatrix>> = vec![None; candidates.len()];
@@ -133,7 +134,7 @@ impl LearnerChoice {
             let scaler = Scaler::fit(self.scaling, &train)?;
             scaler.transform(&mut train)?;
             scaler.transform(&mut test)?;
-            let own = OwnedTargets::of(targets, &training);
+            let own = OwnedTargets::of(rows, &training);
             self.options.fit_each(learner, &candidates, &train, own.view(), context, |fitted| {
                 let outputs =
                     if calibrated { fitted.model.decisions(&test)? } else { fitted.model.outputs(&test)? };
@@ -204,26 +205,19 @@ impl LearnerChoice {
         tried: &Tried,
         scores: Vec<LearnerScore>,
         features: &Features,
-        targets: Targets<'_>,
+        rows: GroupedTargets<'_>,
         context: &Context<'_>,
     ) -> Result<ChosenModel> {
-        let learner = tried.score.learner;
+        let (learner, targets) = (tried.score.learner, rows.targets);
         context.progress.start(&format!("fit {}", learner.name()), None, "");
         let scaler = Scaler::fit(self.scaling, features)?;
         let mut scaled = features.clone();
         scaler.transform(&mut scaled)?;
         let (mut fitted, started) = (None, Instant::now());
-        self.options.fit_each(
-            learner,
-            &[tried.score.selection.c],
-            &scaled,
-            targets,
-            context,
-            |candidate| {
-                fitted = Some(candidate);
-                Ok(())
-            },
-        )?;
+        self.options.fit_each(learner, &[tried.score.selection.c], &scaled, rows, context, |candidate| {
+            fitted = Some(candidate);
+            Ok(())
+        })?;
         context.progress.finish();
         let fit_seconds = started.elapsed().as_secs_f64();
         let fitted = fitted.expect("a candidate gives a model");
@@ -280,24 +274,34 @@ fn check_folds(folds: &[u32], rows: usize) -> Result<Vec<u32>> {
     Err(Error::config("folds", problem, "give each row the number of its fold, and at least two folds"))
 }
 
-/// The targets of some rows.
-enum OwnedTargets {
+/// The targets and groups of some rows.
+struct OwnedTargets {
+    targets: OwnedValues,
+    groups: Option<Vec<u32>>,
+}
+
+enum OwnedValues {
     Classes(Labels),
     Values(Vec<f64>),
 }
 
 impl OwnedTargets {
-    fn of(targets: Targets<'_>, rows: &[u32]) -> Self {
-        match targets {
-            Targets::Classes(labels) => Self::Classes(labels.select_rows(rows)),
-            Targets::Values(values) => Self::Values(rows.iter().map(|&row| values[row as usize]).collect()),
-        }
+    fn of(all: GroupedTargets<'_>, rows: &[u32]) -> Self {
+        let targets = match all.targets {
+            Targets::Classes(labels) => OwnedValues::Classes(labels.select_rows(rows)),
+            Targets::Values(values) => {
+                OwnedValues::Values(rows.iter().map(|&row| values[row as usize]).collect())
+            }
+        };
+        let groups = all.groups.map(|groups| rows.iter().map(|&row| groups[row as usize]).collect());
+        Self { targets, groups }
     }
 
-    fn view(&self) -> Targets<'_> {
-        match self {
-            Self::Classes(labels) => Targets::Classes(labels),
-            Self::Values(values) => Targets::Values(values),
-        }
+    fn view(&self) -> GroupedTargets<'_> {
+        let targets = match &self.targets {
+            OwnedValues::Classes(labels) => Targets::Classes(labels),
+            OwnedValues::Values(values) => Targets::Values(values),
+        };
+        GroupedTargets { targets, groups: self.groups.as_deref() }
     }
 }

@@ -17,7 +17,7 @@ use crate::learners::neighbors::{Distance, NeighborTargets, NeighborWeights, Nei
 use crate::learners::network::{Network, NetworkOptions};
 use crate::learners::ridge::{RidgeSystem, Targets as RidgeTargets, check_values};
 use crate::learners::ridge_classifier::RidgeClassifier;
-use crate::learners::targets::Targets;
+use crate::learners::targets::{GroupedTargets, Targets};
 use crate::progress::{Context, Silent};
 use serde::{Deserialize, Serialize};
 
@@ -169,15 +169,17 @@ impl LearnerOptions {
     /// Fits a learner with each candidate on scaled features and hands the models on, in the order of candidates.
     ///
     /// Errors: a learner that is not for these targets; what the learner refuses; a requested stop.
-    pub fn fit_each(
+    pub fn fit_each<'a>(
         &self,
         learner: LearnerName,
         candidates: &[f64],
         features: &Features,
-        targets: Targets<'_>,
+        rows: impl Into<GroupedTargets<'a>>,
         context: &Context<'_>,
         mut each: impl FnMut(FittedCandidate) -> Result<()>,
     ) -> Result<()> {
+        let rows = rows.into();
+        let targets = rows.targets;
         check_same_rows(features, targets)?;
         let context = &Context { progress: &Silent, cancel: context.cancel };
         let mut place = 0..;
@@ -237,14 +239,14 @@ impl LearnerOptions {
                 }
                 Ok(())
             }
-            (LearnerName::BoostedTrees, targets) => {
-                let model = BoostedTrees::fit(&self.boosted_trees, dense(features)?, targets, context)?;
+            (LearnerName::BoostedTrees, _) => {
+                let model = BoostedTrees::fit(&self.boosted_trees, dense(features)?, rows, context)?;
                 hand_on(FittedModel::Trees(model), None)
             }
-            (LearnerName::Mlp, targets) => {
+            (LearnerName::Mlp, _) => {
                 let matrix = dense(features)?;
                 features.check_finite()?;
-                hand_on(FittedModel::Network(Network::fit(&self.mlp, matrix, targets, context)?), None)
+                hand_on(FittedModel::Network(Network::fit(&self.mlp, matrix, rows, context)?), None)
             }
             (LearnerName::Majority, targets) => {
                 let row = match targets {

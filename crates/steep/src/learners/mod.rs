@@ -31,6 +31,7 @@ pub(crate) mod products;
 pub mod ridge;
 pub mod ridge_classifier;
 mod row_loss;
+pub(crate) mod stacking;
 pub mod targets;
 pub(crate) mod tensors;
 

@@ -8,7 +8,7 @@
 use crate::error::{Error, Result};
 use crate::features::matrix::DenseMatrix;
 use crate::learners::products::layer;
-use crate::learners::targets::{OwnTargets, Targets, holdout};
+use crate::learners::targets::{GroupedTargets, OwnTargets, Targets, holdout};
 use crate::progress::Context;
 use crate::random::Stream;
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ pub struct NetworkOptions {
     pub max_epochs: usize,
     /// Epochs without a lower loss that end the training; default 10.
     pub n_iter_no_change: usize,
-    /// The share of the rows that is held out to tell; 0 runs all epochs. Default 0.1.
+    /// The share of the rows, whole groups, that is held out to tell; 0 runs all epochs. Default 0.1.
     pub validation_fraction: f64,
     /// Draws weights, held-out rows and the order of rows.
     pub seed: u64,
@@ -104,15 +104,16 @@ impl Network {
     /// Trains on rows of features.
     ///
     /// Errors: options out of range, a requested stop.
-    pub fn fit(
+    pub fn fit<'a>(
         options: &NetworkOptions,
         features: &DenseMatrix,
-        targets: Targets<'_>,
+        rows: impl Into<GroupedTargets<'a>>,
         context: &Context<'_>,
     ) -> Result<Self> {
         check(options)?;
-        let (training, held_out) = holdout(targets, options.validation_fraction, options.seed)?;
-        let mut trainer = Trainer::new(options, features, targets);
+        let rows = rows.into();
+        let (training, held_out) = holdout(rows, options.validation_fraction, options.seed)?;
+        let mut trainer = Trainer::new(options, features, rows.targets);
         let (mut best, mut idle) = ((f64::INFINITY, trainer.network.clone()), 0);
         for epoch in 0..options.max_epochs {
             context.cancel.check()?;

@@ -198,7 +198,7 @@ impl Data {
             facts.push(fact("Training rows a class", &words));
         }
         facts.retain(|fact| !fact.value.is_blank());
-        let columns = data.columns.iter().take(200).map(|note| Markup::label(note, 120)).collect();
+        let columns = data.columns.iter().take(200).map(|note| Markup::label(note, 200)).collect();
         Self { facts, columns, duplicates: data.duplicates.iter().take(40).map(duplicate_row).collect() }
     }
 }

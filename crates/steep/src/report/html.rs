@@ -215,6 +215,11 @@ mod tests {
             results.label_curves[0].route.clone_from(&string);
             results.rules.push(string.clone());
             results.data.columns.push(string.clone());
+            results.winner = Some(crate::report::Winner {
+                folder: string.clone(),
+                columns: vec![string.clone()],
+                temperature: Some(1.5),
+            });
             let mistakes = results.mistakes.as_mut().unwrap();
             mistakes.rows[0].text.clone_from(&string);
             mistakes.rows[0].truth.clone_from(&string);

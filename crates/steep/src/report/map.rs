@@ -61,7 +61,11 @@ fn panel(map: &EmbeddingMap) -> Option<Panel> {
             taken.push((x, y, half));
         }
     }
-    Some(Panel { title, picture: svg.finish(), legend: Vec::new(), caption })
+    // A name may have no place in the picture; here each coloured class has one.
+    let named = order.iter().take(COLOURS).enumerate().map(|(place, class)| {
+        (class_of(place), shorten(map.classes.get(*class as usize).map_or("", String::as_str), 24))
+    });
+    Some(Panel { title, picture: svg.finish(), legend: named.collect(), caption })
 }
 
 /// Classes with points, the most frequent first.

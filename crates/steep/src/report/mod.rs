@@ -25,6 +25,7 @@ mod strips;
 mod svg;
 mod terminal;
 mod verdict;
+mod winner;
 
 #[cfg(test)]
 pub(crate) mod sample;
@@ -49,3 +50,4 @@ pub use route::{
 pub use rules::rules;
 pub use terminal::table;
 pub use verdict::conclude;
+pub use winner::Winner;

@@ -3,6 +3,7 @@
 use super::facts::{DataFacts, Machine, Manifest, ModelFacts};
 use super::findings::{Check, EmbeddingMap, LabelCurve, MistakenRows};
 use super::route::{RouteResult, null_is_nan};
+use super::winner::Winner;
 use crate::error::{Error, Result};
 use crate::storage::atomic_file;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -259,6 +260,9 @@ pub struct Results {
     /// own unit.
     #[serde(default)]
     pub detectable_difference: Option<f64>,
+    /// The recommended route as a folder; absent where it needs no model.
+    #[serde(default)]
+    pub winner: Option<Winner>,
     /// What the reader should know before believing the numbers.
     #[serde(default)]
     pub warnings: Vec<String>,

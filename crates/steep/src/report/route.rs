@@ -211,7 +211,8 @@ pub struct RouteResult {
     /// Unique among the results; comparisons and the verdict refer to it.
     pub id: String,
     /// The route: `majority`, `tfidf`, `frozen`, `adapted`, `finetuned`, `adapted+finetuned`, `finetuned+adapted`,
-    /// `contrastive`, `adapted+contrastive`, `table_only`, `table_as_text`, `late_average`, `stacked`.
+    /// `contrastive`, `adapted+contrastive`, `table_only`, `table_as_text`, `joint`, `adapted+joint`, `late_average`,
+    /// `stacked`.
     pub name: String,
     /// What the learner was given: `text`, `text+columns`, `columns`, …; empty where there was no choice.
     #[serde(default)]
@@ -244,6 +245,10 @@ pub struct RouteResult {
     /// All learners that were tried, of the first seed.
     #[serde(default)]
     pub learners: Vec<LearnerTried>,
+    /// What the vectors weigh beside the columns, as a factor of the configured weight, where that was chosen on
+    /// validation rows since the vectors have seen the training labels; of the first seed.
+    #[serde(default)]
+    pub vector_weight: Option<f64>,
     /// The main metric on the validation rows, the mean over seeds.
     #[serde(default)]
     pub validation_score: Option<f64>,
@@ -277,6 +282,7 @@ impl RouteResult {
             chosen_c: Vec::new(),
             learner: None,
             learners: Vec::new(),
+            vector_weight: None,
             validation_score: None,
             calibration: None,
             slices: Vec::new(),

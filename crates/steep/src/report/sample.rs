@@ -52,6 +52,7 @@ pub(crate) fn empty(title: &str) -> Results {
         rules: vec![],
         equivalence_margin: None,
         detectable_difference: None,
+        winner: None,
         warnings: vec![],
         manifest: Manifest::default(),
     }
@@ -415,6 +416,11 @@ pub(crate) fn small() -> Results {
     curves(&mut results, 1200, &mut noise);
     results.equivalence_margin = Some(0.0025);
     results.detectable_difference = Some(0.0177);
+    results.winner = Some(Winner {
+        folder: "comparison/winner".to_owned(),
+        columns: vec!["text".to_owned()],
+        temperature: Some(1.31),
+    });
     results.warnings = vec![
         "556 test rows with 3 seeds: use 10 seeds or more test rows for differences under two points.".into(),
     ];

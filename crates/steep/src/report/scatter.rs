@@ -70,7 +70,8 @@ impl CostScale {
             .find(|unit| self.scale.domain.1 / unit >= 2.0)
             .unwrap_or(1.0);
         let (values, _) = ticks((0.0, self.scale.domain.1 / unit), count);
-        values.into_iter().map(|value| value * unit).collect()
+        // Costs below the least are drawn at the least, and so would be their ticks.
+        values.into_iter().map(|value| value * unit).filter(|seconds| *seconds >= LEAST_SECONDS).collect()
     }
 }
 
@@ -329,6 +330,14 @@ mod tests {
                 assert!(first.area.overlap(second.area) <= 0.0, "{first:?} {second:?}");
             }
         }
+    }
+
+    #[test]
+    fn ticks_below_the_least_cost_are_left_out() {
+        let mut points = points(2);
+        points.iter_mut().for_each(|point| point.seconds = 2.0);
+        let ticks = CostScale::new(&points, (0.0, 100.0)).ticks(8);
+        assert!(ticks.len() > 1 && ticks[0] == LEAST_SECONDS, "{ticks:?}");
     }
 
     #[test]

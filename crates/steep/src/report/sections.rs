@@ -9,6 +9,7 @@ use super::route::{RouteResult, ScoredBy, StageSeconds, Status};
 use super::scatter;
 use super::strips::{self, Axis, Layout, Strip};
 use super::svg::{Marker, colour_class};
+use super::winner;
 use std::fmt::Write;
 
 /// No table of the page has more rows; `results.json` has them all.
@@ -46,6 +47,8 @@ pub(super) struct VerdictView {
     pub(super) cards: Vec<Card>,
     pub(super) metric: String,
     pub(super) sentences: Vec<Markup>,
+    /// How the winner is run: the command, and what rows must have.
+    pub(super) run: Option<(String, Markup)>,
 }
 
 impl VerdictView {
@@ -63,6 +66,7 @@ impl VerdictView {
                 .take(40)
                 .map(|sentence| Markup::sentence(&cut(sentence)))
                 .collect(),
+            run: results.winner.as_ref().map(winner::run),
         }
     }
 }
@@ -227,9 +231,9 @@ fn learner(route: &RouteResult) -> String {
     let texts: Vec<String> = values.iter().map(|value| shorten(&format!("{value}"), 8)).collect();
     match (name, texts.is_empty()) {
         (None, true) => "–".to_owned(),
-        (None, false) => format!("C {}", texts.join(", ")),
+        (None, false) => format!("C\u{a0}{}", texts.join(", ")),
         (Some(name), true) => name,
-        (Some(name), false) => format!("{name}, C {}", texts.join(", ")),
+        (Some(name), false) => format!("{name}, C\u{a0}{}", texts.join(", ")),
     }
 }
 
@@ -395,14 +399,19 @@ fn difference_strip(results: &Results, found: &Comparison) -> Strip {
         high: found.high,
         dots: Vec::new(),
         value: format!("{} {interval}", metric::difference(name, found.difference)).trim_end().to_owned(),
-        note: format!(
-            "{}, {}",
-            probability_sentence(found.probability_better),
-            extra_duration(found.extra_seconds)
-        ),
+        note: difference_note(found),
         tag: format!("{sign} {}", found.verdict.words()),
         is_chosen: false,
     }
+}
+
+/// The probability, and the cost where it is worth a word.
+fn difference_note(found: &Comparison) -> String {
+    let probability = probability_sentence(found.probability_better);
+    if found.extra_seconds.is_finite() && found.extra_seconds.abs() < 0.5 {
+        return probability;
+    }
+    format!("{probability}, {}", extra_duration(found.extra_seconds))
 }
 
 /// A row of the table of costs.

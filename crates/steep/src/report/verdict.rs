@@ -13,7 +13,7 @@ struct Question {
     words: &'static str,
 }
 
-const QUESTIONS: [Question; 8] = [
+const QUESTIONS: [Question; 11] = [
     Question { route: "frozen", over: "tfidf", words: "The encoder as it is, instead of counting words" },
     Question {
         route: "adapted",
@@ -29,6 +29,17 @@ const QUESTIONS: [Question; 8] = [
         route: "finetuned",
         over: "contrastive",
         words: "Plain fine-tuning, instead of training the vectors",
+    },
+    Question {
+        route: "joint",
+        over: "finetuned",
+        words: "One network over text and columns, instead of fine-tuning on the text alone",
+    },
+    Question { route: "adapted+joint", over: "joint", words: "Adapting before that network" },
+    Question {
+        route: "joint",
+        over: "stacked",
+        words: "One network over text and columns, instead of stacking models of each",
     },
 ];
 

@@ -195,6 +195,29 @@ fn what_its_own_head_says_is_told_where_it_differs() {
 }
 
 #[test]
+fn what_columns_add_in_one_network_and_whether_that_beats_stacking_is_told() {
+    let mut results = results(
+        &[("finetuned", 0.92, 600.0), ("stacked", 0.93, 90.0), ("joint", 0.95, 660.0)],
+        &[("joint", "finetuned", 0.03, 0.01), ("stacked", "joint", -0.02, 0.03)],
+    );
+    for route in &mut results.routes {
+        if route.name == "joint" {
+            (route.scored_by, route.features) = (ScoredBy::OwnHead, "text+columns".to_owned());
+        }
+    }
+    assert_eq!(
+        sentence(&results, "One network over text and columns, instead of fine-tuning"),
+        "One network over text and columns, instead of fine-tuning on the text alone: +3.00 points [2.00, 4.00], \
+         P > .99, +60 s: better."
+    );
+    assert_eq!(
+        sentence(&results, "One network over text and columns, instead of stacking"),
+        "One network over text and columns, instead of stacking models of each: +2.00 points [−1.00, 5.00], \
+         P = .90, +10 min: undecided."
+    );
+}
+
+#[test]
 fn nothing_measured_recommends_nothing() {
     let mut results = empty("nothing");
     let mut skipped = RouteResult::new("adapted", ScoredBy::Classifier, "");

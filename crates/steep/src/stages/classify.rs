@@ -9,7 +9,7 @@ mod prepared;
 mod rows;
 
 pub(super) use features::{FeatureColumns, unknown_field};
-pub use folder::{EmbeddingRecipe, write_classifier_folder};
+pub use folder::{EmbeddingRecipe, copy_trained_folder, write_classifier_folder};
 pub(super) use folder::{HEAD_FOLDER, RECIPE_FILE, StoredRecipe};
 pub use learners::{LearnerSettings, Learners};
 

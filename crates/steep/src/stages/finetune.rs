@@ -1,5 +1,9 @@
 //! Training encoder and head on labels.
 
+mod probe;
+
+pub use probe::HeadInit;
+
 use super::adapt::{remove_work, rows_digest, token_range, work_folder};
 use super::key::{StageAbout, finished, stage_key};
 use super::model_folder::ModelFolder;
@@ -20,6 +24,9 @@ use steep_encoder::{HeadKind, Model};
 /// How to fine-tune, with nothing left open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FinetuneSettings {
+    /// Where the head begins.
+    #[serde(default)]
+    pub head_init: HeadInit,
     /// Details of the loss.
     pub classification: ClassificationSettings,
     /// Masked language modelling beside the labels, if any.
@@ -114,6 +121,9 @@ pub fn finetune(
     }
     let started = Instant::now();
     let mut model = load(input, settings)?;
+    if settings.head_init == HeadInit::LinearProbe {
+        probe::begin(&mut model, input, settings, ctx)?;
+    }
     let work = work_folder(output);
     let limit = settings.training.save_total_limit;
     let checkpoints = Checkpoints::new(work.join("checkpoints"), key.clone(), limit);

@@ -27,7 +27,7 @@ pub use adapt::{
 };
 pub use classify::{
     ClassifyInput, ClassifyReport, ClassifySettings, EmbeddingRecipe, LearnerSettings, Learners, classify,
-    write_classifier_folder,
+    copy_trained_folder, write_classifier_folder,
 };
 pub use contrastive::{
     ContrastiveReport, ContrastiveSettings, contrastive, contrastive_classifier, estimate_contrastive,
@@ -35,15 +35,20 @@ pub use contrastive::{
 pub use engineered::{EngineerInput, EngineerSettings, EngineeredColumns, engineer};
 pub use extract::{EMBEDDING_COLUMN, ExtractInput, ExtractReport, ExtractSettings, OutputValue, extract};
 pub use finetune::{
-    FinetuneInput, FinetuneReport, FinetuneSettings, MultiTaskSettings, estimate_finetune, finetune,
+    FinetuneInput, FinetuneReport, FinetuneSettings, HeadInit, MultiTaskSettings, estimate_finetune, finetune,
 };
 pub use generate::{GENERATED_COLUMN, GenerateInput, GenerateReport, GenerateSettings, generate};
 pub use joint::{JointInput, JointSettings, RawColumns, estimate_joint, evaluate_joint, joint, read_columns};
 pub use key::{StageAbout, stage_key};
 pub use merge::{MergeReport, merge};
 pub use model_folder::{ADAPTER_FOLDER, ModelFolder};
+#[cfg(test)]
+pub(crate) use output::testing;
 pub use output::{OutputFormat, RowCounts};
-pub use predict::{PredictInput, PredictReport, PredictSettings, Predictor, predict};
+pub use predict::{
+    Combination, CombinationMember, CombinationMethod, PredictInput, PredictReport, PredictSettings,
+    Predictor, SavedTemperature, TextRecipe, predict, write_terms_folder,
+};
 pub use prepared::PreparedFeatures;
 pub(crate) use prepared::{RawReader, VectorSource, plan as reading_plan};
 pub use search::{IndexReport, IndexSettings, ListChoice, SearchIndex, SearchMethod, build_index};

@@ -1,19 +1,27 @@
 //! Labels and probabilities of texts, from any folder that was trained.
 
 mod columns;
+mod combination;
 mod predictor;
 mod prepared;
+mod temperature;
+mod terms;
+mod text;
 
 pub(super) use columns::PredictionColumns;
+pub use combination::{Combination, CombinationMember, CombinationMethod};
 pub use predictor::Predictor;
 pub(super) use predictor::softmax;
+pub use temperature::SavedTemperature;
+pub use terms::write_terms_folder;
+pub use text::TextRecipe;
 
 use super::classify::{CLASSIFY_FILE, FeatureColumns};
 use super::extract::ExtractSettings;
 use super::key::{StageAbout, stage_key};
 use super::output::{
-    Emit, Layout, OutputFormat, PreparedTexts, RowBuffer, RowCounts, ShardedOutput, TextColumns,
-    TextPreparation, Written, finished_file, known_rows, record_file, write_sharded,
+    Emit, Layout, OutputFormat, PreparedTexts, RowBuffer, RowCounts, ShardedOutput, TextPreparation, Written,
+    finished_file, known_rows, record_file, write_sharded,
 };
 use crate::config::Dtype;
 use crate::data::{ReadOptions, fingerprint, open};
@@ -44,8 +52,15 @@ pub struct PredictSettings {
     pub format: OutputFormat,
     /// Whether the probability of every class is written, and not only that of the label.
     pub all_probabilities: bool,
+    /// Whether the temperature that lies in the folder is applied to probabilities of classes.
+    #[serde(default = "applied")]
+    pub calibrated: bool,
     /// Rows of a shard: what a stop loses at most.
     pub shard_rows: usize,
+}
+
+fn applied() -> bool {
+    true
 }
 
 /// The name of this stage.
@@ -62,10 +77,11 @@ pub struct PredictInput<'a> {
     pub model: &'a Path,
     /// The source of the rows, as [`open`] takes it. For a classifier without an encoder, a feature file.
     pub source: &'a str,
-    /// The columns of the texts; none for the default text column. Not used for a feature file.
+    /// The columns of the texts; none for those of the training, or for the default text column where the folder does
+    /// not know them. Not used for a feature file.
     pub text_columns: Vec<String>,
-    /// What is put between the texts of several columns.
-    pub text_column_delimiter: String,
+    /// What is put between the texts of several columns; absent, what was in training, or a space.
+    pub text_column_delimiter: Option<String>,
     /// Only so many rows.
     pub limit: Option<u64>,
 }
@@ -81,6 +97,9 @@ pub struct PredictReport {
     /// Numbers in which the encoder computed; none without one.
     #[serde(default)]
     pub dtype: Option<Dtype>,
+    /// The temperature that was applied to probabilities.
+    #[serde(default)]
+    pub temperature: Option<f64>,
     /// The labels, or the outputs of a regression.
     pub labels: Vec<String>,
     /// The files that were written.
@@ -108,8 +127,14 @@ pub fn predict(
         let problem = "labels have no place in a .npy file";
         return Err(Error::config("output", problem, "write a .parquet, .csv or .jsonl file"));
     }
+    if input.model.join(combination::COMBINATION_FILE).is_file() {
+        return combination::predict_combination(input, settings, output, ctx);
+    }
     if is_head_only(input.model) {
         let settings = &PredictSettings { dtype: None, ..settings.clone() };
+        if input.model.join(terms::VECTORIZER_FILE).is_file() {
+            return terms::predict_terms(input, settings, output, ctx);
+        }
         if input.model.join(PREPARATION_FILE).is_file() {
             return prepared::predict_columns(input, settings, output, ctx);
         }
@@ -130,12 +155,9 @@ pub fn predict(
             ctx,
         );
     }
-    let texts = TextColumns::resolve(input.source, &input.text_columns, &input.text_column_delimiter)?;
-    let columns = PredictionColumns {
-        task: predictor.task(),
-        labels: predictor.labels().to_vec(),
-        all_probabilities: settings.all_probabilities,
-    };
+    let texts = text::text_columns(input, predictor.text_recipe().as_ref())?;
+    let labels = predictor.labels().to_vec();
+    let columns = PredictionColumns::of(input.model, predictor.task(), labels, settings)?;
     let preparation = TextPreparation {
         tokenizer: predictor.tokenizer(),
         columns: &texts,
@@ -157,6 +179,15 @@ fn is_head_only(folder: &Path) -> bool {
     folder.join("head.json").is_file() && !folder.join("config.json").is_file()
 }
 
+/// Names the content of files of a folder.
+fn files_digest(folder: &Path, names: &[&str]) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    for name in names {
+        hasher.update(digest_file(&folder.join(name))?.as_bytes());
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
 /// Predicts from a feature file with a classifier that has no encoder.
 fn predict_features(
     input: &PredictInput,
@@ -167,16 +198,8 @@ fn predict_features(
     let head = Head::load(input.model)?;
     let asked = feature_columns(input.model)?;
     let features = FeatureColumns::resolve(input.source, &asked)?;
-    let columns = PredictionColumns {
-        task: head.task(),
-        labels: predictor::labels_of(&head),
-        all_probabilities: settings.all_probabilities,
-    };
-    let mut hasher = blake3::Hasher::new();
-    for file in ["head.json", "head.safetensors"] {
-        hasher.update(digest_file(&input.model.join(file))?.as_bytes());
-    }
-    let digest = hasher.finalize().to_hex().to_string();
+    let columns = PredictionColumns::of(input.model, head.task(), predictor::labels_of(&head), settings)?;
+    let digest = files_digest(input.model, &["head.json", "head.safetensors"])?;
     let compute = |(): &(), features: DenseMatrix, emit: &mut Emit<'_>| {
         ctx.cancel.check()?;
         let (rows, features) = (features.rows(), Features::Dense(features));
@@ -231,7 +254,8 @@ impl Job<'_> {
     ) -> Result<PredictReport> {
         let (source, settings) = (self.input.source, self.settings);
         let limit = self.input.limit.map_or_else(String::new, |limit| limit.to_string());
-        let inputs = [self.digest, &fingerprint(source)?, columns_key, &limit];
+        let temperature = self.columns.temperature.map_or_else(String::new, |value| value.to_string());
+        let inputs = [self.digest, &fingerprint(source)?, columns_key, &limit, &temperature];
         let key = stage_key(self.stage, &inputs, settings);
         if let Some(report) = finished_file(output, &key)? {
             return Ok(report);
@@ -262,6 +286,7 @@ impl Job<'_> {
             counts,
             waiting_share,
             dtype: settings.dtype,
+            temperature: self.columns.temperature,
             labels,
             files: vec![output.to_path_buf()],
         };

@@ -165,11 +165,13 @@ pub fn zeroshot(
         ..settings.clone()
     };
     let model = ZeroShot::open(input.model, settings)?;
-    let texts = TextColumns::resolve(input.source, &input.text_columns, &input.text_column_delimiter)?;
+    let delimiter = input.text_column_delimiter.as_deref().unwrap_or(" ");
+    let texts = TextColumns::resolve(input.source, &input.text_columns, delimiter)?;
     let columns = PredictionColumns {
         task: if settings.multi_label { Task::MultiLabel } else { Task::SingleLabel },
         labels: settings.candidate_labels.clone(),
         all_probabilities: settings.predict.all_probabilities,
+        temperature: None,
     };
     let prepare = |rows: &RowBuffer| {
         let (texts, empty_texts) = texts.of(rows)?;

@@ -32,23 +32,34 @@ impl Runner<'_> {
     pub(super) fn tfidf(&self) -> Result<Prediction> {
         let labelled = &self.prepared.labelled;
         let plan = LearnerPlan::sparse(self.settings, labelled.task());
-        let key = self.fit_key("tfidf", &[], &plan);
+        let key = self.fit_key("tfidf with its head", &[], &plan);
         let (values, report) = stored_or(&self.stage_folder("tfidf.classifier"), &key, || {
             let started = Instant::now();
             let pick = |rows: &[u32]| -> Vec<&str> {
                 rows.iter().map(|&row| labelled.rows.texts[row as usize].as_str()).collect()
             };
-            let train = pick(&labelled.split.train);
-            let options = [TfidfOptions::words(), TfidfOptions::characters()];
-            let vectorizer = TfidfFeatures::fit(&train, &options, self.ctx)?;
+            let vectorizer = self.terms()?;
             let matrix = vectorizer.transform(&pick(&self.all_rows()), self.ctx)?;
             let features = self.part(&Features::Sparse(matrix));
             let vectorising = started.elapsed().as_secs_f64();
-            let (values, mut report) = self.learn(&features, &plan, None)?;
+            let (values, mut report) = self.learn(&features, &plan, Some((&self.tfidf_head(), &key)))?;
             report.seconds += vectorising;
             Ok((values, report))
         })?;
         Ok(self.fitted(&values, report))
+    }
+
+    /// The n-grams of the training texts.
+    pub(in crate::compare) fn terms(&self) -> Result<TfidfFeatures> {
+        let labelled = &self.prepared.labelled;
+        let rows = labelled.split.train.iter();
+        let train: Vec<&str> = rows.map(|&row| labelled.rows.texts[row as usize].as_str()).collect();
+        TfidfFeatures::fit(&train, &[TfidfOptions::words(), TfidfOptions::characters()], self.ctx)
+    }
+
+    /// Where the head of [`Self::tfidf`] is.
+    pub(in crate::compare) fn tfidf_head(&self) -> PathBuf {
+        self.stage_folder("tfidf.head")
     }
 
     /// Predictions from the person's columns alone.

@@ -11,11 +11,10 @@ use crate::data::Task;
 use crate::error::{Error, Result};
 use crate::features::matrix::{DenseMatrix, Features};
 use crate::features::scaling::Scaling;
+use crate::learners::stacking::{logits_beside, mean_of};
 use crate::report::{ScoredBy, StageSeconds};
+use std::path::PathBuf;
 use std::time::Instant;
-
-/// Probabilities are kept this far from 0 and 1 before their logit is taken.
-const LEAST_PROBABILITY: f32 = 1e-6;
 
 /// One of the models that are stacked: predictions of the training rows by models that have not seen them, then those
 /// of the model of all training rows.
@@ -25,22 +24,28 @@ struct Member {
 }
 
 impl Measured {
-    /// The mean of the outputs of the columns' learner and of the route over the text that did best on validation rows.
-    pub(super) fn late_average(&self, scorer: &Scorer) -> Result<Vec<Prediction>> {
-        let table = self.of(Route::TableOnly, None).ok_or_else(|| missing(Route::LateAverage))?;
+    /// The columns' learner, and the route over the text that did best on validation rows.
+    pub(in crate::compare) fn averaged(&self, scorer: &Scorer) -> Result<(&MeasuredRoute, &MeasuredRoute)> {
         let is_text_only = |measured: &MeasuredRoute| {
             measured.route.has_encoder()
                 && (measured.variant.features == Some(FeatureSet::Text)
                     || measured.variant.way == ScoredBy::OwnHead)
         };
-        let text =
-            self.best_on_validation(scorer, is_text_only).ok_or_else(|| missing(Route::LateAverage))?;
+        let table = self.of(Route::TableOnly, None);
+        table.zip(self.best_on_validation(scorer, is_text_only)).ok_or_else(|| missing(Route::LateAverage))
+    }
+
+    /// The mean of the outputs of both.
+    pub(super) fn late_average(&self, scorer: &Scorer) -> Result<Vec<Prediction>> {
+        let (table, text) = self.averaged(scorer)?;
         text.predictions.iter().map(|text| mean(text, &table.predictions[0])).collect()
     }
 
-    /// A learner on the outputs of others, which it sees for training rows by models fitted without them: of the best
-    /// encoder that no label changed, of the columns' learner, and of both kinds of features in one.
-    pub(super) fn stacked(&self, runner: &Runner, scorer: &Scorer) -> Result<Prediction> {
+    /// The columns' learner, the best encoder that no label changed, and, if it was measured, that encoder with columns.
+    pub(in crate::compare) fn stacked_members(
+        &self,
+        scorer: &Scorer,
+    ) -> Result<(&MeasuredRoute, Vec<&MeasuredRoute>)> {
         let table = self.of(Route::TableOnly, None).ok_or_else(|| missing(Route::Stacked))?;
         let is_label_free = |measured: &MeasuredRoute| {
             matches!(measured.route, Route::Frozen | Route::Adapted)
@@ -48,7 +53,13 @@ impl Measured {
         };
         let text = self.best_on_validation(scorer, is_label_free).ok_or_else(|| missing(Route::Stacked))?;
         let with_columns = self.of(text.route, Some(FeatureSet::TextColumns));
-        runner.stack(table, [Some(text), with_columns].into_iter().flatten())
+        Ok((table, [Some(text), with_columns].into_iter().flatten().collect()))
+    }
+
+    /// A learner on the outputs of these, which it sees for training rows by models fitted without them.
+    pub(super) fn stacked(&self, runner: &Runner, scorer: &Scorer) -> Result<Prediction> {
+        let (table, encoders) = self.stacked_members(scorer)?;
+        runner.stack(table, &encoders)
     }
 }
 
@@ -59,38 +70,31 @@ fn missing(route: Route) -> Error {
 
 /// The mean of two routes' outputs, at the cost of both.
 fn mean(one: &Prediction, other: &Prediction) -> Result<Prediction> {
-    let mean = |one: &DenseMatrix, other: &DenseMatrix| {
-        let pairs = one.values().iter().zip(other.values());
-        DenseMatrix::new(one.rows(), one.columns(), pairs.map(|(a, b)| f32::midpoint(*a, *b)).collect())
-    };
     Ok(Prediction {
-        validation: mean(&one.validation, &other.validation)?,
-        test: mean(&one.test, &other.test)?,
+        validation: mean_of(&one.validation, &other.validation)?,
+        test: mean_of(&one.test, &other.test)?,
         learner: None,
         seconds: one.seconds.plus(&other.seconds),
     })
 }
 
 impl Runner<'_> {
-    fn stack<'b>(
-        &self,
-        table: &MeasuredRoute,
-        encoders: impl Iterator<Item = &'b MeasuredRoute>,
-    ) -> Result<Prediction> {
-        let encoders: Vec<&MeasuredRoute> = encoders.collect();
+    fn stack(&self, table: &MeasuredRoute, encoders: &[&MeasuredRoute]) -> Result<Prediction> {
         let task = self.prepared.labelled.task();
         let plan = LearnerPlan::dense(self.settings, task, Scaling::Standard).with_usual_learner(task);
         let members = || [table].into_iter().chain(encoders.iter().copied());
         let digests: Vec<String> = members().map(|member| digest(&member.predictions[0])).collect();
         let digests: Vec<&str> = digests.iter().map(String::as_str).collect();
-        let key = self.fit_key("stacked", &digests, &plan);
+        let key = self.fit_key("stacked with its head", &digests, &plan);
         let (values, report) = stored_or(&self.stage_folder("stacked.classifier"), &key, || {
             let started = Instant::now();
             let mut members = vec![self.stacked_table(table)?];
-            for measured in &encoders {
+            for measured in encoders {
                 members.push(self.stacked_encoder(measured)?);
             }
-            let (values, report) = self.learn(&stacked_features(&members, task)?, &plan, None)?;
+            let head = self.stacked_head();
+            let (values, report) =
+                self.learn(&stacked_features(&members, task)?, &plan, Some((&head, &key)))?;
             // The models without each fold are part of what it takes.
             Ok((values, MatrixReport { seconds: started.elapsed().as_secs_f64(), ..report }))
         })?;
@@ -103,6 +107,11 @@ impl Runner<'_> {
             seconds.plus(if at < 2 { &of } else { &alone })
         });
         Ok(self.prediction(&values, report.learner, seconds))
+    }
+
+    /// Where the head of [`Self::stack`] is.
+    pub(in crate::compare) fn stacked_head(&self) -> PathBuf {
+        self.stage_folder("stacked.head")
     }
 
     fn stacked_table(&self, measured: &MeasuredRoute) -> Result<Member> {
@@ -151,39 +160,4 @@ fn digest(prediction: &Prediction) -> String {
         hasher.update(&value.to_le_bytes());
     }
     hasher.finalize().to_hex().to_string()
-}
-
-/// The logits of several models' probabilities side by side; values of a regression as they are.
-fn logits_beside(parts: &[&DenseMatrix], task: Task) -> Result<DenseMatrix> {
-    let rows = parts[0].rows();
-    let columns = parts.iter().map(|part| part.columns()).sum();
-    let feature = |value: &f32| match task {
-        Task::Regression => *value,
-        _ => {
-            let share = value.clamp(LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY);
-            (share / (1.0 - share)).ln()
-        }
-    };
-    let values =
-        (0..rows).flat_map(|row| parts.iter().flat_map(move |part| part.row(row).iter().map(feature)));
-    DenseMatrix::new(rows, columns, values.collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn probabilities_become_finite_logits_and_numbers_stay() {
-        let (one, two) = (
-            DenseMatrix::new(2, 1, vec![0.5, 1.0]).unwrap(),
-            DenseMatrix::new(2, 2, vec![0.0, 0.25, 0.75, 0.5]).unwrap(),
-        );
-        let logits = logits_beside(&[&one, &two], Task::SingleLabel).unwrap();
-        assert_eq!((logits.rows(), logits.columns()), (2, 3));
-        assert!(logits.values().iter().all(|value| value.is_finite()));
-        assert_eq!(logits.row(0)[0], 0.0);
-        assert!((logits.row(1)[1] - 3.0f32.ln()).abs() < 1e-6);
-        assert_eq!(logits_beside(&[&one], Task::Regression).unwrap(), one);
-    }
 }

@@ -4,8 +4,8 @@ use super::{Measured, Variant};
 use crate::compare::features::no_columns;
 use crate::compare::runner::{Prediction, Runner, Texts};
 use crate::compare::settings::{FeatureSet, Route};
-use crate::compare::table::as_texts;
 use crate::error::Result;
+use crate::features::columns::as_texts;
 use crate::report::ScoredBy;
 
 impl Measured {

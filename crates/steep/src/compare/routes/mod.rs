@@ -7,10 +7,11 @@
 mod baselines;
 mod combined;
 mod encoders;
+mod joint;
 
 use super::runner::{MadeEncoder, Prediction, Runner};
 use super::score::{Scorer, metric_name};
-use super::settings::{FeatureSet, Route};
+use super::settings::{CompareSettings, FeatureSet, Route};
 use crate::error::{Error, Result};
 use crate::report::{Check, RouteResult, ScoredBy, Status};
 use crate::training::LogEntry;
@@ -44,15 +45,18 @@ pub(super) struct Measured {
 }
 
 /// The variants of a route.
-pub(super) fn variants(route: Route, sets: &[FeatureSet]) -> Vec<Variant> {
+pub(super) fn variants(route: Route, settings: &CompareSettings) -> Vec<Variant> {
     let plain = |way| vec![Variant { way, features: None }];
     match route {
+        route if route.is_joint() => {
+            vec![Variant { way: ScoredBy::OwnHead, features: Some(joint::features(settings)) }]
+        }
         Route::Majority | Route::Tfidf | Route::TableOnly => plain(ScoredBy::Baseline),
         Route::TableAsText => plain(ScoredBy::Classifier),
         Route::LateAverage | Route::Stacked => plain(ScoredBy::Combined),
         route => {
-            let classified =
-                sets.iter().map(|&set| Variant { way: ScoredBy::Classifier, features: Some(set) });
+            let sets = settings.features.iter();
+            let classified = sets.map(|&set| Variant { way: ScoredBy::Classifier, features: Some(set) });
             let mut variants: Vec<Variant> = classified.collect();
             if route.has_own_head() {
                 variants.push(Variant { way: ScoredBy::OwnHead, features: None });
@@ -65,10 +69,11 @@ pub(super) fn variants(route: Route, sets: &[FeatureSet]) -> Vec<Variant> {
 impl Measured {
     /// Measures a route in each way it can be scored. A route that fails does not stop the others.
     pub(super) fn run(&mut self, route: Route, runner: &Runner, scorer: &Scorer) -> Result<()> {
-        for variant in variants(route, &runner.settings.features) {
+        for variant in variants(route, runner.settings) {
             let mut result = RouteResult::new(route.name(), variant.way, route.description());
             if let Some(set) = variant.features {
-                result.with_features(set.name(), set.suffix());
+                // There is no network of this kind without columns, so that its name need not tell of them.
+                result.with_features(set.name(), if route.is_joint() { "" } else { set.suffix() });
             } else if route == Route::TableOnly {
                 result.with_features("columns", "");
             } else if route.needs_columns() {
@@ -118,6 +123,7 @@ impl Measured {
             Route::TableAsText => Ok(vec![runner.table_as_text()?]),
             Route::LateAverage => self.late_average(scorer),
             Route::Stacked => Ok(vec![self.stacked(runner, scorer)?]),
+            Route::Joint | Route::AdaptedJoint => self.joint_predictions(route, runner),
             route => self.encoder_predictions(route, variant, runner),
         }
     }

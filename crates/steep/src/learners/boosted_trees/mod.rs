@@ -19,7 +19,7 @@ pub(crate) use tree::FlatTrees;
 use crate::error::{Error, Result};
 use crate::features::matrix::DenseMatrix;
 use crate::learners::network::OutputLink;
-use crate::learners::targets::{OwnTargets, Targets, holdout};
+use crate::learners::targets::{GroupedTargets, OwnTargets, holdout};
 use crate::progress::Context;
 use bins::BinnedColumns;
 use gradients::Gradients;
@@ -42,7 +42,7 @@ pub struct TreeOptions {
     pub reg_lambda: f64,
     /// Trees without a lower loss of held-out rows that end the boosting; default 20.
     pub early_stopping_rounds: usize,
-    /// The share of the rows that is held out to tell; 0 grows all trees. Default 0.1.
+    /// The share of the rows, whole groups, that is held out to tell; 0 grows all trees. Default 0.1.
     pub validation_fraction: f64,
     /// Draws held-out rows and projections.
     pub seed: u64,
@@ -67,25 +67,26 @@ impl BoostedTrees {
     /// Grows trees on rows of features, among which NaN stands for a missing value.
     ///
     /// Errors: options out of range, infinite features, a requested stop.
-    pub fn fit(
+    pub fn fit<'a>(
         options: &TreeOptions,
         features: &DenseMatrix,
-        targets: Targets<'_>,
+        rows: impl Into<GroupedTargets<'a>>,
         context: &Context<'_>,
     ) -> Result<Self> {
-        Ok(Self::fit_with_losses(options, features, targets, context)?.0)
+        Ok(Self::fit_with_losses(options, features, rows, context)?.0)
     }
 
     /// [`Self::fit`] with the mean loss of the training rows before each tree, and of the held-out rows after it.
-    fn fit_with_losses(
+    fn fit_with_losses<'a>(
         options: &TreeOptions,
         features: &DenseMatrix,
-        targets: Targets<'_>,
+        rows: impl Into<GroupedTargets<'a>>,
         context: &Context<'_>,
     ) -> Result<(Self, Vec<[f64; 2]>)> {
         check(options, features)?;
-        let (training, held_out) = holdout(targets, options.validation_fraction, options.seed)?;
-        let OwnTargets { values, width, link, mean, scale } = targets.own();
+        let rows = rows.into();
+        let (training, held_out) = holdout(rows, options.validation_fraction, options.seed)?;
+        let OwnTargets { values, width, link, mean, scale } = rows.targets.own();
         let columns = BinnedColumns::new(features);
         let mut gradients = Gradients::new(&values, width, link, &training);
         let mut model = Self::new(features.columns(), gradients.base().to_vec(), link, [mean, scale]);

@@ -1,5 +1,6 @@
 use super::*;
 use crate::learners::labels::Labels;
+use crate::learners::targets::Targets;
 use crate::progress::{Cancel, Silent};
 use crate::random::Stream;
 

@@ -12,7 +12,7 @@ use crate::learners::choice::LearnerScore;
 use crate::learners::head::{Head, HeadNames};
 use crate::learners::labels::Labels as Classes;
 use crate::learners::linear_fit::FitReport;
-use crate::learners::targets::Targets;
+use crate::learners::targets::{GroupedTargets, Targets, group_numbers};
 use crate::progress::Context;
 use std::collections::BTreeMap;
 
@@ -43,14 +43,17 @@ pub(super) fn fit(
         Labels::Numbers(_) => Task::Regression,
     };
     let choice = choice(settings, task)?;
+    let groups = rows.groups.as_ref();
+    let groups = groups.map(|of| group_numbers(rows.train.iter().map(|&row| of[row as usize].as_str())));
+    let of = |targets| GroupedTargets { targets, groups: groups.as_deref() };
     let chosen = match &rows.labels {
         Labels::Numbers(values) => {
             let values: Vec<f64> = rows.train.iter().map(|&row| f64::from(values[row as usize])).collect();
-            choice.fit(&training, Targets::Values(&values), &folds, ctx)?
+            choice.fit(&training, of(Targets::Values(&values)), &folds, ctx)?
         }
         labels => {
             let training_labels = classes(labels, &rows.train)?;
-            choice.fit(&training, Targets::Classes(&training_labels), &folds, ctx)?
+            choice.fit(&training, of(Targets::Classes(&training_labels)), &folds, ctx)?
         }
     };
     let (learners, best) = (chosen.scores.clone(), chosen.best);

@@ -95,15 +95,38 @@ pub(super) fn write_folder(
         let problem = format!("the classifier takes {columns} features, the encoder makes {width}");
         return Err(Error::config("head", problem, "give the encoder whose embeddings it was trained on"));
     }
-    for name in encoder_files(&model.path)? {
-        copy(&model.path.join(&name), &folder.join(&name))?;
-    }
-    model.tokenizer.save_to(folder)?;
+    copy_encoder(model, folder)?;
     let head_folder = folder.join(HEAD_FOLDER);
     fs::create_dir_all(&head_folder).map_err(Error::io("create", &head_folder))?;
     head.save(&head_folder)?;
     preparation.map_or(Ok(()), |preparation| preparation.save(&head_folder))?;
     write_json(&head_folder.join(RECIPE_FILE), embedding)
+}
+
+/// Copies a trained folder, with what lies in its `head/`, into an existing one.
+///
+/// # Errors
+/// Files that cannot be copied.
+pub fn copy_trained_folder(model: &ModelFolder, folder: &Path) -> Result<()> {
+    copy_encoder(model, folder)?;
+    let head = model.path.join(HEAD_FOLDER);
+    if !head.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(&head).map_err(Error::io("read", &head))? {
+        let file = entry.map_err(Error::io("read", &head))?;
+        if file.path().is_file() {
+            copy(&file.path(), &folder.join(HEAD_FOLDER).join(file.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_encoder(model: &ModelFolder, folder: &Path) -> Result<()> {
+    for name in encoder_files(&model.path)? {
+        copy(&model.path.join(&name), &folder.join(&name))?;
+    }
+    model.tokenizer.save_to(folder)
 }
 
 /// Dimensions of the embeddings that a folder makes.

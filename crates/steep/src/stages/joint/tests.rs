@@ -7,7 +7,7 @@ use crate::features::columns::ColumnKind;
 use crate::features::preparation::{CategoricalEncoding, PreparationSettings};
 use crate::objectives::{ClassificationSettings, Targets};
 use crate::stages::output::testing::{StopAfter, model_folder, quietly};
-use crate::stages::{OutputFormat, PredictInput, PredictSettings, Predictor, predict};
+use crate::stages::{HeadInit, OutputFormat, PredictInput, PredictSettings, Predictor, predict};
 use crate::text::Encodings;
 use crate::training::{Freezing, LrSchedulerType, TrainingSettings};
 use serde_json::Value;
@@ -35,6 +35,7 @@ fn raw_file(folder: &Path, labels: impl Fn(&str, usize) -> String) -> String {
 fn settings(combine_feat_method: CombineMethod, epochs: f64) -> JointSettings {
     JointSettings {
         finetune: FinetuneSettings {
+            head_init: HeadInit::Random,
             classification: ClassificationSettings { label_smoothing_factor: 0.0, class_weights: Vec::new() },
             mlm: None,
             training: TrainingSettings {
@@ -134,7 +135,7 @@ impl Work {
             model: folder,
             source: &self.source,
             text_columns: Vec::new(),
-            text_column_delimiter: " ".to_owned(),
+            text_column_delimiter: None,
             limit: None,
         };
         let settings = PredictSettings {
@@ -144,6 +145,7 @@ impl Work {
             keep_columns: true,
             format: OutputFormat::Jsonl,
             all_probabilities: true,
+            calibrated: true,
             shard_rows: 7,
         };
         quietly(|ctx| predict(&input, &settings, &output, ctx)).unwrap();
@@ -244,7 +246,7 @@ fn damage_and_missing_columns_are_told() {
         model: &folder,
         source: path.to_str().unwrap(),
         text_columns: Vec::new(),
-        text_column_delimiter: " ".to_owned(),
+        text_column_delimiter: None,
         limit: None,
     };
     let predict_settings = PredictSettings {
@@ -254,6 +256,7 @@ fn damage_and_missing_columns_are_told() {
         keep_columns: true,
         format: OutputFormat::Csv,
         all_probabilities: false,
+        calibrated: true,
         shard_rows: 7,
     };
     let output = place.path().join("out.csv");

@@ -21,7 +21,7 @@ mod result_file;
 mod rows;
 mod run;
 #[cfg(test)]
-pub(super) mod testing;
+pub(crate) mod testing;
 mod texts;
 mod writer;
 

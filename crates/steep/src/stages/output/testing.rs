@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use steep_encoder::pooling::PoolingMode;
 
 /// A folder of the goldens with a tokenizer of letters: a word becomes its letters, `##` before all but the first.
-pub(in crate::stages) fn model_folder(target: &Path, golden: &str) -> PathBuf {
+pub(crate) fn model_folder(target: &Path, golden: &str) -> PathBuf {
     let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../goldens/encoders/bert")).join(golden);
     let folder = target.join(golden);
     fs::create_dir_all(&folder).unwrap();
@@ -76,7 +76,7 @@ pub(in crate::stages) fn input<'a>(model: &'a ModelFolder, source: &'a str) -> E
 }
 
 /// Runs without progress and without a stop.
-pub(in crate::stages) fn quietly<T>(work: impl FnOnce(&Context) -> T) -> T {
+pub(crate) fn quietly<T>(work: impl FnOnce(&Context) -> T) -> T {
     work(&Context { progress: &Silent, cancel: &Cancel::default() })
 }
 

@@ -4,15 +4,19 @@ use super::parts::RowCounts;
 use super::rows::RowBuffer;
 use crate::data::{ReadOptions, default_text_column, open, text};
 use crate::error::{Error, Result};
+use crate::features::columns::{ColumnPlan, Table, as_texts};
 use crate::features::distinct::DistinctRows;
 use crate::text::{EncodeOptions, Encodings, Tokenizer};
 use arrow::array::{Array, StringArray};
 
-/// Which columns hold the texts.
+/// Which columns hold the texts, and which are written before them.
 #[derive(Debug, Clone)]
 pub(in crate::stages) struct TextColumns {
     columns: Vec<String>,
     delimiter: String,
+    written: Vec<ColumnPlan>,
+    /// All columns that are read.
+    names: Vec<String>,
 }
 
 impl TextColumns {
@@ -27,22 +31,33 @@ impl TextColumns {
             }
             (named, _) => named.to_vec(),
         };
-        Ok(Self { columns, delimiter: delimiter.to_owned() })
+        let names = columns.clone();
+        Ok(Self { columns, delimiter: delimiter.to_owned(), written: Vec::new(), names })
     }
 
-    /// Their names.
+    /// The same with columns of the source written before the text, as [`as_texts`] does.
+    pub(in crate::stages) fn with_written(mut self, source: &str, plans: &[ColumnPlan]) -> Result<Self> {
+        let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
+        open(source, &ReadOptions { columns: Some(names.clone()), ..ReadOptions::default() })?;
+        self.names.extend(names.into_iter().filter(|name| !self.columns.contains(name)));
+        self.written = plans.to_vec();
+        Ok(self)
+    }
+
+    /// The names of all columns that are read.
     pub(in crate::stages) fn names(&self) -> &[String] {
-        &self.columns
+        &self.names
     }
 
     /// What names the choice in a key.
     pub(in crate::stages) fn key(&self) -> String {
-        serde_json::json!([self.columns, self.delimiter]).to_string()
+        serde_json::json!([self.columns, self.delimiter, self.written]).to_string()
     }
 
     /// The text of each row, its columns joined and null ones left out; and how many are null or blank.
     pub(in crate::stages) fn of(&self, rows: &RowBuffer) -> Result<(Vec<String>, u64)> {
         let (mut texts, mut empty) = (Vec::with_capacity(rows.rows), 0);
+        let mut table = Table::new(&self.written);
         for chunk in &rows.chunks {
             let arrays: Vec<StringArray> =
                 self.columns.iter().map(|column| text(chunk, column)).collect::<Result<_>>()?;
@@ -52,8 +67,9 @@ impl TextColumns {
                 empty += u64::from(parts.iter().all(|part| part.trim().is_empty()));
                 texts.push(parts.join(&self.delimiter));
             }
+            table.push(chunk)?;
         }
-        Ok((texts, empty))
+        Ok((if self.written.is_empty() { texts } else { as_texts(&table, &texts) }, empty))
     }
 }
 

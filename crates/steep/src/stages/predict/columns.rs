@@ -1,12 +1,16 @@
 //! Predictions as columns of an output file.
 
+use super::PredictSettings;
+use super::temperature::SavedTemperature;
 use crate::data::Task;
 use crate::error::Result;
 use crate::evaluation::probabilities::predicted_classes;
+use crate::evaluation::temperature::at_temperature;
 use crate::features::matrix::DenseMatrix;
 use crate::stages::output::{Spread, taken, vector_column, vector_field};
 use arrow::array::{ArrayRef, Float32Array, Float32Builder, ListBuilder, StringArray, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Put before the names of all columns where the input has one of them.
@@ -17,9 +21,23 @@ pub(in crate::stages) struct PredictionColumns {
     pub(in crate::stages) task: Task,
     pub(in crate::stages) labels: Vec<String>,
     pub(in crate::stages) all_probabilities: bool,
+    /// Applied to probabilities of classes.
+    pub(in crate::stages) temperature: Option<f64>,
 }
 
 impl PredictionColumns {
+    /// Those of a trained folder, with the temperature that lies in it.
+    pub(super) fn of(
+        folder: &Path,
+        task: Task,
+        labels: Vec<String>,
+        settings: &PredictSettings,
+    ) -> Result<Self> {
+        let saved = if settings.calibrated { SavedTemperature::load(folder)? } else { None };
+        let temperature = saved.filter(|_| task == Task::SingleLabel).map(|saved| saved.temperature);
+        Ok(Self { task, labels, all_probabilities: settings.all_probabilities, temperature })
+    }
+
     /// The columns, and how text formats show those of vectors.
     pub(super) fn fields(&self, input: &Schema) -> (Vec<Field>, Vec<Spread>) {
         let (fields, spreads) = self.fields_with("");
@@ -64,6 +82,8 @@ impl PredictionColumns {
 
     /// The columns of some rows, from probabilities or values `[rows, labels]`.
     pub(in crate::stages) fn arrays(&self, values: &DenseMatrix) -> Result<Vec<ArrayRef>> {
+        let scaled = self.temperature.map(|temperature| at_temperature(values, temperature)).transpose()?;
+        let values = scaled.as_ref().unwrap_or(values);
         let mut arrays = match self.task {
             Task::SingleLabel => self.single_label(values),
             Task::MultiLabel => self.multi_label(values),

@@ -1,5 +1,6 @@
 //! An opened folder that turns texts' tokens into probabilities.
 
+use super::text::TextRecipe;
 use crate::config::{Dtype, apply_dtype, default_dtype};
 use crate::data::Task;
 use crate::error::{Error, Result};
@@ -30,6 +31,8 @@ pub struct Predictor {
     max_tokens: usize,
     digest: String,
     dtype: Dtype,
+    /// The columns of the text, where the folder says which.
+    text: Option<TextRecipe>,
 }
 
 /// What turns token states into outputs.
@@ -69,16 +72,18 @@ impl Predictor {
             return fault("holds a classifier of features and no encoder for texts", hint);
         }
         let opened = ModelFolder::open(folder)?;
-        if folder.join(HEAD_FOLDER).join("head.json").is_file() {
-            return Self::with_learned_head(opened, dtype);
-        }
-        if folder.join(HEAD_FOLDER).join(JOINT_FILE).is_file() {
-            return Self::with_joint_head(opened, dtype);
-        }
-        if is_classifier(&opened.config) {
-            return Self::with_network_head(opened, dtype.unwrap_or_else(default_dtype));
-        }
-        fault("holds an encoder without a classifier", "run finetune or classify first")
+        let text = TextRecipe::load(folder)?;
+        let predictor = if folder.join(HEAD_FOLDER).join("head.json").is_file() {
+            Self::with_learned_head(opened, dtype)
+        } else if folder.join(HEAD_FOLDER).join(JOINT_FILE).is_file() {
+            Self::with_joint_head(opened, dtype)
+        } else if is_classifier(&opened.config) {
+            let saved = text.as_ref().and_then(|text| text.dtype);
+            Self::with_network_head(opened, dtype.or(saved).unwrap_or_else(default_dtype))
+        } else {
+            fault("holds an encoder without a classifier", "run finetune or classify first")
+        }?;
+        Ok(Self { text, ..predictor })
     }
 
     fn with_network_head(folder: ModelFolder, dtype: Dtype) -> Result<Self> {
@@ -106,7 +111,7 @@ impl Predictor {
         };
         let digest = folder.digest.clone();
         let scorer = Scorer::Network(Box::new(model));
-        Ok(Self { folder, scorer, labels, task, max_tokens: DEFAULT_MAX_TOKENS, digest, dtype })
+        Ok(Self { folder, scorer, labels, task, max_tokens: DEFAULT_MAX_TOKENS, digest, dtype, text: None })
     }
 
     fn with_joint_head(folder: ModelFolder, dtype: Option<Dtype>) -> Result<Self> {
@@ -119,6 +124,7 @@ impl Predictor {
             dtype: dtype.unwrap_or(network.dtype()),
             scorer: Scorer::Joint(Box::new(network)),
             folder,
+            text: None,
         })
     }
 
@@ -173,6 +179,7 @@ impl Predictor {
             })),
             folder,
             dtype,
+            text: None,
         })
     }
 
@@ -205,27 +212,29 @@ impl Predictor {
     pub fn encode_options(&self) -> EncodeOptions {
         match &self.scorer {
             Scorer::Network(_) => {
-                let largest = self.folder.config.max_sequence_length();
-                self.folder.encode_options(self.folder.tokenizer.max_seq_length().length.min(largest))
+                let saved = self.text.as_ref().and_then(|text| text.max_seq_length);
+                let stated = saved.unwrap_or_else(|| self.folder.tokenizer.max_seq_length().length);
+                self.folder.encode_options(stated.min(self.folder.config.max_sequence_length()))
             }
             Scorer::Learned(learned) => learned.stored.encode_options(),
             Scorer::Joint(network) => network.encode_options(),
         }
     }
 
-    /// The columns of the text in training and what was put between them; none where the folder does not say.
-    pub(super) fn text_columns(&self) -> (&[String], &str) {
-        match &self.scorer {
-            Scorer::Joint(network) => network.text_columns(),
-            Scorer::Learned(learned) => match &learned.preparation {
-                Some(preparation) => {
-                    let inputs = preparation.inputs();
-                    (&inputs.text_columns, &inputs.text_column_delimiter)
-                }
-                None => (&[], " "),
-            },
-            Scorer::Network(_) => (&[], " "),
-        }
+    /// The columns of the text in training; none where the folder does not say.
+    pub(super) fn text_recipe(&self) -> Option<TextRecipe> {
+        let (columns, delimiter) = match (&self.text, &self.scorer) {
+            (Some(text), _) => return Some(text.clone()),
+            (None, Scorer::Joint(network)) => network.text_columns(),
+            (None, Scorer::Learned(learned)) => {
+                let inputs = learned.preparation.as_ref()?.inputs();
+                (&inputs.text_columns[..], inputs.text_column_delimiter.as_str())
+            }
+            (None, Scorer::Network(_)) => return None,
+        };
+        let (text_columns, text_column_delimiter) = (columns.to_vec(), delimiter.to_owned());
+        let recipe = TextRecipe { text_columns, text_column_delimiter, ..TextRecipe::default() };
+        (!columns.is_empty()).then_some(recipe)
     }
 
     /// The same with another sequence length, where one is asked for.
@@ -276,7 +285,7 @@ impl Predictor {
         if learned.preparation.is_some() {
             return Err(self.needs_columns());
         }
-        learned.head.predict(&Features::Dense(self.embeddings(learned, sequences, plan, ctx)?))
+        self.predict_vectors(self.embeddings(learned, sequences, plan, ctx)?)
     }
 
     fn embeddings(
@@ -289,6 +298,40 @@ impl Predictor {
         let embedder =
             Embedder::new(&learned.model, dense(&self.folder), learned.stored.recipe.embed.clone())?;
         embedder.embed_planned(sequences, plan, learned.prompt_tokens, ctx)
+    }
+
+    /// Dimensions of the vectors that the classifier takes; none where there is no classifier of vectors.
+    pub(super) fn vector_width(&self) -> Option<usize> {
+        match &self.scorer {
+            Scorer::Learned(learned) => Some(match &learned.preparation {
+                Some(preparation) => preparation.inputs().vector_names.len(),
+                None => learned.head.feature_count(),
+            }),
+            Scorer::Network(_) | Scorer::Joint(_) => None,
+        }
+    }
+
+    /// The vectors that the classifier takes; none where there is no classifier of vectors.
+    pub(super) fn vectors(
+        &self,
+        sequences: &dyn Sequences,
+        plan: &DistinctRows,
+        ctx: &Context,
+    ) -> Result<Option<DenseMatrix>> {
+        match &self.scorer {
+            Scorer::Learned(learned) => self.embeddings(learned, sequences, plan, ctx).map(Some),
+            Scorer::Network(_) | Scorer::Joint(_) => Ok(None),
+        }
+    }
+
+    /// What the classifier says of vectors alone.
+    pub(super) fn predict_vectors(&self, vectors: DenseMatrix) -> Result<DenseMatrix> {
+        match &self.scorer {
+            Scorer::Learned(learned) if learned.preparation.is_none() => {
+                learned.head.predict(&Features::Dense(vectors))
+            }
+            _ => Err(self.needs_columns()),
+        }
     }
 
     /// The preparation, where features are made of more than embeddings.

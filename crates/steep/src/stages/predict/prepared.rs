@@ -2,7 +2,8 @@
 
 use super::columns::PredictionColumns;
 use super::predictor::{Predictor, labels_of};
-use super::{Job, PredictInput, PredictReport, PredictSettings, STAGE};
+use super::text::text_columns;
+use super::{Job, PredictInput, PredictReport, PredictSettings, STAGE, files_digest};
 use crate::error::{Error, Result};
 use crate::features::matrix::Features;
 use crate::features::preparation::{
@@ -10,9 +11,8 @@ use crate::features::preparation::{
 };
 use crate::learners::head::Head;
 use crate::progress::Context;
-use crate::stages::output::{Emit, PreparedTexts, RowBuffer, RowCounts, TextColumns, TextPreparation};
+use crate::stages::output::{Emit, PreparedTexts, RowBuffer, RowCounts, TextPreparation};
 use crate::stages::prepared::{RawReader, VectorSource};
-use crate::storage::digest_file;
 use crate::text::EncodeOptions;
 use std::path::Path;
 
@@ -31,16 +31,9 @@ pub(super) fn predict_columns(
         return Err(Error::model(input.model.display().to_string(), problem, "run classify again"));
     }
     let reader = RawReader::open(input.source, &inputs(&preparation, input), VectorSource::Columns)?;
-    let columns = PredictionColumns {
-        task: head.task(),
-        labels: labels_of(&head),
-        all_probabilities: settings.all_probabilities,
-    };
-    let mut hasher = blake3::Hasher::new();
-    for file in ["head.json", "head.safetensors", PREPARATION_FILE, PREPARATION_TENSORS] {
-        hasher.update(digest_file(&input.model.join(file))?.as_bytes());
-    }
-    let digest = hasher.finalize().to_hex().to_string();
+    let columns = PredictionColumns::of(input.model, head.task(), labels_of(&head), settings)?;
+    let files = ["head.json", "head.safetensors", PREPARATION_FILE, PREPARATION_TENSORS];
+    let digest = files_digest(input.model, &files)?;
     let compute = |(): &(), raw: RawRows, emit: &mut Emit<'_>| {
         ctx.cancel.check()?;
         let rows = raw.table.rows();
@@ -66,18 +59,9 @@ pub(super) fn predict_texts_and_columns(
 ) -> Result<PredictReport> {
     let inputs = inputs(preparation, input);
     let reader = RawReader::open(input.source, &inputs, VectorSource::Encoder)?;
-    // The encoder reads the text that it was trained on, unless another is named.
-    let texts = match predictor.text_columns() {
-        (trained, delimiter) if input.text_columns.is_empty() && !trained.is_empty() => {
-            TextColumns::resolve(input.source, trained, delimiter)?
-        }
-        _ => TextColumns::resolve(input.source, &input.text_columns, &input.text_column_delimiter)?,
-    };
-    let columns = PredictionColumns {
-        task: predictor.task(),
-        labels: predictor.labels().to_vec(),
-        all_probabilities: settings.all_probabilities,
-    };
+    let texts = text_columns(input, predictor.text_recipe().as_ref())?;
+    let labels = predictor.labels().to_vec();
+    let columns = PredictionColumns::of(input.model, predictor.task(), labels, settings)?;
     let mut read = reader.source_columns().to_vec();
     read.extend(texts.names().iter().filter(|name| !reader.source_columns().contains(name)).cloned());
     let preparation = TextPreparation {
@@ -103,7 +87,9 @@ fn inputs(preparation: &Preparation, input: &PredictInput) -> PreparationInputs 
     let mut inputs = preparation.inputs().clone();
     if preparation.needs_texts() && !input.text_columns.is_empty() {
         inputs.text_columns.clone_from(&input.text_columns);
-        inputs.text_column_delimiter.clone_from(&input.text_column_delimiter);
+    }
+    if let Some(delimiter) = &input.text_column_delimiter {
+        inputs.text_column_delimiter.clone_from(delimiter);
     }
     inputs
 }
@@ -119,7 +105,7 @@ pub(super) fn check_width(folder: &Path, preparation: &Preparation, expected: us
 }
 
 /// The raw rows of a buffer.
-fn raw_rows(reader: &RawReader, rows: &RowBuffer) -> Result<RawRows> {
+pub(super) fn raw_rows(reader: &RawReader, rows: &RowBuffer) -> Result<RawRows> {
     let mut reader = reader.clone();
     rows.chunks.iter().try_for_each(|chunk| reader.push(chunk))?;
     Ok(reader.finish()?.0)

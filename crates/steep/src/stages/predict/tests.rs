@@ -19,6 +19,7 @@ fn settings(format: OutputFormat) -> PredictSettings {
         keep_columns: true,
         format,
         all_probabilities: true,
+        calibrated: true,
         shard_rows: 5,
     }
 }
@@ -28,7 +29,7 @@ fn input_of<'a>(model: &'a Path, source: &'a str) -> PredictInput<'a> {
         model,
         source,
         text_columns: vec!["text".to_owned()],
-        text_column_delimiter: " ".to_owned(),
+        text_column_delimiter: None,
         limit: None,
     }
 }

@@ -27,6 +27,7 @@ fn settings(labels: Vec<String>, template: &str, multi_label: bool) -> ZeroShotS
             keep_columns: false,
             format: OutputFormat::Jsonl,
             all_probabilities: true,
+            calibrated: true,
             shard_rows: 2,
         },
         candidate_labels: labels,
@@ -69,7 +70,7 @@ fn a_file_is_labelled_row_by_row() {
         model: &golden("bert"),
         source: source.to_str().unwrap(),
         text_columns: Vec::new(),
-        text_column_delimiter: " ".to_owned(),
+        text_column_delimiter: None,
         limit: None,
     };
     let settings = settings(strings(&case["candidate_labels"]), "This example is {}.", false);

@@ -77,18 +77,14 @@ fn predict_settings() -> PredictSettings {
         keep_columns: true,
         format: OutputFormat::Jsonl,
         all_probabilities: true,
+        calibrated: true,
         shard_rows: 7,
     }
 }
 
 fn predicted(model: &Path, source: &str, output: &Path) -> Vec<Value> {
-    let input = PredictInput {
-        model,
-        source,
-        text_columns: Vec::new(),
-        text_column_delimiter: " ".to_owned(),
-        limit: None,
-    };
+    let input =
+        PredictInput { model, source, text_columns: Vec::new(), text_column_delimiter: None, limit: None };
     quietly(|ctx| predict(&input, &predict_settings(), output, ctx)).unwrap();
     fs::read_to_string(output).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -140,7 +136,7 @@ fn new_rows_need_no_labels_and_may_hold_what_was_never_seen() {
         model: &folder,
         source: new.to_str().unwrap(),
         text_columns: Vec::new(),
-        text_column_delimiter: " ".to_owned(),
+        text_column_delimiter: None,
         limit: None,
     };
     let output = place.path().join("none.jsonl");
