@@ -1,7 +1,7 @@
 //! How good are predictions, how sure is that, and which of two routes is better?
 //!
 //! [`metrics`] names every metric; [`bootstrap`] and [`statistics`] say how sure a value or a difference is, and
-//! [`temperature`] how much probabilities have to be softened. All values equal those of scikit-learn (with
+//! [`temperature`] how much probabilities have to be softened, [`threshold`] from where on a class is given. All values equal those of scikit-learn (with
 //! `zero_division=0`), scipy or statsmodels.
 
 pub mod bootstrap;
@@ -15,6 +15,7 @@ pub mod regression;
 pub mod row_metric;
 pub mod statistics;
 pub mod temperature;
+pub mod threshold;
 
 #[cfg(test)]
 mod golden_tests;
