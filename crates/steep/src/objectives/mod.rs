@@ -6,6 +6,7 @@ mod classification;
 mod held_out;
 mod joint;
 mod masked_lm;
+mod probed;
 mod simcse;
 mod tsdae;
 mod words;
@@ -16,6 +17,7 @@ pub use classification::{Classification, ClassificationSettings, LabelledBatch, 
 pub use held_out::HeldOut;
 pub use joint::{Joint, JointBatch};
 pub use masked_lm::{MaskedBatch, MaskedLm, MaskingSettings, TokenRange};
+pub use probed::{EncoderProbe, Probed};
 pub use simcse::{SimCse, contrastive_losses};
 pub use tsdae::{Deleted, Tsdae};
 pub use words::Words;

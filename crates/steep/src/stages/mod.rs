@@ -19,6 +19,7 @@ mod search;
 mod vocabulary;
 mod zeroshot;
 
+pub(crate) use adapt::adapt_probed;
 pub use adapt::{AdaptInput, AdaptReport, AdaptSettings, adapt, objective as adapt_objective};
 pub use classify::{
     ClassifyInput, ClassifyReport, ClassifySettings, EmbeddingRecipe, LearnerSettings, Learners, classify,
@@ -28,6 +29,7 @@ pub use engineered::{EngineerInput, EngineerSettings, EngineeredColumns, enginee
 pub use extract::{EMBEDDING_COLUMN, ExtractInput, ExtractReport, ExtractSettings, OutputValue, extract};
 pub use finetune::{FinetuneInput, FinetuneReport, FinetuneSettings, finetune};
 pub use joint::{JointInput, JointSettings, RawColumns, estimate_joint, evaluate_joint, joint, read_columns};
+pub(crate) use key::finished;
 pub use key::{StageAbout, stage_key};
 pub use model_folder::ModelFolder;
 pub use output::{OutputFormat, RowCounts};
