@@ -6,5 +6,7 @@ mod comparison;
 mod families;
 mod messages;
 mod near_texts;
+mod planning;
+mod schema;
 mod vocabulary;
 mod workplace;
