@@ -7,6 +7,8 @@ mod families;
 mod generation;
 mod messages;
 mod near_texts;
+mod planning;
+mod schema;
 mod tuning;
 mod vocabulary;
 mod workplace;

@@ -6,6 +6,7 @@ use crate::features::columns::ColumnKind;
 use crate::features::engineered::EngineeredSettings;
 use crate::features::preparation::PreparationSettings;
 use crate::objectives::{ClassificationSettings, EmbeddingSettings, MaskingSettings};
+use crate::report::{Plan, Ranking};
 use crate::stages::{HeadInit, JointSettings, LearnerSettings};
 use crate::training::TrainingSettings;
 use serde::Serialize;
@@ -142,8 +143,12 @@ impl Route {
 
     /// Whether its encoder is trained on the labels.
     pub fn finetunes(self) -> bool {
+        self.trains_head() || self.trains_vectors()
+    }
+
+    /// Whether its encoder is trained on the labels through a head.
+    pub fn trains_head(self) -> bool {
         matches!(self, Self::Finetuned | Self::AdaptedFinetuned | Self::FinetunedAdapted)
-            || self.trains_vectors()
     }
 
     /// Whether its vectors are trained on the labels, without a head. Such routes are measured where they are named.
@@ -159,6 +164,11 @@ impl Route {
     /// Whether it trains one network over texts and columns.
     pub fn is_joint(self) -> bool {
         matches!(self, Self::Joint | Self::AdaptedJoint)
+    }
+
+    /// Whether each seed trains it anew on the labels.
+    pub fn varies_with_seed(self) -> bool {
+        self.finetunes() || self.is_joint()
     }
 
     /// Whether it is an encoder of its own, whose vectors may be joined with columns.
@@ -284,6 +294,7 @@ pub struct UnlabelledSource {
 
 /// A comparison.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own that a person sets")]
 pub struct CompareSettings {
     /// What the report is called.
     pub title: String,
@@ -337,6 +348,8 @@ pub struct CompareSettings {
     pub finetune: TrainingSettings,
     /// The loss of routes that train vectors; their training loop is fine-tuning's.
     pub contrastive: EmbeddingSettings,
+    /// So many folds, each tested on by routes trained on the others, instead of one test part.
+    pub out_of_fold: Option<u32>,
     /// Candidates for the classifier on embeddings.
     pub c_grid: Vec<f64>,
     /// Folds that choose among them.
@@ -349,4 +362,21 @@ pub struct CompareSettings {
     pub resamples: usize,
     /// Everything is written here.
     pub output_dir: PathBuf,
+    /// Seconds to plan within; no limit where absent.
+    pub budget: Option<f64>,
+    /// Share of the unlabelled texts on which adapting is tried first, to decide whether it is worth the rest.
+    pub pilot: Option<f64>,
+    /// Whether the vectors are judged while adapting.
+    pub adaptation_curve: bool,
+    /// Parts of the unlabelled texts that are adapted to as well, for the curve over their number.
+    pub text_curve: Vec<f64>,
+    /// What the budget is spent on; told in the report.
+    #[serde(skip)]
+    pub plan: Option<Plan>,
+    /// How this encoder was chosen among several; told in the report.
+    #[serde(skip)]
+    pub ranking: Option<Ranking>,
+    /// The same comparison with further encoders, whose routes are measured beside this one's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<CompareSettings>,
 }

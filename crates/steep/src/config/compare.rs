@@ -4,10 +4,13 @@ use super::adapt::AdaptRequest;
 use super::check::{at_least_one, fill, required, within};
 use super::choices::{c_grid, items, metric, task};
 use super::classify::ClassifyRequest;
+use super::duration::seconds;
 use super::finetune::FinetuneRequest;
 use super::training::Facts;
 use super::values::List;
-use crate::compare::{CompareSettings, FeatureSet, LabelledSource, Route, TableSettings, UnlabelledSource};
+use crate::compare::{
+    CompareSettings, FeatureSet, LabelledSource, RankingOptions, Route, TableSettings, UnlabelledSource,
+};
 use crate::data::LabelBudget;
 use crate::error::{Error, Result};
 use crate::objectives::EmbeddingSettings;
@@ -21,6 +24,13 @@ request! {
         model_name_or_path: String, also ["model"];
         /// Branch, tag or commit of a model on the hub; default main
         model_revision: String, also ["revision"];
+        /// Several encoders instead of model_name_or_path: they are ranked by their vectors, as they are, of a sample of the
+        /// training and validation rows, and the comparison is made with the best
+        models: List<String>, also ["encoders"];
+        /// The comparison is made with so many of them, 1 or more; default 1
+        models_kept: u64;
+        /// They are ranked on so many training rows, and as many validation rows, at most, 20 or more; default 2000
+        models_max_samples: u64;
         /// The labelled rows: a file, folder or quoted pattern of csv, tsv, jsonl or parquet, plain, .gz or .zst, or a
         /// folder with one subfolder of texts a label; needed
         labelled_file: String, also ["labelled"], old ["train_file", "labeled_file", "labeled"];
@@ -118,6 +128,22 @@ request! {
         routes: List<String>;
         /// Measure also what fewer labels would give; default true
         label_curve: bool;
+        /// Plan within this time, such as 2h, 30m or 90s: what does not fit is shortened or left out, and the report says
+        /// what; default no limit
+        budget: String, also ["time_budget"];
+        /// Try adapting on a part of the unlabelled texts first, and leave the routes that adapt out where that gains
+        /// nothing; default false
+        pilot: bool;
+        /// Share of the unlabelled texts that a pilot adapts to, from 0.01 to 0.5; default 0.1
+        pilot_fraction: f64;
+        /// Measure the score while adapting, on labelled rows that are no test rows; default true
+        adaptation_curve: bool;
+        /// Adapt to these parts of the unlabelled texts as well, such as 0.1,0.3, and show the score over their number;
+        /// default none
+        text_curve: List<f64>;
+        /// Measure all rows in so many folds instead of a test part, from 2 to 20: every route is trained in each fold on
+        /// the other rows; default: one test part
+        folds: u64, also ["num_folds"];
         /// Columns by whose values the scores are told apart, beside length, emoji and feature_columns; default none
         slice_columns: List<String>;
         /// One run of every trained route a seed; default 42, 43, 44
@@ -166,7 +192,7 @@ request! {
         /// Candidates for the C of the classifier on embeddings, each above 0; default .01, .046, .22, 1, 4.6, 22, 100
         c_grid: List<f64>;
         /// Folds that choose among them, from 2 to 20; default 5
-        cv_folds: u64, old ["folds"];
+        cv_folds: u64;
         /// Differences of the metric up to this size do not matter, 0 or more; default 0.005
         equivalence_margin: f64, also ["rope"];
         /// Probability from which on a verdict is given, from 0.5 to below 1; default 0.95
@@ -179,6 +205,8 @@ request! {
 /// What is known of model and data when a comparison is resolved.
 #[derive(Debug, Clone)]
 pub struct CompareFacts {
+    /// The encoder as the user named it.
+    pub name: String,
     /// The encoder's local folder.
     pub model: PathBuf,
     /// The encoder, with the labelled rows in all.
@@ -222,10 +250,30 @@ impl CompareRequest {
         })
     }
 
-    /// The encoder as the user named it, and its revision.
-    pub fn model(&self) -> Result<(String, Option<String>)> {
-        let name = required("model_name_or_path", self.model_name_or_path.as_ref(), "FOLDER_OR_NAME")?;
-        Ok((name, self.model_revision.clone()))
+    /// The encoder as the user named it, or all that are to be ranked.
+    pub fn models(&self) -> Result<Vec<String>> {
+        let models = items(self.models.as_ref());
+        if models.is_empty() {
+            let key = "model_name_or_path";
+            return Ok(vec![required(key, self.model_name_or_path.as_ref(), "FOLDER_OR_NAME")?]);
+        }
+        if self.model_name_or_path.is_some() {
+            let problem = "model_name_or_path names an encoder as well";
+            return Err(Error::config("models", problem, "give one of the two; models may name it too"));
+        }
+        let distinct: std::collections::BTreeSet<&String> = models.iter().collect();
+        if distinct.len() != models.len() {
+            return Err(Error::config("models", "an encoder is named twice", "name each once"));
+        }
+        Ok(models)
+    }
+
+    /// How several encoders are ranked; fills the keys in.
+    pub fn ranking(&mut self) -> Result<RankingOptions> {
+        let kept = at_least_one("models_kept", fill(&mut self.models_kept, || 1))?;
+        let samples = fill(&mut self.models_max_samples, || 2_000);
+        let max_samples = within("models_max_samples", samples, 20..=1_000_000_000)? as usize;
+        Ok(RankingOptions { max_samples, kept: kept as usize })
     }
 
     /// Where everything is written.
@@ -252,11 +300,16 @@ impl CompareRequest {
             None
         };
         let folds = within("cv_folds", fill(&mut self.cv_folds, || 5), 2..=20)? as u32;
+        let out_of_fold = self.folds.map(|folds| within("folds", folds, 2..=20)).transpose()?;
+        if out_of_fold.is_some() && self.split_column.is_some() {
+            let problem = "split_column says already which rows are tested on";
+            return Err(Error::config("folds", problem, "leave one of the two out"));
+        }
         let resamples = within("resamples", fill(&mut self.resamples, || 5_000), 100..=1_000_000)? as usize;
         Ok(CompareSettings {
             title: fill(&mut self.title, || title_of(&labelled.source)),
             model: facts.model.clone(),
-            model_name: self.model()?.0,
+            model_name: facts.name.clone(),
             labelled,
             unlabelled,
             adapt_on_training_texts: fill(&mut self.adapt_on_training_texts, || true),
@@ -286,7 +339,33 @@ impl CompareRequest {
             certainty: within("certainty", fill(&mut self.certainty, || 0.95), 0.5..=0.999_999)?,
             resamples,
             output_dir: self.output_dir()?,
+            out_of_fold: out_of_fold.map(|folds| folds as u32),
+            budget: self.budget.as_ref().map(|text| seconds("budget", text)).transpose()?,
+            pilot: self.pilot()?,
+            adaptation_curve: fill(&mut self.adaptation_curve, || true),
+            text_curve: self.text_curve()?,
+            plan: None,
+            ranking: None,
+            further: Vec::new(),
         })
+    }
+
+    fn pilot(&mut self) -> Result<Option<f64>> {
+        if !fill(&mut self.pilot, || false) {
+            return Ok(None);
+        }
+        within("pilot_fraction", fill(&mut self.pilot_fraction, || 0.1), 0.01..=0.5).map(Some)
+    }
+
+    /// Ascending, each above 0 and below 1.
+    fn text_curve(&self) -> Result<Vec<f64>> {
+        let mut parts = items(self.text_curve.as_ref());
+        for part in &parts {
+            within("text_curve", *part, 0.001..=0.999)?;
+        }
+        parts.sort_by(f64::total_cmp);
+        parts.dedup();
+        Ok(parts)
     }
 
     fn label_budget(&self) -> Result<Option<LabelBudget>> {
@@ -572,6 +651,7 @@ mod tests {
 
     fn facts() -> CompareFacts {
         CompareFacts {
+            name: "model".into(),
             model: "folder".into(),
             labelled: Facts { rows: 2225, hidden_size: 384, num_hidden_layers: 6, max_seq_length: 256 },
             unlabelled_rows: 2000,

@@ -17,6 +17,7 @@ mod choices;
 mod classify;
 mod compare;
 mod dtype;
+mod duration;
 mod engineered;
 mod extract;
 mod file;

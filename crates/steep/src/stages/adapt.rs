@@ -4,8 +4,9 @@ use super::key::{StageAbout, finished, stage_key};
 use super::model_folder::ModelFolder;
 use crate::error::{Error, Result};
 use crate::objectives::{
-    AdaptObjective, Adaptation, CausalLm, Denoising, Electra, HeldOut, MaskedLm, MaskingSettings,
-    MaskingUnit, NoiseTokens, Seq2Seq, SimCse, TokenRange, Tsdae, Words, full_stops, generator_shape,
+    AdaptObjective, Adaptation, CausalLm, Denoising, Electra, EncoderProbe, HeldOut, MaskedLm,
+    MaskingSettings, MaskingUnit, NoiseTokens, Probed, Seq2Seq, SimCse, TokenRange, Tsdae, Words, full_stops,
+    generator_shape,
 };
 use crate::progress::Context;
 use crate::storage::{ArtefactWriter, write_json};
@@ -94,7 +95,21 @@ pub fn adapt(
     output: &Path,
     ctx: &Context,
 ) -> Result<AdaptReport> {
-    let key = adapt_key(input, settings);
+    adapt_probed(input, settings, None, output, ctx)
+}
+
+/// The same, with a look at the encoder at every evaluation; it changes no weight, and its time is not counted.
+pub(crate) fn adapt_probed(
+    input: &AdaptInput,
+    settings: &AdaptSettings,
+    probe: Option<&dyn EncoderProbe>,
+    output: &Path,
+    ctx: &Context,
+) -> Result<AdaptReport> {
+    let mut key = adapt_key(input, settings);
+    if let Some(probe) = probe {
+        key = stage_key("probed", &[&key, &probe.key()], &());
+    }
     if let Some(report) = finished(output, &key)? {
         return Ok(report);
     }
@@ -103,7 +118,7 @@ pub fn adapt(
     }
     let started = Instant::now();
     let (mut model, load_report) = load(input, settings)?;
-    let objective = objective(input, settings)?;
+    let objective = Probed::new(objective(input, settings)?, probe);
     let work = work_folder(output);
     let limit = settings.training.save_total_limit;
     let checkpoints = Checkpoints::new(work.join("checkpoints"), key.clone(), limit);
@@ -112,7 +127,7 @@ pub fn adapt(
         rows: input.train_rows.len() as u64,
         tokens: outcome.state.num_input_tokens_seen,
         steps: outcome.state.global_step,
-        seconds: started.elapsed().as_secs_f64(),
+        seconds: started.elapsed().as_secs_f64() - objective.probe_seconds(),
         waiting_share: outcome.waiting_share,
         initialised: load_report.initialised,
         log_history: outcome.state.log_history,

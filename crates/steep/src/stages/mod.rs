@@ -22,6 +22,7 @@ mod search;
 mod vocabulary;
 mod zeroshot;
 
+pub(crate) use adapt::adapt_probed;
 pub use adapt::{
     AdaptInput, AdaptReport, AdaptSettings, adapt, head_kind as adapt_head_kind, objective as adapt_objective,
 };
@@ -39,6 +40,7 @@ pub use finetune::{
 };
 pub use generate::{GENERATED_COLUMN, GenerateInput, GenerateReport, GenerateSettings, generate};
 pub use joint::{JointInput, JointSettings, RawColumns, estimate_joint, evaluate_joint, joint, read_columns};
+pub(crate) use key::finished;
 pub use key::{StageAbout, stage_key};
 pub use merge::{MergeReport, merge};
 pub use model_folder::{ADAPTER_FOLDER, ModelFolder};
