@@ -8,7 +8,9 @@ Usage:  pip install -r goldens/requirements.txt
 The first form loads MODEL with AutoModel, with the class that its config.json names, and with
 SentenceTransformer, and fails if a parameter is missing, unexpected or of another shape. The second one also
 embeds the lines of TEXTS with sentence-transformers, prints the largest absolute difference from FEATURES, and
-fails above --tolerance. Exit code 0: all is well; 1: a check failed.
+fails above --tolerance. A folder that was trained by low-rank matrices has these in adapter/: PEFT then loads them beside
+the model that they name (relative to the folder that the script runs in), and must give what the merged weights give.
+Exit code 0: all is well; 1: a check failed.
 """
 
 import argparse
@@ -21,6 +23,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # Nothing but the folder itself may be read.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import numpy
+import peft
 import sentence_transformers
 import torch
 import transformers
@@ -126,6 +129,23 @@ def check_features(checks, model, texts, features, tolerance):
     checks.report("vectors", None if largest <= tolerance else f"{detail}, allowed {tolerance:.0e}", detail)
 
 
+def check_adapter(checks, folder):
+    """Loads the adapter beside its model with PEFT and compares the last states, or logits, with the merged weights'."""
+    settings = peft.PeftConfig.from_pretrained(folder / "adapter")
+    classifies = settings.task_type == "SEQ_CLS"
+    auto_class = AutoModelForSequenceClassification if classifies else AutoModel
+    merged = auto_class.from_pretrained(folder).eval()
+    more = {"num_labels": merged.config.num_labels} if classifies else {}
+    base = auto_class.from_pretrained(settings.base_model_name_or_path, **more)
+    adapted = peft.PeftModel.from_pretrained(base, folder / "adapter").eval()
+    ids = torch.randint(5, min(merged.config.vocab_size, 1000), (3, 12), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        one, other = (model(input_ids=ids, attention_mask=torch.ones_like(ids))[0] for model in (adapted, merged))
+    difference = (one - other).abs().max().item()
+    detail = f"rank {settings.r}, largest absolute difference from the merged weights {difference:.2e}"
+    checks.report("PeftModel", None if difference <= 1e-5 else detail, detail)
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="the folder that steep wrote")
@@ -154,6 +174,8 @@ def main():
     if suffix is not None:
         check_class(checks, options.model, HEAD_CLASSES[suffix], allow_unexpected=False)
     embedder = check_sentence_transformer(checks, options.model) if check_tokenizer(checks, options.model) else None
+    if (options.model / "adapter").is_dir():
+        check_adapter(checks, options.model)
     if options.features is not None:
         if embedder is None:
             checks.report("vectors", "sentence-transformers could not load the folder")

@@ -73,8 +73,19 @@ fn vectors_are_trained_and_a_classifier_on_them_labels_texts() {
 #[test]
 fn words_beside_the_labels_are_followed_in_the_log() {
     let place = place();
-    let (code, output, errors) =
-        finetune(&place, &["--mlm_weight", "0.5", "--gradual_unfreezing", "0.5", "--lora_rank", "2"]);
+    let (code, output, errors) = finetune(
+        &place,
+        &[
+            "--mlm_weight",
+            "0.5",
+            "--gradual_unfreezing",
+            "0.5",
+            "--lora_rank",
+            "2",
+            "--validation_fraction",
+            "0.5",
+        ],
+    );
     assert_eq!(code, Some(0), "{output}\n{errors}");
     let log = fs::read_to_string(place.path("tuned/trainer_log.json")).expect("a log");
     assert!(log.contains("eval_mlm_loss") && log.contains("eval_accuracy"), "{log}");

@@ -133,8 +133,8 @@ mod tests {
     use super::*;
     use crate::config::List;
 
-    fn embedding(request: FinetuneRequest) -> Result<Option<EmbeddingSettings>, String> {
-        request.clone().embedding().map_err(|error| match error {
+    fn embedding(mut request: FinetuneRequest) -> Result<Option<EmbeddingSettings>, String> {
+        request.embedding().map_err(|error| match error {
             Error::Config { key, .. } => key,
             other => panic!("{other:?}"),
         })

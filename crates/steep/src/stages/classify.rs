@@ -35,6 +35,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
+/// Metrics by name of the rows of a part, by part.
+pub(super) type PartMetrics = BTreeMap<String, BTreeMap<String, f64>>;
+
 /// A classifier of vectors, or a regression: of those first rows that train, then those that validate, then those that
 /// test; and its metrics on the latter two, by part.
 pub(super) fn classifier_of_vectors(
@@ -43,7 +46,7 @@ pub(super) fn classifier_of_vectors(
     [train, validation, test]: [usize; 3],
     settings: &ClassifySettings,
     ctx: &Context,
-) -> Result<(Head, BTreeMap<String, BTreeMap<String, f64>>)> {
+) -> Result<(Head, PartMetrics)> {
     let part = |from: usize, count: usize| (from as u32..(from + count) as u32).collect();
     let rows = rows::Rows {
         labels,

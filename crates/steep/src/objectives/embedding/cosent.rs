@@ -5,7 +5,7 @@ use super::{constant, normalised};
 use burn::Tensor;
 
 /// Of vectors `[2 n, d]` and how much each of the n pairs belongs together.
-pub(super) fn loss(vectors: Tensor<2>, likeness: &[f32], temperature: f64) -> Option<Tensor<1>> {
+pub(super) fn loss(vectors: &Tensor<2>, likeness: &[f32], temperature: f64) -> Option<Tensor<1>> {
     let count = likeness.len();
     let counts: Vec<f32> = (0..count * count)
         .map(|at| f32::from(u8::from(likeness[at / count] < likeness[at % count])))

@@ -72,7 +72,7 @@ impl EmbeddingLoss {
     /// The mean loss of vectors `[2 n, d]`, rows first, then their partners; none where there is nothing to learn.
     fn of(&self, vectors: Tensor<2>, labels: &PairLabels) -> Option<Tensor<1>> {
         match (*self, labels) {
-            (Self::Cosent { temperature }, labels) => cosent::loss(vectors, &labels.likeness(), temperature),
+            (Self::Cosent { temperature }, labels) => cosent::loss(&vectors, &labels.likeness(), temperature),
             (Self::MultipleNegativesRanking { temperature }, PairLabels::Classes(classes)) => {
                 ranking::loss(vectors, classes, temperature)
             }

@@ -16,10 +16,7 @@ pub(super) fn loss(vectors: Tensor<2>, classes: &[u32], temperature: f64) -> Opt
     let rows = vectors.clone().narrow(0, 0, count);
     let logits = cosines(rows, vectors.narrow(0, count, count)) / temperature as f32;
     let no_negative = |row: usize, other: usize| row != other && own[row] == partners[other];
-    let mask = (0..count * count).map(|at| match no_negative(at / count, at % count) {
-        true => NOWHERE,
-        false => 0.0,
-    });
+    let mask = (0..count * count).map(|at| if no_negative(at / count, at % count) { NOWHERE } else { 0.0 });
     let mask = constant(mask.collect(), [count, count], &logits);
     let losses = ops::cross_entropy(logits + mask, (0..count as u32).collect(), 0.0);
     Some(losses.sum() / count as f32)
