@@ -112,7 +112,7 @@ fn no_run_is_written_twice_and_forced_tokens_stand_where_they_should() {
     assert_eq!(scores.iter().filter(|score| score.is_finite()).count(), 7);
     settings.rule(&[], &mut scores);
     assert_eq!((scores[4], scores[5]), (0.0, f32::NEG_INFINITY));
-    settings.rule(&[9; 19], &mut scores[..]);
+    settings.rule(&[6; 19], &mut scores[..]);
     assert_eq!((scores[2], scores[4]), (0.0, f32::NEG_INFINITY));
 }
 
