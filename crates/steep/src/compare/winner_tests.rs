@@ -121,6 +121,7 @@ fn every_winner_predicts_what_was_scored(place: &Path, ctx: &Context) {
         let all = predicted(&settings, labels, true);
         let expected = &route.predictions[0].test;
         let difference = largest_difference(&all.select_rows(&split.test), expected);
+        println!("{}: {difference:e}", route.result.id);
         assert!(difference < 1e-6, "{}: {difference}", route.result.id);
         let has = |name: &str| winner.columns.iter().any(|column| column == name);
         assert_eq!(has("price"), route.result.features.contains("columns"), "{}", route.result.id);

@@ -139,6 +139,7 @@ fn logits_before_the_first_step_are_the_logistic_regressions() {
     let (logits, probe, features) = work.before_the_first_step();
     let expected = decisions(&probe, features, 3);
     let difference = largest_difference(logits.values(), expected.values());
+    println!("largest difference {difference:e}");
     assert!(difference < 1e-4, "{difference}");
 }
 
@@ -150,6 +151,7 @@ fn the_difference_of_two_classes_logits_is_the_one_decision() {
     let expected = decisions(&probe, features, 2);
     let found: Vec<f32> = logits.values().chunks_exact(2).map(|pair| pair[1] - pair[0]).collect();
     let difference = largest_difference(&found, expected.values());
+    println!("largest difference {difference:e}");
     assert!(difference < 1e-4, "{difference}");
 }
 
@@ -163,6 +165,7 @@ fn several_labels_and_numbers_begin_from_their_probes() {
     let work = Work::new(place.path(), flags, 2);
     let (logits, probe, features) = work.before_the_first_step();
     let difference = largest_difference(logits.values(), decisions(&probe, features, 2).values());
+    println!("largest difference {difference:e}");
     assert!(difference < 1e-4, "{difference}");
 
     let numbers =
@@ -170,6 +173,7 @@ fn several_labels_and_numbers_begin_from_their_probes() {
     let work = Work::new(place.path(), numbers, 1);
     let (logits, probe, features) = work.before_the_first_step();
     let difference = largest_difference(logits.values(), decisions(&probe, features, 0).values());
+    println!("largest difference {difference:e}");
     assert!(difference < 1e-4, "{difference}");
 }
 
