@@ -40,9 +40,9 @@ class JobRun:
         RUN.mkdir(parents=True)
         self.vectors.parent.mkdir(exist_ok=True)
         self.vectors.unlink(missing_ok=True)
-        command = self.steep_command() if self.contender.script is None else self.peer_command()
+        command = self.steep_command() if self.contender.is_steep else self.peer_command()
         usage = measure.run(command, self.environment(), RUN / "log.txt")
-        report = self.steep_report() if self.contender.script is None else json.loads((RUN / "report.json").read_text())
+        report = self.steep_report() if self.contender.is_steep else json.loads((RUN / "report.json").read_text())
         self.check(report)
         return {**asdict(usage), **report}
 
@@ -87,6 +87,8 @@ class JobRun:
             "input_file": self.data / f"input.{self.ending}",
             "output_file": self.output,
         }
+        if self.contender.precision == "int8":
+            keys["dtype"] = "int8"
         name = "adapt" if self.job.kind == "memory" else self.job.kind
         flags = [f"--{key}={value}" for key, value in keys.items()]
         own = [f"--threads={self.threads}", f"--cache-dir={RUN / 'cache'}", "--offline", "--quiet"]

@@ -15,9 +15,10 @@ BEGIN, END = "<!-- figures of bench/run.py: begin -->", "<!-- figures of bench/r
 DISTURBED = 0.05
 
 HEADERS = {
-    "adapt": ["tokens/s", "whole job", "steep is faster", "wanted", "steep's whole job", "peak memory", "final loss"],
-    "finetune": ["tokens/s", "whole job", "steep is faster", "wanted", "steep's whole job", "peak memory", "final loss"],
-    "extract": ["tokens/s", "texts/s", "whole job", "steep is faster", "wanted", "steep's whole job", "peak memory",
+    "adapt": ["tokens/s", "whole job", "steep is faster", "wanted", "possible", "steep's whole job", "peak memory", "final loss"],
+    "finetune": ["tokens/s", "whole job", "steep is faster", "wanted", "possible", "steep's whole job", "peak memory", "final loss"],
+    "extract": ["tokens/s", "texts/s", "whole job", "steep is faster", "wanted", "possible", "steep's whole job",
+                "peak memory",
                 "cosine, mean (least)"],
     "memory": ["peak memory", "wanted"],
 }
@@ -42,8 +43,8 @@ def factor(value: float | None) -> str:
 class JobTable:
     """The rows of one job."""
 
-    def __init__(self, name: str, entry: dict[str, Any]) -> None:
-        self.job, self.entry, self.found = JOBS[name], entry, summaries(entry)
+    def __init__(self, name: str, entry: dict[str, Any], peaks: dict[str, float]) -> None:
+        self.job, self.entry, self.found, self.peaks = JOBS[name], entry, summaries(entry), peaks
 
     def lines(self) -> list[str]:
         present = [contender for contender in CONTENDERS[self.job.kind] if contender.name in self.found]
@@ -64,12 +65,19 @@ class JobTable:
         return [*speed, whole, *self.against(contender, summary), megabytes(summary.peak_rss_bytes), quality]
 
     def against(self, contender: Contender, summary: Summary) -> list[str]:
-        """How much faster steep is at the work, how much it wants to be, and how much faster the whole job is."""
-        steep = self.found.get("steep")
-        if steep is None or contender.name == "steep":
-            return ["", "", ""]
+        """How much faster steep is at the work, wants to be and could be, and how much faster the whole job is."""
+        steep = self.found.get(contender.rival)
+        if steep is None or contender.is_steep:
+            return ["", "", "", ""]
         wanted = bars(self.job.kind, self.job.workload.number).get(contender.name)
-        return [factor(steep.rate / summary.rate), factor(wanted), factor(summary.wall_seconds / steep.wall_seconds)]
+        return [factor(steep.rate / summary.rate), factor(wanted), factor(self.possible(contender.rival, summary.rate)),
+                factor(summary.wall_seconds / steep.wall_seconds)]
+
+    def possible(self, rival: str, rate: float) -> float | None:
+        """How much faster a program could be that did nothing but multiply, at the processor's peak."""
+        precision = "int8" if rival == "steep_int8" else "bfloat16" if "bfloat16" in self.peaks else "float32"
+        limits = floor.tokens_per_second(self.job.name, self.entry["facts"], self.peaks)
+        return limits[precision] / rate if precision in limits else None
 
     def cosine(self, contender: Contender) -> str:
         cosine = self.entry.get("cosines", {}).get(contender.name)
@@ -82,7 +90,7 @@ def of_kind(kind: str, results: dict[str, Any]) -> list[str]:
         return []
     lines = [f"**{KINDS[kind]}**", "", *header(["workload", "program", *HEADERS[kind]], 2)]
     for name, entry in entries:
-        lines += JobTable(name, entry).lines()
+        lines += JobTable(name, entry, results.get("peak", {})).lines()
     return [*lines, ""]
 
 

@@ -33,21 +33,29 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     T5EncoderModel,
 )
+from transformers.trainer_pt_utils import LabelSmoother
 
 ROOT = Path(__file__).resolve().parent / "families"
 # Rows that leave a local window of 4 to either side, and one shorter than it.
 LENGTHS = [9, 3, 24, 7]
 # (row, position) of the tokens to predict; make_targets of encoders.py labels the same ones.
+# What is written after the texts; the second is longer than its text.
+TARGET_LENGTHS = [5, 8, 11, 2]
+SMOOTHING = 0.1
 LABELLED = [(0, 2), (0, 5), (1, 1), (2, 3), (2, 7), (2, 10), (3, 4)]
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
 # A decoder's text has no frame; padding lies outside of the texts.
 DECODER_SPECIALS = {"pad": 0, "first": None, "last": None, "mask": None}
+# A text ends with </s>; the language that follows it in real texts is one of the ordinary tokens.
+MBART_SPECIALS = {"pad": 1, "first": None, "last": 2, "mask": None}
 T5_SPECIALS = {"pad": 0, "first": None, "last": 1, "mask": None}
 MLM = ("mlm", AutoModelForMaskedLM)
 CLM = ("clm", AutoModelForCausalLM)
+SEQ2SEQ = ("seq2seq", AutoModelForSeq2SeqLM)
 CLASSIFICATION = ("classification", AutoModelForSequenceClassification)
 
 # (config fields, special ids, tasks beside the bare model). Dropout is named where its default is 0: it is off
@@ -116,7 +124,7 @@ FAMILIES = {
             "max_position_embeddings": 24,
         },
         ROBERTA_SPECIALS,
-        (CLASSIFICATION,),
+        (CLASSIFICATION, SEQ2SEQ),
     ),
     "t5": (
         {
@@ -150,6 +158,38 @@ FAMILIES = {
         BERT_SPECIALS,
         (MLM, CLASSIFICATION),
     ),
+    "mbart": (
+        {
+            "d_model": 16,
+            "encoder_layers": 2,
+            "decoder_layers": 3,
+            "encoder_attention_heads": 2,
+            "decoder_attention_heads": 4,
+            "encoder_ffn_dim": 24,
+            "decoder_ffn_dim": 20,
+            "activation_dropout": 0.1,
+            "attention_dropout": 0.1,
+            "classifier_dropout": 0.1,
+            "scale_embedding": True,
+            "max_position_embeddings": 24,
+        },
+        MBART_SPECIALS,
+        (CLASSIFICATION, SEQ2SEQ),
+    ),
+    "llama": (
+        {
+            **SIZES,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "attention_bias": True,
+            "mlp_bias": True,
+            "attention_dropout": 0.1,
+            "max_position_embeddings": 24,
+            "pad_token_id": 0,
+        },
+        DECODER_SPECIALS,
+        (CLM, CLASSIFICATION),
+    ),
 }
 # What the base folder is saved as, where it is not AutoModel's choice.
 BASE_CLASSES = {"t5": T5EncoderModel}
@@ -170,6 +210,7 @@ def save_model(model, folder):
     model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     saved, named = set(load_file(folder / "model.safetensors")), set(parameters_by_saved_name(model))
+    named |= {name for name, _ in model.named_buffers() if name == "final_logits_bias"}
     assert saved == named, (saved - named, named - saved)
 
 
@@ -188,6 +229,8 @@ def randomise(model, seed):
                 parameter.copy_(1.0 + 0.1 * noise)
             else:
                 parameter.copy_((0.3 if parameter.dim() > 1 else 0.1) * noise)
+        if hasattr(model, "final_logits_bias"):
+            model.final_logits_bias.copy_(torch.randn(model.final_logits_bias.shape, generator=generator))
     return model
 
 
@@ -241,10 +284,26 @@ def make_inputs(model_type, seed):
     return {"input_ids": input_ids, "attention_mask": attention_mask}, original
 
 
+def make_written(model_type, seed):
+    """Texts to write after those that are read: ids, padded on the right, and -100 there for the loss."""
+    _, specials, tasks = FAMILIES[model_type]
+    if SEQ2SEQ not in tasks:
+        return {}
+    generator = torch.Generator().manual_seed(seed)
+    shape = (len(TARGET_LENGTHS), max(TARGET_LENGTHS))
+    target_ids = torch.randint(5, VOCABULARY_SIZE - 1, shape, generator=generator)
+    for row, length in enumerate(TARGET_LENGTHS):
+        target_ids[row, length - 1] = specials["last"]
+        target_ids[row, length:] = -100
+    return {"target_ids": target_ids}
+
+
 def labels_of(task, inputs, targets):
     """Of a causal model the ids themselves, which it shifts; padding is not predicted."""
     if task == "clm":
         return inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
+    if task == "seq2seq":
+        return targets["target_ids"]
     return targets["mlm_labels" if task == "mlm" else "class_labels"]
 
 
@@ -258,6 +317,9 @@ def base_outputs(model, inputs):
     pooled = getattr(output, "pooler_output", None)
     if pooled is not None:
         tensors["base.pooler_output"] = pooled
+    if hasattr(model, "decoder"):
+        with torch.no_grad():
+            tensors["base.decoder_last_hidden_state"] = model(**inputs).last_hidden_state
     return tensors
 
 
@@ -267,9 +329,22 @@ def head_outputs(task, model, inputs, labels):
     output = model(**inputs, labels=labels)
     output.loss.backward()
     tensors = {f"{task}.logits": output.logits, f"{task}.loss": output.loss}
+    tensors.update(gradients(task, model))
+    if task == "seq2seq":
+        model.zero_grad()
+        output = model(**inputs, labels=labels)
+        loss = LabelSmoother(epsilon=SMOOTHING)(output, labels)
+        loss.backward()
+        tensors[f"{task}.smoothed.loss"] = loss
+        tensors.update(gradients(f"{task}.smoothed", model))
+    return tensors
+
+
+def gradients(prefix, model):
+    tensors = {}
     for name, parameter in parameters_by_saved_name(model).items():
         assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
-        tensors[f"{task}.gradient.{name}"] = parameter.grad.clone()
+        tensors[f"{prefix}.gradient.{name}"] = parameter.grad.clone()
     return tensors
 
 
@@ -295,7 +370,7 @@ def write_family(model_type, seed):
     _, specials, tasks = FAMILIES[model_type]
     models = make_models(model_type, seed)
     inputs, original = make_inputs(model_type, seed + 10)
-    targets = make_targets(original, seed + 11)
+    targets = {**make_targets(original, seed + 11), **make_written(model_type, seed + 12)}
     for task, model in models.items():
         save_model(model, folder / task)
     check_reload(folder, models, inputs, tasks)

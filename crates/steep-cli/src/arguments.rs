@@ -3,9 +3,9 @@
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as ClapCommand, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
 use steep::config::{
-    AdaptRequest, ClassifyRequest, CompareRequest, ExtractRequest, FinetuneRequest, Form, Ignored,
-    InspectRequest, Key, PredictRequest, Request, SearchRequest, VocabExtendRequest, VocabReportRequest,
-    VocabUndoRequest, ZeroshotRequest,
+    AdaptRequest, ClassifyRequest, CompareRequest, ExtractRequest, FinetuneRequest, Form, GenerateRequest,
+    Ignored, InspectRequest, Key, MergeRequest, PredictRequest, Request, SearchRequest, VocabExtendRequest,
+    VocabReportRequest, VocabUndoRequest, ZeroshotRequest,
 };
 
 /// Steep a text encoder in your own texts, then extract features you can trust.
@@ -67,6 +67,10 @@ pub(crate) enum Command {
     Search(Asked<SearchRequest>),
     /// Label texts without training, by natural language inference
     Zeroshot(Asked<ZeroshotRequest>),
+    /// Add an adapter of PEFT's to the weights that it belongs to
+    Merge(Asked<MergeRequest>),
+    /// Write texts after others with an encoder-decoder
+    Generate(Asked<GenerateRequest>),
     /// Tell what is in a model folder
     Inspect(Inspect),
 }

@@ -3,7 +3,7 @@
 use crate::session::Session;
 use std::path::Path;
 use steep::config::AdaptSources;
-use steep::data::{TextOptions, fingerprint, load_texts, stream_texts};
+use steep::data::{TextChunks, TextOptions, fingerprint, load_texts, stream_texts};
 use steep::random::hash;
 use steep::stages::ModelFolder;
 use steep::text::{CorpusKey, EncodeOptions, Encodings, TokenCorpus};
@@ -22,10 +22,29 @@ pub(crate) struct AdaptCorpus {
 /// Names the random stream that chooses held-out rows.
 const HELD_OUT: u64 = 0x6865_6c64;
 
+/// Which column is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Column<'a> {
+    /// Its name; the default text column without one.
+    pub(crate) name: Option<&'a str>,
+    /// Rows in which this one has no text are left out too.
+    pub(crate) beside: Option<&'a str>,
+}
+
+impl<'a> Column<'a> {
+    /// The texts, and where texts are written after them, those.
+    pub(crate) fn both(sources: &'a AdaptSources) -> (Self, Option<Self>) {
+        let text = sources.text_column_name.as_deref();
+        let target = sources.target_column_name.as_deref();
+        (Self { name: text, beside: target }, target.map(|target| Self { name: Some(target), beside: text }))
+    }
+}
+
 impl AdaptCorpus {
     /// Tokenises, or opens what an earlier run tokenised.
     pub(crate) fn prepare(
         sources: &AdaptSources,
+        column: Column<'_>,
         model: &ModelFolder,
         options: &EncodeOptions,
         seed: u64,
@@ -33,9 +52,7 @@ impl AdaptCorpus {
     ) -> anyhow::Result<Self> {
         let cache = session.cache(&sources.output_dir).join("tokens");
         let tokenise = |source: &str, limit: Option<u64>| {
-            let texts =
-                TextOptions { column: sources.text_column_name.clone(), limit, ..TextOptions::default() };
-            tokenised(source, &texts, model, options, &cache, session)
+            tokenised(source, column, limit, model, options, &cache, session)
         };
         let (train, mut key) = tokenise(&sources.train_file, sources.max_train_samples)?;
         let rows = train.len() as u32;
@@ -89,18 +106,20 @@ fn part(rows: u32, fraction: f64, most: usize, seed: u64) -> (Vec<u32>, Vec<u32>
 
 fn tokenised(
     source: &str,
-    texts: &TextOptions,
+    column: Column<'_>,
+    limit: Option<u64>,
     model: &ModelFolder,
     options: &EncodeOptions,
     cache: &Path,
     session: &Session,
 ) -> anyhow::Result<(TokenCorpus, String)> {
-    let chunks = stream_texts(source, texts)?;
-    let column = chunks.column().to_owned();
-    let limit = texts.limit.map_or_else(String::new, |limit| format!(" first {limit}"));
+    let texts = Texts::open(source, column, limit)?;
+    let name = texts.column().to_owned();
+    let first = limit.map_or_else(String::new, |limit| format!(" first {limit}"));
+    let beside = column.beside.map_or_else(String::new, |beside| format!(" beside {beside}"));
     let key = CorpusKey {
-        data_fingerprint: &format!("{}{limit} without blank texts", fingerprint(source)?),
-        column: &column,
+        data_fingerprint: &format!("{}{first} without blank texts{beside}", fingerprint(source)?),
+        column: &name,
         tokenizer_digest: model.tokenizer.digest(),
         options,
     };
@@ -110,12 +129,7 @@ fn tokenised(
         session.note(&format!("{source}: tokens of an earlier run are used"));
         corpus
     } else {
-        let rows = chunks.map(|chunk| {
-            let chunk = chunk?;
-            let texts = chunk.texts.iter().flatten().filter(|text| !text.trim().is_empty());
-            Ok(texts.map(str::to_owned).collect())
-        });
-        TokenCorpus::build(rows, &model.tokenizer, options, &folder, &key, &session.context())?
+        TokenCorpus::build(texts, &model.tokenizer, options, &folder, &key, &session.context())?
     };
     let statistics = corpus.statistics();
     if statistics.truncated > 0 {
@@ -139,24 +153,65 @@ pub(crate) fn general_text(
     }
 }
 
+/// The texts of a column that are not blank, chunk by chunk.
+struct Texts {
+    texts: TextChunks,
+    beside: Option<TextChunks>,
+}
+
+impl Texts {
+    fn open(source: &str, column: Column<'_>, limit: Option<u64>) -> steep::Result<Self> {
+        let stream = |name: Option<&str>| {
+            let options = TextOptions { column: name.map(str::to_owned), limit, ..TextOptions::default() };
+            stream_texts(source, &options)
+        };
+        Ok(Self {
+            texts: stream(column.name)?,
+            beside: column.beside.map(|name| stream(Some(name))).transpose()?,
+        })
+    }
+
+    fn column(&self) -> &str {
+        self.texts.column()
+    }
+}
+
+impl Iterator for Texts {
+    type Item = steep::Result<Vec<String>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let is_text = |text: &Option<&str>| text.is_some_and(|text| !text.trim().is_empty());
+        let chunk = self.texts.next()?;
+        // The same source is read in the same chunks.
+        let beside = self.beside.as_mut().and_then(Iterator::next);
+        Some(chunk.and_then(|chunk| {
+            let beside = beside.transpose()?;
+            let others = beside.as_ref().map(|beside| beside.texts.iter().map(|text| is_text(&text)));
+            let mut others = others.into_iter().flatten();
+            let mut is_whole = |text: &Option<&str>| others.next() != Some(false) && is_text(text);
+            let texts = chunk.texts.iter().filter(|text| is_whole(text));
+            Ok(texts.flatten().map(str::to_owned).collect())
+        }))
+    }
+}
+
 /// The first texts of a source, tokenised, and how many there are in all.
 pub(crate) fn sample(
     source: &str,
-    texts: &TextOptions,
+    column: Column<'_>,
+    limit: Option<u64>,
     model: &ModelFolder,
     options: &EncodeOptions,
     session: &Session,
 ) -> anyhow::Result<(Encodings, u64)> {
     const SAMPLE: usize = 1_000;
     let (mut first, mut rows) = (Vec::new(), 0);
-    for chunk in stream_texts(source, texts)? {
+    for texts in Texts::open(source, column, limit)? {
         session.cancel.check()?;
-        for text in chunk?.texts.iter().flatten().filter(|text| !text.trim().is_empty()) {
-            rows += 1;
-            if first.len() < SAMPLE {
-                first.push(text.to_owned());
-            }
-        }
+        let texts = texts?;
+        rows += texts.len() as u64;
+        let room = SAMPLE - first.len();
+        first.extend(texts.into_iter().take(room));
     }
     Ok((model.tokenizer.encode(&first, options)?, rows))
 }

@@ -57,13 +57,15 @@ impl PackedBatch {
         (rows.into(), labels)
     }
 
-    /// What a decoder reads to predict these tokens: each sequence without its last token, after `start`.
+    /// What a decoder reads to predict these tokens: each sequence without its last token, after what `start` makes of
+    /// the sequence.
     #[must_use]
-    pub fn shifted_right(&self, start: u32) -> Self {
+    pub fn shifted_right(&self, start: impl Fn(&[u32]) -> u32) -> Self {
         let mut input_ids = Vec::with_capacity(self.num_tokens());
         for pair in self.offsets.windows(2).filter(|pair| pair[0] < pair[1]) {
-            input_ids.push(start);
-            input_ids.extend_from_slice(&self.input_ids[pair[0] as usize..pair[1] as usize - 1]);
+            let sequence = &self.input_ids[pair[0] as usize..pair[1] as usize];
+            input_ids.push(start(sequence));
+            input_ids.extend_from_slice(&sequence[..sequence.len() - 1]);
         }
         Self { input_ids: input_ids.into(), offsets: self.offsets.clone(), token_type_ids: None }
     }

@@ -30,6 +30,14 @@ pub enum Error {
         /// What to do.
         hint: String,
     },
+    /// No weight can be adapted as asked.
+    #[error("lora_targets: {problem}")]
+    Targets {
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
     /// The weights have a fault.
     #[error("{}: {problem}", path.display())]
     Weights {
@@ -46,7 +54,7 @@ impl Error {
     /// What the user can do about it, where that is known.
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::Config { hint, .. } | Self::Weights { hint, .. } => {
+            Self::Config { hint, .. } | Self::Weights { hint, .. } | Self::Targets { hint, .. } => {
                 Some(hint.as_str()).filter(|hint| !hint.is_empty())
             }
             Self::Io { .. } => None,

@@ -6,10 +6,10 @@ use crate::checkpoint::{self, report::LoadReport};
 use crate::config::Config;
 use crate::error::Result;
 use crate::heads::{
-    AutoencoderHead, ClassificationHead, HeadKind, RowColumns, TabularHead, TabularSettings, TabularShape,
-    TokenHead,
+    AutoencoderHead, ClassificationHead, HeadKind, ReplacedTokenHead, RowColumns, TabularHead,
+    TabularSettings, TabularShape, TokenHead,
 };
-use crate::layers::{Linear, TextEncoder};
+use crate::layers::{Decoding, EncoderDecoder, Linear, NextToken, TextEncoder};
 use crate::ops::block::Precision;
 use crate::ops::{self, Activation};
 use crate::parameters::{Declaration, Parameter, ParameterSpec, Parameters, Value};
@@ -17,6 +17,10 @@ use crate::pass::Pass;
 use burn::Tensor;
 use std::path::Path;
 use std::sync::Arc;
+use steep_kernels::in_pool;
+
+/// What the names of an attached head begin with that predicts tokens.
+const TOKEN_HEAD_SCOPE: &str = "mlm";
 
 /// An encoder with its parameters and, if any, one head.
 #[derive(Debug, Clone)]
@@ -25,7 +29,9 @@ pub struct Model {
     pub config: Config,
     /// All parameters in declaration order.
     pub parameters: Parameters,
-    layout: Layout,
+    pub(crate) layout: Layout,
+    /// So many parameters are the model's own; others were attached.
+    own: usize,
     tabular: Option<TabularHead>,
 }
 
@@ -33,11 +39,14 @@ pub struct Model {
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     pub(crate) head_kind: HeadKind,
+    /// Layers in all, those of a decoder included.
+    num_layers: usize,
     encoder: Arc<dyn TextEncoder>,
     pooler: Option<Linear>,
     token_head: Option<TokenHead>,
     autoencoder: Option<AutoencoderHead>,
     classification: Option<ClassificationHead>,
+    replaced_tokens: Option<ReplacedTokenHead>,
 }
 
 impl Layout {
@@ -47,6 +56,7 @@ impl Layout {
         let mut declare = Declaration::new(config.initializer_range);
         let encoder =
             declare.scope(architecture.prefix(), |declare| architecture.encoder(config, head_kind, declare));
+        let num_layers = declare.depth().saturating_sub(1);
         declare.set_optional();
         let classifies = matches!(head_kind, HeadKind::SequenceClassification { .. });
         let pooled_head = classifies && architecture.classifies_pooled();
@@ -60,7 +70,7 @@ impl Layout {
             (true, false) => declare.unused(declare_pooler),
         };
         let word_embeddings = encoder.word_embeddings();
-        let token_head = matches!(head_kind, HeadKind::MaskedLm | HeadKind::CausalLm)
+        let token_head = matches!(head_kind, HeadKind::MaskedLm | HeadKind::CausalLm | HeadKind::Seq2Seq)
             .then(|| architecture.token_head(config, word_embeddings, &mut declare));
         let autoencoder = (head_kind == HeadKind::Autoencoder)
             .then(|| AutoencoderHead::declare(config, word_embeddings, &mut declare));
@@ -70,7 +80,23 @@ impl Layout {
             }
             _ => None,
         };
-        (Self { head_kind, encoder, pooler, token_head, autoencoder, classification }, declare.specs)
+        let replaced_tokens = match head_kind {
+            HeadKind::ReplacedTokens { generator } => {
+                architecture.replaced_tokens(config, generator, &mut declare)
+            }
+            _ => None,
+        };
+        let layout = Self {
+            head_kind,
+            num_layers,
+            encoder,
+            pooler,
+            token_head,
+            autoencoder,
+            classification,
+            replaced_tokens,
+        };
+        (layout, declare.specs)
     }
 }
 
@@ -94,7 +120,8 @@ impl Model {
     ) -> Result<(Self, LoadReport)> {
         config.check_head(folder, head_kind)?;
         let (layout, parameters, report) = checkpoint::load::load(folder, &config, head_kind, seed)?;
-        Ok((Self { config, parameters, layout, tabular: None }, report))
+        let own = parameters.list.len();
+        Ok((Self { config, parameters, layout, own, tabular: None }, report))
     }
 
     /// Writes `config.json` and `model.safetensors` into an existing folder.
@@ -109,15 +136,17 @@ impl Model {
 
     /// States after the embeddings and after each layer, each `[T, H]`.
     pub fn hidden_states(&self, pass: &Pass, batch: &PackedBatch) -> Vec<Tensor<2>> {
-        let mut states = Vec::new();
-        let last = self.layout.encoder.forward(pass, batch, &mut |state| states.push(state.clone()));
-        states.push(last);
-        states
+        in_pool(|| {
+            let mut states = Vec::new();
+            let last = self.layout.encoder.forward(pass, batch, &mut |state| states.push(state.clone()));
+            states.push(last);
+            states
+        })
     }
 
     /// The last layer's state, `[T, H]`.
     pub fn last_hidden_state(&self, pass: &Pass, batch: &PackedBatch) -> Tensor<2> {
-        self.layout.encoder.forward(pass, batch, &mut |_| {})
+        in_pool(|| self.layout.encoder.forward(pass, batch, &mut |_| {}))
     }
 
     /// transformers' `pooler_output`, `[B, H]`, where the model has a pooler.
@@ -150,6 +179,63 @@ impl Model {
         head.losses(pass, ops::embedding(hidden, rows), labels)
     }
 
+    /// Logits `[T, V]` of each token of `target`, given those before it and the text of the same number of `source`.
+    ///
+    /// # Panics
+    /// If the model was loaded without a head that writes texts.
+    pub fn seq2seq_logits(&self, pass: &Pass, source: &PackedBatch, target: &PackedBatch) -> Tensor<2> {
+        let states = self.target_states(pass, source, target);
+        self.writing_head().forward(pass, states)
+    }
+
+    /// Cross-entropy `[T]` of each token of `target`, given those before it and the text of the same number of `source`.
+    /// `label_smoothing` is the share of the target's probability that all words of the vocabulary have in equal parts.
+    ///
+    /// # Panics
+    /// If the model was loaded without a head that writes texts.
+    pub fn seq2seq_losses(
+        &self,
+        pass: &Pass,
+        source: &PackedBatch,
+        target: &PackedBatch,
+        label_smoothing: f32,
+    ) -> Tensor<1> {
+        let states = self.target_states(pass, source, target);
+        self.writing_head().smoothed_losses(pass, states, target.input_ids.clone(), label_smoothing)
+    }
+
+    fn target_states(&self, pass: &Pass, source: &PackedBatch, target: &PackedBatch) -> Tensor<2> {
+        let encoded = self.last_hidden_state(pass, source);
+        let decoder = self.decoder();
+        decoder.decoder_states(pass, &decoder.shifted(target), &encoded, &source.offsets)
+    }
+
+    fn writing_head(&self) -> &TokenHead {
+        self.layout.token_head.as_ref().expect("the model has a head that predicts tokens")
+    }
+
+    fn decoder(&self) -> &EncoderDecoder {
+        self.layout.encoder.decoder().expect("the model has a decoder")
+    }
+
+    /// Reads the texts of a batch, for which nothing is written yet.
+    ///
+    /// # Panics
+    /// If the model was loaded without a head that writes texts.
+    pub fn begin_decoding(&self, pass: &Pass, source: &PackedBatch) -> Decoding {
+        let encoded = self.last_hidden_state(pass, source);
+        self.decoder().begin(pass, &encoded, &source.offsets)
+    }
+
+    /// Writes one more token of each text that is being written: the logits `[N, V]` of the tokens after those.
+    ///
+    /// # Panics
+    /// If the model was loaded without a head that writes texts.
+    pub fn next_token_logits(&self, pass: &Pass, decoding: &mut Decoding, tokens: &[NextToken]) -> Tensor<2> {
+        let states = self.decoder().step(pass, decoding, tokens);
+        self.writing_head().forward(pass, states)
+    }
+
     /// Cross-entropy of each token after the first of each sequence of `batch`, written again from `vectors` `[B, H]`.
     ///
     /// # Panics
@@ -159,28 +245,91 @@ impl Model {
         head.losses(pass, vectors, batch)
     }
 
-    /// The bare encoder of a model with a head.
+    /// Layers in all, those of a decoder included.
+    pub fn num_layers(&self) -> usize {
+        self.layout.num_layers
+    }
+
+    /// The parameters that are written with the model, in their order.
+    pub fn own_parameters(&self) -> &[Parameter] {
+        &self.parameters.list[..self.own]
+    }
+
+    pub(crate) fn own_parameters_mut(&mut self) -> &mut [Parameter] {
+        &mut self.parameters.list[..self.own]
+    }
+
+    /// The parameters that were attached for training, in their order: they are not written with the model.
+    pub fn attached_parameters(&self) -> &[Parameter] {
+        &self.parameters.list[self.own..]
+    }
+
+    /// The same, to be changed.
+    pub fn attached_parameters_mut(&mut self) -> &mut [Parameter] {
+        &mut self.parameters.list[self.own..]
+    }
+
+    /// Puts declared parameters behind all others, begun from `seed`.
+    pub(crate) fn attach(&mut self, specs: Vec<ParameterSpec>, seed: u64) {
+        for spec in specs {
+            let values = spec.initializer.values(spec.shape.iter().product(), seed, &spec.name);
+            let value = Value::new(values, &spec.shape);
+            self.parameters.list.push(Parameter::new(spec, value));
+        }
+    }
+
+    /// For each token of `hidden` [T, H] how much speaks for its being replaced: `[T]`.
+    ///
+    /// # Panics
+    /// If the model was loaded without a head that finds replaced tokens.
+    pub fn replaced_token_logits(&self, pass: &Pass, hidden: Tensor<2>) -> Tensor<1> {
+        self.replaced_token_head().forward(pass, hidden)
+    }
+
+    /// The generator's logits over the vocabulary at the given rows of a masked batch: `[N, V]`.
+    ///
+    /// # Panics
+    /// If the model was loaded without a generator.
+    pub fn generator_logits(&self, pass: &Pass, masked: &PackedBatch, rows: Arc<[u32]>) -> Tensor<2> {
+        let generator = self.replaced_token_head().generator.as_ref();
+        generator.expect("the model has a generator").logits(pass, masked, rows)
+    }
+
+    fn replaced_token_head(&self) -> &ReplacedTokenHead {
+        self.layout.replaced_tokens.as_ref().expect("the model has a head that finds replaced tokens")
+    }
+
+    /// The bare encoder of a model with a head; what was attached is left behind.
     #[must_use]
     pub fn without_head(self) -> Self {
-        let (layout, specs) = Layout::declare(&self.config, HeadKind::None, self.layout.pooler.is_some());
+        self.reduced_to(HeadKind::None)
+    }
+
+    /// The discriminator of a model that has a generator beside it.
+    #[must_use]
+    pub fn without_generator(self) -> Self {
+        self.reduced_to(HeadKind::ReplacedTokens { generator: None })
+    }
+
+    /// What of the model a model with that head has.
+    fn reduced_to(self, head_kind: HeadKind) -> Self {
+        let (layout, specs) = Layout::declare(&self.config, head_kind, self.layout.pooler.is_some());
         let mut parameters = self.parameters;
         let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
         parameters.list.retain(|parameter| names.contains(&parameter.spec.name.as_str()));
         parameters.list.sort_by_key(|parameter| names.iter().position(|name| *name == parameter.spec.name));
-        Self { config: self.config, parameters, layout, tabular: None }
+        let own = parameters.list.len();
+        Self { config: self.config, parameters, layout, own, tabular: None }
     }
 
     /// Puts a head over text and columns beside the encoder, its parameters behind all others under the names
     /// `tabular.…` and begun from `seed`. It is not written with the model: see [`Self::tabular_parameters`].
     pub fn attach_tabular(&mut self, shape: &TabularShape, settings: &TabularSettings, seed: u64) {
         let mut declare = Declaration::after(self.parameters.list.len(), self.config.initializer_range);
-        declare.set_depth(self.config.num_hidden_layers + 1);
+        declare.set_depth(self.num_layers() + 1);
+        declare.set_optional();
         let head = TabularHead::declare(shape, settings, &mut declare);
-        for spec in declare.specs {
-            let values = spec.initializer.values(spec.shape.iter().product(), seed, &spec.name);
-            let value = Value::new(values, &spec.shape);
-            self.parameters.list.push(Parameter::new(spec, value));
-        }
+        self.attach(declare.specs, seed);
         for &table in head.embeddings() {
             let parameter = &mut self.parameters.list[table.0];
             let (mut values, columns) = (parameter.value.to_vec(), parameter.spec.shape[1]);
@@ -189,6 +338,30 @@ impl Model {
             parameter.set_value(Value::new(values, &parameter.spec.shape));
         }
         self.tabular = Some(head);
+    }
+
+    /// Puts the head that predicts masked tokens beside another one, its parameters behind all others under names that
+    /// begin with `mlm.`, with the values of the folder, or begun from `seed` where it has none. It is not written with
+    /// the model.
+    ///
+    /// # Errors
+    /// A family without such a head; a folder that cannot be read.
+    pub fn attach_token_head(&mut self, folder: &Path, seed: u64) -> Result<()> {
+        let (donor, _) = Self::load_with(folder, self.config.clone(), HeadKind::MaskedLm, seed)?;
+        let mut declare = Declaration::after(self.parameters.list.len(), self.config.initializer_range);
+        declare.set_depth(self.num_layers() + 1);
+        declare.set_optional();
+        let (architecture, word) =
+            (architectures::of(self.config.model_type), self.layout.encoder.word_embeddings());
+        let head =
+            declare.scope(TOKEN_HEAD_SCOPE, |declare| architecture.token_head(&self.config, word, declare));
+        for spec in declare.specs {
+            let name = &spec.name[TOKEN_HEAD_SCOPE.len() + 1..];
+            let value = donor.parameters.get(name).expect("the donor declared the same head").value.clone();
+            self.parameters.list.push(Parameter::new(spec, value));
+        }
+        self.layout.token_head = Some(head);
+        Ok(())
     }
 
     /// The head over text and columns, if one was attached.

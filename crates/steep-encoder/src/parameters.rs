@@ -4,10 +4,12 @@
 //! layers hold the same identifier), gradients by name and the optimizer.
 
 use crate::layers::{Linear, Norm, RmsNorm};
+use crate::lora::Lora;
 use crate::ops::block::{Precision, WeightCache};
 use burn::tensor::{Device, TensorData};
 use burn::{Tensor, backend::Flex};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Names a matrix of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +93,17 @@ pub enum Initializer {
     Zeros,
     /// All one.
     Ones,
+    /// Independent values spread evenly between the negative of this and this.
+    Uniform(f32),
+}
+
+/// How the weight of a linear layer lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Orientation {
+    /// `[out, in]`
+    OutIn,
+    /// `[in, out]`, as GPT-2 stores it.
+    InOut,
 }
 
 /// What is known of a parameter before it has values.
@@ -106,10 +119,12 @@ pub struct ParameterSpec {
     pub decays: bool,
     /// 0 for embeddings, 1.. for layers, layers + 1 for what follows.
     pub depth: usize,
-    /// Whether it may be missing from a file, which is then reported.
+    /// Whether it may be missing from a file, which is then reported: it belongs to a head.
     pub optional: bool,
-    /// Whether any gradient can reach it in this model.
+    /// Whether training can change it: not where no gradient reaches it, nor where an adapter learns in its place.
     pub used: bool,
+    /// How it lies, if it is the weight of a linear layer.
+    pub linear: Option<Orientation>,
 }
 
 /// A parameter with its values.
@@ -165,6 +180,8 @@ pub struct Parameters {
     pub(crate) precision: Precision,
     /// Gradient checkpointing.
     pub(crate) recompute: bool,
+    /// Low-rank matrices beside some weights.
+    pub(crate) lora: Option<Arc<Lora>>,
 }
 
 impl Parameters {
@@ -241,6 +258,11 @@ impl Declaration {
         self.depth = depth;
     }
 
+    /// The present depth.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
     /// From here on, parameters may be missing from a file.
     pub(crate) fn set_optional(&mut self) {
         self.optional = true;
@@ -263,8 +285,15 @@ impl Declaration {
             depth: self.depth,
             optional: self.optional,
             used: self.used,
+            linear: None,
         });
         self.first + self.specs.len() - 1
+    }
+
+    /// A matrix that was declared before, by its full name, to be used in another place too.
+    pub(crate) fn declared(&self, name: &str) -> Option<MatrixId> {
+        let place = self.specs.iter().position(|spec| spec.name == name)?;
+        Some(MatrixId(self.first + place))
     }
 
     pub(crate) fn matrix(&mut self, name: &str, shape: [usize; 2]) -> MatrixId {
@@ -292,6 +321,11 @@ impl Declaration {
         VectorId(self.declare(name, vec![length], Initializer::Zeros, false))
     }
 
+    /// A vector that is never trained, all 0 at first, and in files a matrix of one row.
+    pub(crate) fn constant_row(&mut self, name: &str, length: usize) -> VectorId {
+        VectorId(self.unused(|declare| declare.declare(name, vec![1, length], Initializer::Zeros, false)))
+    }
+
     /// `name.weight` `[out, in]` and `name.bias` `[out]`.
     pub(crate) fn linear(&mut self, name: &str, sizes: [usize; 2]) -> Linear {
         self.linear_with(Bias::Learned, name, sizes)
@@ -305,9 +339,21 @@ impl Declaration {
         [in_features, out_features]: [usize; 2],
     ) -> Linear {
         Linear {
-            weight: self.matrix(&format!("{name}.weight"), [out_features, in_features]),
+            weight: self.linear_weight(Orientation::OutIn, name, [out_features, in_features]),
             bias: self.bias_where(bias, name, out_features),
         }
+    }
+
+    /// `name.weight` of a linear layer.
+    pub(crate) fn linear_weight(
+        &mut self,
+        orientation: Orientation,
+        name: &str,
+        shape: [usize; 2],
+    ) -> MatrixId {
+        let weight = self.matrix(&format!("{name}.weight"), shape);
+        self.specs[weight.0 - self.first].linear = Some(orientation);
+        weight
     }
 
     /// `name.weight` and `name.bias`, both `[features]`.
@@ -355,11 +401,26 @@ impl Initializer {
             Self::Zeros => vec![0.0; count],
             Self::Ones => vec![1.0; count],
             Self::Normal(deviation) => {
-                let stream = name.bytes().fold(mix(seed), |state, byte| mix(state ^ u64::from(byte)));
+                let stream = stream(seed, name);
                 (0..count as u64).map(|index| deviation * normal(stream, index)).collect()
+            }
+            Self::Uniform(bound) => {
+                let stream = stream(seed, name);
+                let value = |index| (2.0 * unit(mix(stream ^ mix(index))) - 1.0) as f32;
+                (0..count as u64).map(|index| bound * value(index)).collect()
             }
         }
     }
+}
+
+/// Names the values of one parameter.
+fn stream(seed: u64, name: &str) -> u64 {
+    name.bytes().fold(mix(seed), |state, byte| mix(state ^ u64::from(byte)))
+}
+
+/// Between 0 and 1, neither included.
+fn unit(bits: u64) -> f64 {
+    ((bits >> 11) as f64 + 0.5) / (1u64 << 53) as f64
 }
 
 /// splitmix64's finaliser (Steele, Lea and Flood 2014).
@@ -372,7 +433,6 @@ fn mix(value: u64) -> u64 {
 
 /// The `index`-th standard normal value of a stream (Box and Muller 1958).
 fn normal(stream: u64, index: u64) -> f32 {
-    let unit = |bits: u64| ((bits >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
     let first = mix(stream ^ mix(2 * index));
     let second = mix(stream ^ mix(2 * index + 1));
     let radius = (-2.0 * unit(first).ln()).sqrt();

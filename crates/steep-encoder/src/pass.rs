@@ -1,12 +1,14 @@
 //! One forward pass over a model's parameters: evaluation, or training with a tape.
 
+use crate::lora::Lora;
 use crate::ops::block::{BlockMode, Precision, WeightCache};
 use crate::ops::{self, Dropout};
 use crate::parameters::{MatrixId, Parameters, Value, VectorId};
 use burn::Tensor;
 use burn::tensor::Device;
-use std::cell::{Cell, RefCell};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The parameters as one forward pass sees them.
 ///
@@ -20,8 +22,11 @@ pub struct Pass {
     /// In evaluation, where blocks keep their weights.
     caches: Vec<WeightCache>,
     seed: Option<u64>,
-    dropout_sites: Cell<u64>,
-    lookups: RefCell<Vec<Lookup>>,
+    dropout_sites: AtomicU64,
+    lora: Option<Arc<Lora>>,
+    /// Weights with their low-rank matrices added, by number, where those see the same input.
+    adapted: BTreeMap<usize, Tensor<2>>,
+    lookups: Mutex<Vec<Lookup>>,
 }
 
 /// Rows of a table as a leaf of the tape: their gradient is that of the table, in so many rows as there are tokens.
@@ -37,7 +42,7 @@ impl Pass {
     pub fn evaluate(parameters: &Parameters) -> Self {
         let values = parameters.list.iter().map(|parameter| parameter.value.clone()).collect();
         let caches = parameters.list.iter().map(|parameter| parameter.cache.0.clone()).collect();
-        Self { caches, ..Self::of(parameters, values) }
+        Self { caches, ..Self::of(parameters, values) }.with_adapted_weights()
     }
 
     fn of(parameters: &Parameters, values: Vec<Value>) -> Self {
@@ -47,18 +52,24 @@ impl Pass {
             recompute: parameters.recompute,
             caches: Vec::new(),
             seed: None,
-            dropout_sites: Cell::new(0),
-            lookups: RefCell::new(Vec::new()),
+            dropout_sites: AtomicU64::new(0),
+            lora: parameters.lora.clone(),
+            adapted: BTreeMap::new(),
+            lookups: Mutex::default(),
         }
     }
 
     /// A pass with a tape; dropout is drawn from `seed`, which should differ for each micro-batch.
     pub fn train(parameters: &Parameters, seed: u64) -> Self {
-        Self { seed: Some(seed), ..Self::train_without_dropout(parameters) }
+        Self { seed: Some(seed), ..Self::on_tape(parameters) }.with_adapted_weights()
     }
 
     /// A pass with a tape and no dropout, to hold gradients against a reference.
     pub fn train_without_dropout(parameters: &Parameters) -> Self {
+        Self::on_tape(parameters).with_adapted_weights()
+    }
+
+    fn on_tape(parameters: &Parameters) -> Self {
         let leaf = |value: &Value, trainable: bool| match value {
             Value::Matrix(tensor) => {
                 Value::Matrix(Tensor::from_inner(tensor.clone()).set_require_grad(trainable))
@@ -70,6 +81,32 @@ impl Pass {
         let list = parameters.list.iter();
         let values = list.map(|parameter| leaf(&parameter.value, parameter.trainable)).collect();
         Self::of(parameters, values)
+    }
+
+    /// Adds low-rank matrices to their weights; not where dropout gives them an input of their own.
+    fn with_adapted_weights(mut self) -> Self {
+        if let Some(lora) = &self.lora
+            && !self.adapts_inputs()
+        {
+            self.adapted = lora.adapted_weights(&self);
+        }
+        self
+    }
+
+    /// The weights that have low-rank matrices added, by number.
+    pub(crate) fn into_adapted_weights(self) -> BTreeMap<usize, Tensor<2>> {
+        self.adapted
+    }
+
+    /// Whether low-rank matrices see another input than the weights that they are beside, because of their dropout.
+    pub(crate) fn adapts_inputs(&self) -> bool {
+        self.seed.is_some() && self.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0)
+    }
+
+    /// What the low-rank matrices beside a weight make of an input of their own: `x` `[T, in]` → `[T, out]`.
+    pub(crate) fn beside(&self, weight: MatrixId, x: &Tensor<2>) -> Option<Tensor<2>> {
+        let lora = self.lora.as_ref().filter(|_| self.adapts_inputs())?;
+        lora.output(self, weight, x)
     }
 
     /// Of products.
@@ -92,6 +129,9 @@ impl Pass {
     }
 
     pub(crate) fn matrix(&self, id: MatrixId) -> Tensor<2> {
+        if let Some(adapted) = self.adapted.get(&id.0) {
+            return adapted.clone();
+        }
         match &self.values[id.0] {
             Value::Matrix(tensor) => tensor.clone(),
             Value::Vector(_) => unreachable!("a MatrixId names a matrix"),
@@ -108,22 +148,23 @@ impl Pass {
             return ops::embedding(weight, ids);
         }
         let rows = Tensor::from_inner(ops::embedding(weight.inner(), ids.clone())).set_require_grad(true);
-        self.lookups.borrow_mut().push(Lookup { table: table.0, ids, rows: rows.clone() });
+        let lookup = Lookup { table: table.0, ids, rows: rows.clone() };
+        self.lookups.lock().unwrap_or_else(PoisonError::into_inner).push(lookup);
         rows
     }
 
+    /// A vector; some files have it as a matrix of one row.
     pub(crate) fn vector(&self, id: VectorId) -> Tensor<1> {
         match &self.values[id.0] {
             Value::Vector(tensor) => tensor.clone(),
-            Value::Matrix(_) => unreachable!("a VectorId names a vector"),
+            Value::Matrix(tensor) => tensor.clone().squeeze_dim(0),
         }
     }
 
     /// The next dropout site: none in evaluation.
     pub(crate) fn dropout(&self, probability: f32) -> Dropout {
         let Some(seed) = self.seed else { return Dropout::NONE };
-        let site = self.dropout_sites.get();
-        self.dropout_sites.set(site + 1);
+        let site = self.dropout_sites.fetch_add(1, Ordering::Relaxed);
         if probability == 0.0 {
             return Dropout::NONE;
         }
@@ -142,7 +183,7 @@ impl Pass {
             Value::Vector(tensor) => tensor.grad_remove(&mut gradients).map(Value::Vector),
         });
         let mut list: Vec<Option<Value>> = list.collect();
-        for lookup in self.lookups.into_inner() {
+        for lookup in self.lookups.into_inner().unwrap_or_else(PoisonError::into_inner) {
             let Some(rows) = lookup.rows.grad_remove(&mut gradients) else { continue };
             let entry = &mut list[lookup.table];
             let total = match (entry.take(), &self.values[lookup.table]) {

@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use steep_encoder::layers::pool_states;
 use steep_encoder::pooling::PoolingMode;
-use steep_encoder::{Error, Gradients, HeadKind, Model, PackedBatch, Pass, Value, ops};
+use steep_encoder::{Error, Gradients, HeadKind, Model, PackedBatch, Parameter, Pass, Value, ops};
 
-const FAMILIES: [&str; 7] = ["modernbert", "gpt2", "qwen3", "albert", "bart", "t5", "deberta-v2"];
+const FAMILIES: [&str; 9] =
+    ["modernbert", "gpt2", "qwen3", "llama", "albert", "bart", "mbart", "t5", "deberta-v2"];
 const HIDDEN: f32 = 1e-5;
 const LOGITS: f32 = 3e-5;
 const GRADIENT: f32 = 2e-5;
@@ -36,6 +37,7 @@ fn head_kind(task: &str) -> HeadKind {
         "base" => HeadKind::None,
         "mlm" => HeadKind::MaskedLm,
         "clm" => HeadKind::CausalLm,
+        "seq2seq" => HeadKind::Seq2Seq,
         "classification" => HeadKind::SequenceClassification { num_labels: 3 },
         other => panic!("task {other}"),
     }
@@ -91,6 +93,11 @@ fn a_folder_with_a_head_has_the_same_features() {
 /// Losses of a task, summed in two ways that must agree, and the count that makes them a mean.
 fn summed_loss(task: &str, model: &Model, pass: &Pass, reference: &Reference) -> (Tensor<1>, f32) {
     let batch = reference.batch();
+    if task == "seq2seq" {
+        let target = reference.written();
+        let count = target.num_tokens() as f32;
+        return (model.seq2seq_losses(pass, &batch, &target, 0.0).sum(), count);
+    }
     let hidden = model.last_hidden_state(pass, &batch);
     if task == "classification" {
         let labels: Arc<[u32]> = reference.integers("class_labels").iter().map(|&id| id as u32).collect();
@@ -117,7 +124,11 @@ fn logits_of_every_head_equal_transformers() {
             let pass = Pass::evaluate(&model.parameters);
             let hidden = model.last_hidden_state(&pass, &batch);
             let what = format!("{family} {task}");
-            if task == "classification" {
+            if task == "seq2seq" {
+                let target = reference.written();
+                let logits = values(model.seq2seq_logits(&pass, &batch, &target));
+                assert_close(&logits, &reference.packed_like("seq2seq.logits", &target), LOGITS, &what);
+            } else if task == "classification" {
                 let logits = values(model.classification_logits(&pass, hidden, &batch));
                 assert_close(&logits, &reference.floats("classification.logits"), LOGITS, &what);
                 assert_eq!(model.config.labels, ["red", "green", "blue"]);
@@ -128,6 +139,15 @@ fn logits_of_every_head_equal_transformers() {
             }
         }
     }
+}
+
+/// The parameters that a gradient can reach, with theirs.
+fn used<'a>(
+    model: &'a Model,
+    gradients: &'a Gradients,
+) -> impl Iterator<Item = (&'a Parameter, &'a Option<Value>)> {
+    let pairs = model.parameters.list.iter().zip(&gradients.list);
+    pairs.filter(|(parameter, _)| parameter.spec.used)
 }
 
 #[test]
@@ -143,7 +163,7 @@ fn loss_and_every_gradient_equal_pytorch() {
             let expected = reference.floats(&format!("{task}.loss"))[0];
             assert!((mean - expected).abs() < 1e-5, "{family} {task}: {mean} against {expected}");
             let gradients = pass.gradients(loss);
-            for (parameter, gradient) in model.parameters.list.iter().zip(&gradients.list) {
+            for (parameter, gradient) in used(&model, &gradients) {
                 let name = &parameter.spec.name;
                 let gradient = gradient.as_ref().unwrap_or_else(|| panic!("{family} {task} {name}: none"));
                 let found: Vec<f32> = gradient.to_vec().iter().map(|value| value / count).collect();
@@ -193,6 +213,9 @@ fn weight_decay_spares_what_transformers_spares() {
             let spared =
                 reference.settings["without_weight_decay"][&task].as_array().expect("a list").clone();
             for parameter in load(family, &task).parameters.list {
+                if !parameter.spec.used {
+                    continue;
+                }
                 let name = parameter.spec.name;
                 let is_spared = spared.iter().any(|spared| *spared == *name);
                 assert_eq!(parameter.spec.decays, !is_spared, "{family} {task} {name}");
@@ -214,6 +237,9 @@ fn every_trainable_parameter_learns_under_dropout_and_the_seed_repeats() {
             };
             let (first, again, other) = (gradients(1), gradients(1), gradients(2));
             for (index, parameter) in model.parameters.list.iter().enumerate() {
+                if !parameter.spec.used {
+                    continue;
+                }
                 let name = &parameter.spec.name;
                 let of = |all: &Gradients| all.list[index].as_ref().map(Value::to_vec);
                 assert!(of(&first).is_some(), "{family} {task} {name} has a gradient");
@@ -227,6 +253,9 @@ fn every_trainable_parameter_learns_under_dropout_and_the_seed_repeats() {
 /// As [`summed_loss`], one way only: each draws its own dropout.
 fn summed_loss_at_once(task: &str, model: &Model, pass: &Pass, reference: &Reference) -> (Tensor<1>, f32) {
     let batch = reference.batch();
+    if task == "seq2seq" {
+        return (model.seq2seq_losses(pass, &batch, &reference.written(), 0.1).sum(), 1.0);
+    }
     let hidden = model.last_hidden_state(pass, &batch);
     if task == "classification" {
         let labels: Arc<[u32]> = reference.integers("class_labels").iter().map(|&id| id as u32).collect();
@@ -327,6 +356,8 @@ fn what_is_not_supported_is_refused_by_its_name() {
         ("albert", "inner_group_num", serde_json::json!(2)),
         ("bart", "tie_word_embeddings", serde_json::json!(false)),
         ("bart", "decoder_attention_heads", serde_json::json!(3)),
+        ("mbart", "tie_word_embeddings", serde_json::json!(false)),
+        ("llama", "rope_parameters", serde_json::json!({"rope_type": "llama3", "rope_theta": 1e4})),
         ("t5", "feed_forward_proj", serde_json::json!("gated-tanh")),
         ("deberta-v2", "relative_attention", serde_json::json!(false)),
         ("deberta-v2", "pos_att_type", serde_json::json!("p2p")),

@@ -1,9 +1,18 @@
 //! How fast are the hot loops at the sizes of a small encoder? Throughputs are floating-point operations or bytes per
-//! second; `RAYON_NUM_THREADS` sets the threads.
+//! second; `RAYON_NUM_THREADS` sets the threads. After criterion's report, a line says which share that is of what the
+//! machine does at most: of a loop over registers, or of a copy of memory that fits no cache (which loops over data that
+//! do fit can exceed).
 
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
+#![allow(clippy::print_stdout, reason = "the shares are the purpose")]
+
+#[path = "share/peak.rs"]
+mod peak;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use rayon::prelude::*;
+use std::sync::OnceLock;
+use std::time::Instant;
 use steep_kernels::activation::{self, Activation};
 use steep_kernels::dropout::{self, Dropout};
 use steep_kernels::embedding;
@@ -22,9 +31,50 @@ fn numbers(length: usize) -> Vec<f32> {
 /// One measurement whose rate is shown per second: `amount` is operations or bytes.
 fn measure(criterion: &mut Criterion, name: &str, amount: Throughput, mut work: impl FnMut()) {
     let mut group = criterion.benchmark_group(name);
-    group.throughput(amount);
-    group.bench_function("f32", |bencher| bencher.iter(&mut work));
+    group.throughput(amount.clone());
+    let mut fastest = f64::INFINITY;
+    group.bench_function("f32", |bencher| {
+        bencher.iter_custom(|count| {
+            let start = Instant::now();
+            for _ in 0..count {
+                work();
+            }
+            let time = start.elapsed();
+            fastest = fastest.min(time.as_secs_f64() / count as f64);
+            time
+        });
+    });
     group.finish();
+    let (limit, done, of) = match amount {
+        Throughput::Elements(done) => (peak(), done, "the f32 peak"),
+        Throughput::Bytes(done) => (Some(copied_bytes_per_second()), done, "a copy of memory"),
+        _ => return,
+    };
+    if let Some(limit) = limit.filter(|_| fastest.is_finite()) {
+        println!("  {name}: {:.0} % of {of}", 100.0 * done as f64 / fastest / limit);
+    }
+}
+
+/// Operations per second of a loop over registers; the best of some times, as the kernel's is.
+fn peak() -> Option<f64> {
+    (0..9).filter_map(|_| peak::operations_per_second(peak::Kind::F32)).reduce(f64::max)
+}
+
+/// Bytes read and written by all threads that copy more than the caches hold; the best of some times.
+fn copied_bytes_per_second() -> f64 {
+    static RATE: OnceLock<f64> = OnceLock::new();
+    *RATE.get_or_init(|| {
+        let from = vec![1.0f32; 64 << 20];
+        let mut to = vec![0.0f32; from.len()];
+        let rates = (0..5).map(|_| {
+            let start = Instant::now();
+            to.par_chunks_mut(1 << 16)
+                .zip(from.par_chunks(1 << 16))
+                .for_each(|(to, from)| to.copy_from_slice(from));
+            (2 * size_of_val(from.as_slice())) as f64 / start.elapsed().as_secs_f64()
+        });
+        rates.fold(0.0, f64::max)
+    })
 }
 
 fn operations(count: usize) -> Throughput {

@@ -40,5 +40,7 @@ mod disjoint;
 mod dispatch;
 mod math;
 mod parallel;
+
+pub use parallel::in_pool;
 #[cfg(test)]
 mod testing;

@@ -75,8 +75,9 @@ pub fn forward<E: Operand>(
         .par_chunks(TILE * shape.hidden_size)
         .zip(bias.par_chunks(TILE))
         .with_max_len(1)
-        .map_init(Tile::<E>::default, |tile, (weight, bias)| {
-            tile.logits(weight, bias, &right, shape);
+        .map_init(<(Tile, Vec<E>)>::default, |(tile, converted), (weight, bias)| {
+            converted.resize(E::kept_length(weight.len()), E::default());
+            tile.logits(E::rows(weight, converted), bias, &right, shape);
             let (largest, exponentials) = (vec![f32::NEG_INFINITY; shape.rows], vec![0.0; shape.rows]);
             let mut partial = Partial { largest, exponentials };
             softmax_parts(Path::best(), &tile.logits, &mut partial.largest, &mut partial.exponentials);
@@ -132,25 +133,27 @@ pub fn backward<E: Operand>(
             Backward { right: &right, states: &states, by_label: &by_label, log_sum_exp, dlosses, shape };
         let dweight = &mut gradients.weight[first * hidden_size..][..count * hidden_size];
         let dbias = &mut gradients.bias[first..][..count];
+        let mut operands = tiles_of(&mut converted, E::kept_length(TILE * hidden_size));
         let inputs = (weight.par_chunks(TILE * hidden_size), bias.par_chunks(TILE));
         let outputs = (
+            operands.par_iter_mut(),
             dlogits[..count * rows].par_chunks_mut((TILE * rows).max(1)),
             dweight.par_chunks_mut(TILE * hidden_size),
             dbias.par_chunks_mut(TILE),
         );
         inputs.into_par_iter().zip(outputs.into_par_iter()).with_max_len(1).enumerate().for_each_init(
-            Tile::<E>::default,
-            |tile, (index, ((weight, bias), (dlogits, dweight, dbias)))| {
-                context.tile(tile, first + index * TILE, weight, bias, dlogits, dweight, dbias);
+            Tile::default,
+            |tile, (index, ((weight, bias), (operand, dlogits, dweight, dbias)))| {
+                let operand = E::rows(weight, &mut operand[..E::kept_length(weight.len())]);
+                context.tile(tile, first + index * TILE, operand, bias, dlogits, dweight, dbias);
             },
         );
-        let operand = E::rows(weight, &mut converted[..E::kept_length(weight.len())]);
         let dlogits = &dlogits[..count * rows];
         transposed_product(
             dlogits,
             rows,
             rows,
-            operand,
+            E::kept(weight, &converted[..E::kept_length(weight.len())]),
             hidden_size,
             hidden_size,
             count,
@@ -159,6 +162,14 @@ pub fn backward<E: Operand>(
         );
     }
     gradients
+}
+
+/// The operands of the tiles of a slab, which are empty where weights need no conversion.
+fn tiles_of<E>(converted: &mut [E], length: usize) -> Vec<&mut [E]> {
+    if length == 0 {
+        return (0..SLAB / TILE).map(|_| [].as_mut_slice()).collect();
+    }
+    converted.chunks_mut(length).collect()
 }
 
 /// `xᵀ` as the right operand of the transposed logits.
@@ -170,19 +181,16 @@ fn packed_states<E: Element>(x: &[f32], shape: LinearLossShape) -> Packed {
 
 /// Some rows of the vocabulary.
 #[derive(Default)]
-struct Tile<E> {
-    weight: Vec<E>,
+struct Tile {
     /// `[tile, N]`
     logits: Vec<f32>,
 }
 
-impl<E: Operand> Tile<E> {
-    fn logits(&mut self, weight: &[f32], bias: &[f32], right: &Packed, shape: LinearLossShape) {
-        self.weight.resize(E::kept_length(weight.len()), E::default());
+impl Tile {
+    fn logits<E: Operand>(&mut self, weight: &[E], bias: &[f32], right: &Packed, shape: LinearLossShape) {
         self.logits.resize(bias.len() * shape.rows, 0.0);
-        let left = E::rows(weight, &mut self.weight);
         let mut epilogue = AddRowBias { out: &mut self.logits, stride: shape.rows, bias };
-        product_rows(left, shape.hidden_size, bias.len(), right, &mut epilogue);
+        product_rows(weight, shape.hidden_size, bias.len(), right, &mut epilogue);
     }
 }
 
@@ -284,9 +292,9 @@ impl Backward<'_> {
     /// The gradients of a tile's logits `[tile, N]`, weight and bias.
     fn tile<E: Operand>(
         &self,
-        tile: &mut Tile<E>,
+        tile: &mut Tile,
         first: usize,
-        weight: &[f32],
+        weight: &[E],
         bias: &[f32],
         dlogits: &mut [E],
         dweight: &mut [f32],

@@ -1,4 +1,4 @@
-//! How much work is one task, and how are large buffers made?
+//! How much work is one task, how are large buffers made, and where does a chain of kernels run?
 
 use rayon::prelude::*;
 
@@ -12,12 +12,19 @@ pub(crate) fn rows_per_task(features: usize) -> usize {
 
 /// So many zeros, set by all threads where there are many: memory that is used again has to be cleared, and the gradients
 /// of a step are as large as the model.
-pub(crate) fn zeros(length: usize) -> Vec<f32> {
-    const FEW: usize = 1 << 18;
-    if length < FEW {
-        return vec![0.0; length];
+pub(crate) fn zeros<T: Copy + Default + Send + Sync>(length: usize) -> Vec<T> {
+    const FEW_BYTES: usize = 256 << 10;
+    if length * size_of::<T>() < FEW_BYTES {
+        return vec![T::default(); length];
     }
-    rayon::iter::repeat_n(0.0, length).with_min_len(FEW / 4).collect()
+    rayon::iter::repeat_n(T::default(), length).with_min_len(FEW_BYTES / 4 / size_of::<T>()).collect()
+}
+
+/// Runs `work` on one of the threads that the kernels' loops are dealt to.
+///
+/// A thread from outside falls asleep at every loop and is woken at its end; a step of training has hundreds of them.
+pub fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| work())
 }
 
 #[cfg(test)]
@@ -27,7 +34,7 @@ mod tests {
     #[test]
     fn zeros_are_zeros_however_many() {
         for length in [0, 1, 1 << 18, (1 << 18) + 7] {
-            assert_eq!(zeros(length), vec![0.0; length]);
+            assert_eq!(zeros::<f32>(length), vec![0.0; length]);
         }
     }
 }

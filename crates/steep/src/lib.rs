@@ -13,6 +13,7 @@ pub mod data;
 pub mod error;
 pub mod evaluation;
 pub mod features;
+pub mod generation;
 pub mod learners;
 pub mod model_source;
 pub mod objectives;

@@ -8,17 +8,23 @@ use safetensors::SafeTensors;
 use std::path::Path;
 use steep::config::Dtype;
 use steep::encoder::pooling::PoolingMode;
-use steep::encoder::{AdamWSettings, HeadKind, Model, Pass, Value};
+use steep::encoder::{AdamWSettings, Config, HeadKind, Model, Pass, Value};
 use steep::error::Error;
-use steep::objectives::{AdaptObjective, Adaptation, CausalLm, HeldOut, SimCse, Tsdae, contrastive_losses};
+use steep::objectives::{
+    AdaptObjective, Adaptation, CausalLm, Denoising, Electra, HeldOut, MaskingSettings, NoiseSettings,
+    NoiseTokens, Seq2Seq, SimCse, TokenRange, Tsdae, contrastive_losses,
+};
 use steep::progress::{Cancel, Context};
 use steep::training::checkpoint::Checkpoints;
-use steep::training::{LrSchedulerType, Objective, TrainerState, TrainingSettings, train};
+use steep::training::{Freezing, LrSchedulerType, Objective, TrainerState, TrainingSettings, train};
 
-const OBJECTIVES: [AdaptObjective; 3] = [
+const OBJECTIVES: [AdaptObjective; 6] = [
     AdaptObjective::Clm,
     AdaptObjective::Simcse { temperature: 0.05 },
     AdaptObjective::Tsdae { deletion_ratio: 0.6 },
+    AdaptObjective::Denoising(NoiseSettings::BART),
+    AdaptObjective::Seq2seq { label_smoothing: 0.1 },
+    AdaptObjective::Electra { generator_size: 0.5, discriminator_weight: 50.0 },
 ];
 
 fn golden(name: &str) -> std::path::PathBuf {
@@ -26,8 +32,14 @@ fn golden(name: &str) -> std::path::PathBuf {
 }
 
 fn model(objective: AdaptObjective) -> Model {
-    let folder = if objective == AdaptObjective::Clm { "families/gpt2/clm" } else { "encoders/bert/base" };
-    Model::load(&golden(folder), objective.head_kind(), 5).expect("loads").0
+    let folder = golden(match objective {
+        AdaptObjective::Clm => "families/gpt2/clm",
+        AdaptObjective::Denoising(_) | AdaptObjective::Seq2seq { .. } => "families/bart/seq2seq",
+        AdaptObjective::Electra { .. } => "electra/discriminator",
+        _ => "encoders/bert/base",
+    });
+    let config = Config::load(&folder).expect("a configuration");
+    Model::load(&folder, objective.head_kind(&config), 5).expect("loads").0
 }
 
 /// Over the first 20 texts; the others are held out.
@@ -48,6 +60,47 @@ fn adaptation(objective: AdaptObjective, texts: &Texts) -> Adaptation<'_> {
             pooling,
             deletion_ratio,
             special_ids: (0..5).collect(),
+            seed,
+            held_out,
+            max_tokens,
+        }),
+        AdaptObjective::Denoising(noise) => Adaptation::Denoising(Denoising {
+            sequences: texts,
+            rows,
+            noise,
+            tokens: NoiseTokens {
+                mask_token_id: 4,
+                special_ids: (0..5).collect(),
+                full_stops: [20, 30].into(),
+            },
+            seed,
+            held_out,
+            max_tokens,
+        }),
+        AdaptObjective::Seq2seq { label_smoothing } => Adaptation::Seq2Seq(Seq2Seq {
+            sources: texts,
+            targets: texts,
+            rows,
+            label_smoothing,
+            held_out,
+            max_tokens,
+        }),
+        AdaptObjective::Electra { discriminator_weight, .. } => Adaptation::Electra(Electra {
+            sequences: texts,
+            rows,
+            masking: MaskingSettings {
+                mlm_probability: 0.3,
+                mask_share: 1.0,
+                random_share: 0.0,
+                ..MaskingSettings::EVALUATION
+            },
+            tokens: TokenRange {
+                vocab_size: 48,
+                mask_token_id: 4,
+                special_ids: (0..5).collect(),
+                words: None,
+            },
+            discriminator_weight,
             seed,
             held_out,
             max_tokens,
@@ -78,6 +131,8 @@ fn settings() -> TrainingSettings {
         evaluations_per_epoch: 1,
         save_steps: 3,
         gradient_checkpointing: false,
+        freezing: Freezing::default(),
+        lora: None,
         dtype: Dtype::F32,
         save_total_limit: 2,
         load_best_model_at_end: false,

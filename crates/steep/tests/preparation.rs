@@ -12,7 +12,7 @@ use steep::error::{Error, Result};
 use steep::objectives::{MaskedBatch, MaskedLm};
 use steep::progress::{Cancel, Context, Silent};
 use steep::training::checkpoint::Checkpoints;
-use steep::training::{LrSchedulerType, Objective, Sequences, TrainingSettings, train};
+use steep::training::{Freezing, LrSchedulerType, Objective, Sequences, TrainingSettings, train};
 
 /// What happens when rows are prepared.
 enum Event {
@@ -89,6 +89,8 @@ fn settings() -> TrainingSettings {
         evaluations_per_epoch: 1,
         save_steps: 100,
         gradient_checkpointing: false,
+        freezing: Freezing::default(),
+        lora: None,
         dtype: Dtype::F32,
         save_total_limit: 2,
         load_best_model_at_end: false,

@@ -10,7 +10,7 @@ use steep::encoder::AdamWSettings;
 use steep::error::Error;
 use steep::progress::{Cancel, Context};
 use steep::training::checkpoint::Checkpoints;
-use steep::training::{LrSchedulerType, TrainerState, TrainingOutcome, TrainingSettings, train};
+use steep::training::{Freezing, LrSchedulerType, TrainerState, TrainingOutcome, TrainingSettings, train};
 
 fn settings(batch: usize, save_steps: u64) -> TrainingSettings {
     TrainingSettings {
@@ -34,6 +34,8 @@ fn settings(batch: usize, save_steps: u64) -> TrainingSettings {
         evaluations_per_epoch: 1,
         save_steps,
         gradient_checkpointing: false,
+        freezing: Freezing::default(),
+        lora: None,
         dtype: Dtype::F32,
         save_total_limit: 2,
         load_best_model_at_end: true,
@@ -108,7 +110,7 @@ fn computing_again_instead_of_keeping_changes_no_byte() {
         let trained = |gradient_checkpointing: bool| {
             let settings = TrainingSettings { gradient_checkpointing, dtype, ..settings(6, 100) };
             let (mut model, texts, cancel) = (model(), Texts, Cancel::default());
-            settings.apply_to(&mut model);
+            settings.apply_to(&mut model).expect("applies");
             let progress = StopAfter::new(u64::MAX, &cancel);
             let ctx = Context { progress: &progress, cancel: &cancel };
             train(&mut model, &objective(&texts), &settings, None, &ctx).expect("trains");

@@ -1,17 +1,19 @@
 //! `steep adapt`: continued pretraining on unlabelled texts.
 
 use crate::arguments::Asked;
-use crate::corpus::{AdaptCorpus, general_text, sample};
+use crate::corpus::{AdaptCorpus, Column, general_text, sample};
 use crate::figures::{count, duration, per_cent, rate};
 use crate::session::Session;
 use std::fmt::Write;
 use steep::config::{
-    AdaptRequest, AdaptSources, Facts, RESOLVED, TrainingAmount, apply_dtype, estimate_training,
-    write_resolved,
+    AdaptRequest, AdaptSources, Facts, RESOLVED, TrainingAmount, estimate_training, write_resolved,
 };
-use steep::data::TextOptions;
 use steep::encoder::Model;
-use steep::stages::{AdaptInput, AdaptReport, AdaptSettings, ModelFolder, adapt, adapt_objective};
+use steep::stages::{
+    AdaptInput, AdaptReport, AdaptSettings, ModelFolder, adapt, adapt_head_kind, adapt_objective,
+};
+use steep::text::{EncodeOptions, Encodings};
+use steep::training::Sequences;
 
 /// So many rows that no setting is refused for want of them.
 const ANY_ROWS: u64 = u32::MAX as u64;
@@ -31,22 +33,50 @@ pub(crate) fn run(asked: Asked<AdaptRequest>, session: &Session) -> anyhow::Resu
         None => None,
     };
     let options = model.encode_options(first.max_seq_length);
-    let corpus = AdaptCorpus::prepare(&sources, &model, &options, first.training.seed, session)?;
-    let general = general_text(&sources, &model, &options)?;
+    let prepare = |column, options: &EncodeOptions| {
+        AdaptCorpus::prepare(&sources, column, &model, options, first.training.seed, session)
+    };
+    let (column, target) = Column::both(&sources);
+    let corpus = prepare(column, &options)?;
+    let targets = match target {
+        Some(target) => Some(prepare(target, &target_options(&sources, &model)?)?),
+        None => None,
+    };
+    let general = general(&sources, &model, &options)?;
     let rows = corpus.train_rows.len() as u64;
     let settings = request.resolve(&Facts::of(&model, request.max_seq_length, rows)?)?;
     let input = AdaptInput {
         model: &model,
         head_source: head_source.as_deref(),
         sequences: &corpus,
-        corpus_key: &corpus.key,
+        targets: targets.as_ref().map(|targets| targets as &dyn Sequences),
+        corpus_key: &targets
+            .as_ref()
+            .map_or_else(|| corpus.key.clone(), |targets| format!("{} {}", corpus.key, targets.key)),
         train_rows: corpus.train_rows.clone(),
         held_out_rows: corpus.held_out_rows.clone(),
-        general: Some(&general),
+        general: general.as_ref(),
     };
     let report = adapt(&input, &settings, &sources.output_dir, &session.context())?;
     write_resolved(&request, &sources.output_dir.join(RESOLVED))?;
     session.say(&summary(&report, &settings, &sources))
+}
+
+/// How targets become ids.
+fn target_options(sources: &AdaptSources, model: &ModelFolder) -> steep::Result<EncodeOptions> {
+    Ok(model.encode_options(model.max_seq_length(sources.max_target_length)?))
+}
+
+/// General text, which is nothing to be written after anything.
+fn general(
+    sources: &AdaptSources,
+    model: &ModelFolder,
+    options: &EncodeOptions,
+) -> steep::Result<Option<Encodings>> {
+    match sources.target_column_name {
+        Some(_) => Ok(None),
+        None => general_text(sources, model, options).map(Some),
+    }
 }
 
 fn summary(report: &AdaptReport, settings: &AdaptSettings, sources: &AdaptSources) -> Vec<String> {
@@ -86,29 +116,33 @@ fn plan(
 ) -> anyhow::Result<()> {
     let options =
         model.encode_options(model.max_seq_length(request.max_seq_length.map(|length| length as usize))?);
-    let texts = TextOptions {
-        column: sources.text_column_name.clone(),
-        limit: sources.max_train_samples,
-        ..TextOptions::default()
+    let sample = |column, options: &EncodeOptions| {
+        sample(&sources.train_file, column, sources.max_train_samples, model, options, session)
     };
-    let (sequences, rows) = sample(&sources.train_file, &texts, model, &options, session)?;
+    let (column, target) = Column::both(sources);
+    let (sequences, rows) = sample(column, &options)?;
+    let targets = match target {
+        Some(target) => Some(sample(target, &target_options(sources, model)?)?.0),
+        None => None,
+    };
     let held_out =
         ((rows as f64 * sources.validation_fraction).ceil() as u64).min(sources.max_eval_samples as u64);
     let train = if sources.validation_file.is_some() { rows } else { rows - held_out };
     let settings = request.resolve(&Facts::of(model, request.max_seq_length, train)?)?;
-    let general = general_text(sources, model, &options)?.len() as u64;
-    let head_kind = settings.objective.head_kind();
-    let (mut weights, _) = Model::load(&model.path, head_kind, settings.training.seed)?;
-    apply_dtype(settings.training.dtype, &mut weights);
+    let general = general(sources, model, &options)?.map_or(0, |general| general.len() as u64);
     let input = AdaptInput {
         model,
         head_source: None,
         sequences: &sequences,
+        targets: targets.as_ref().map(|targets| targets as &dyn Sequences),
         corpus_key: "",
         train_rows: (0..sequences.len() as u32).collect(),
         held_out_rows: Vec::new(),
         general: None,
     };
+    let head_kind = adapt_head_kind(&input, &settings)?;
+    let (mut weights, _) = Model::load(&model.path, head_kind, settings.training.seed)?;
+    settings.training.apply_to(&mut weights)?;
     let objective = adapt_objective(&input, &settings)?;
     let amount = TrainingAmount { rows: train, evaluation_rows: held_out + general };
     let estimate = estimate_training(&mut weights, &objective, &settings.training, amount, &session.cancel)?;

@@ -1,12 +1,11 @@
 //! `steep extract`: texts to vectors.
 
 use crate::arguments::Asked;
-use crate::corpus::sample;
+use crate::corpus::{Column, sample};
 use crate::figures::{count, duration, per_cent, rate};
 use crate::session::Session;
 use steep::config::{ExtractRequest, ExtractSources, apply_dtype, estimate_embedding};
-use steep::data::TextOptions;
-use steep::encoder::{HeadKind, Model};
+use steep::encoder::Model;
 use steep::features::embed::Embedder;
 use steep::stages::{
     EngineerInput, ExtractInput, ExtractReport, ExtractSettings, ModelFolder, RowCounts, engineer, extract,
@@ -99,10 +98,10 @@ fn plan(
     session: &Session,
 ) -> anyhow::Result<Vec<String>> {
     // The first of several columns stands for all of them: the estimate is a rough one.
-    let column = sources.text_column_names.first().cloned();
-    let texts = TextOptions { column, limit: sources.limit, ..TextOptions::default() };
-    let (sequences, rows) = sample(&sources.input_file, &texts, model, &settings.encode_options(), session)?;
-    let (mut weights, _) = Model::load(&model.path, HeadKind::None, 0)?;
+    let column = Column { name: sources.text_column_names.first().map(String::as_str), beside: None };
+    let options = settings.encode_options();
+    let (sequences, rows) = sample(&sources.input_file, column, sources.limit, model, &options, session)?;
+    let (mut weights, _) = Model::load(&model.path, settings.embed.features_from.head_kind(), 0)?;
     apply_dtype(settings.embed.dtype, &mut weights);
     let dense = model.modules.as_ref().map_or(&[][..], |modules| &modules.dense);
     let embedder = Embedder::new(&weights, dense, settings.embed.clone())?;

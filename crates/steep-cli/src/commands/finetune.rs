@@ -1,5 +1,6 @@
 //! `steep finetune`: training of encoder and head on labels.
 
+mod contrastive;
 mod joint;
 
 use crate::arguments::Asked;
@@ -7,13 +8,10 @@ use crate::figures::{count, duration, metrics, per_cent, rate};
 use crate::labelled::LabelledRows;
 use crate::session::Session;
 use std::collections::BTreeMap;
-use steep::config::{
-    Facts, FinetuneRequest, FinetuneSources, RESOLVED, TrainingAmount, apply_dtype, estimate_training,
-    write_resolved,
-};
+use steep::config::{Facts, FinetuneRequest, FinetuneSources, RESOLVED, apply_dtype, write_resolved};
 use steep::encoder::{HeadKind, Model};
 use steep::objectives::Classification;
-use steep::stages::{FinetuneInput, FinetuneReport, FinetuneSettings, ModelFolder, finetune};
+use steep::stages::{FinetuneInput, FinetuneReport, FinetuneSettings, estimate_finetune, finetune};
 use steep::text::Encodings;
 use steep::training::Objective;
 
@@ -23,10 +21,14 @@ const ANY_ROWS: u64 = u32::MAX as u64;
 pub(crate) fn run(asked: Asked<FinetuneRequest>, session: &Session) -> anyhow::Result<()> {
     let mut request = session.request(asked)?;
     let sources = request.sources()?;
+    let embedding = request.embedding()?;
     let features = request.joint_features()?;
     let model = session.model(&sources.model_name_or_path, sources.model_revision.as_ref())?;
     if let Some(features) = features {
         return joint::run(request, features, &sources, &model, session);
+    }
+    if let Some(embedding) = embedding {
+        return contrastive::run(request, embedding, &sources, &model, session);
     }
     // A fault in the settings is told before the rows are read.
     request.clone().resolve(&Facts::of(&model, request.max_seq_length, ANY_ROWS)?, Vec::new())?;
@@ -35,10 +37,7 @@ pub(crate) fn run(asked: Asked<FinetuneRequest>, session: &Session) -> anyhow::R
     let facts = Facts::of(&model, request.max_seq_length, rows.split.train.len() as u64)?;
     let settings = request.resolve(&facts, weights)?;
     let encodings = rows.encode(&model, settings.max_seq_length, session)?;
-    let work = Work { model: &model, rows: &rows, encodings: &encodings, settings: &settings };
-    if session.is_dry_run() {
-        return session.say_plan(&request, &work.plan(session)?);
-    }
+    let work = Work { rows: &rows, encodings: &encodings, settings: &settings };
     let input = FinetuneInput {
         model: &model,
         sequences: &encodings,
@@ -48,60 +47,43 @@ pub(crate) fn run(asked: Asked<FinetuneRequest>, session: &Session) -> anyhow::R
         train_rows: rows.split.train.clone(),
         validation_rows: rows.split.validation.clone(),
     };
+    if session.is_dry_run() {
+        let estimate = estimate_finetune(&input, &settings, &session.cancel)?;
+        return session.say_plan(&request, &[parts(&rows, &settings), estimate.to_string()]);
+    }
     let report = finetune(&input, &settings, &sources.output_dir, &session.context())?;
     let test = work.test(&sources, session)?;
     write_resolved(&request, &sources.output_dir.join(RESOLVED))?;
     session.say(&summary(&report, &test, &work, &sources))
 }
 
-/// Everything that training and testing need.
+/// Everything that testing needs.
 struct Work<'a> {
-    model: &'a ModelFolder,
     rows: &'a LabelledRows,
     encodings: &'a Encodings,
     settings: &'a FinetuneSettings,
 }
 
 impl Work<'_> {
-    fn objective(&self, rows: &[u32], evaluated: &[u32]) -> Classification<'_> {
-        Classification {
-            sequences: self.encodings,
-            targets: &self.rows.targets,
-            num_labels: self.rows.names.len(),
-            rows: rows.to_vec(),
-            validation_rows: evaluated.to_vec(),
-            settings: self.settings.classification.clone(),
-            max_tokens: self.settings.training.max_tokens_per_micro_batch,
-        }
-    }
-
-    fn head(&self) -> HeadKind {
-        HeadKind::SequenceClassification { num_labels: self.rows.names.len() }
-    }
-
     /// The metrics of the test rows, if there are any.
     fn test(&self, sources: &FinetuneSources, session: &Session) -> anyhow::Result<BTreeMap<String, f64>> {
         let test = &self.rows.split.test;
         if test.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let (mut trained, _) = Model::load(&sources.output_dir, self.head(), 0)?;
+        let head = HeadKind::SequenceClassification { num_labels: self.rows.names.len() };
+        let (mut trained, _) = Model::load(&sources.output_dir, head, 0)?;
         apply_dtype(self.settings.training.dtype, &mut trained);
-        Ok(self.objective(&[], test).evaluate(&trained, &session.context())?)
-    }
-
-    fn plan(&self, session: &Session) -> anyhow::Result<Vec<String>> {
-        let split = &self.rows.split;
-        let mut config = self.model.config.clone();
-        config.set_labels(self.rows.names.clone(), self.rows.targets.problem_type());
-        let training = &self.settings.training;
-        let (mut weights, _) = Model::load_with(&self.model.path, config, self.head(), training.seed)?;
-        apply_dtype(training.dtype, &mut weights);
-        let amount =
-            TrainingAmount { rows: split.train.len() as u64, evaluation_rows: split.validation.len() as u64 };
-        let objective = self.objective(&split.train, &[]);
-        let estimate = estimate_training(&mut weights, &objective, training, amount, &session.cancel)?;
-        Ok(vec![parts(self.rows, self.settings), estimate.to_string()])
+        let objective = Classification {
+            sequences: self.encodings,
+            targets: &self.rows.targets,
+            num_labels: self.rows.names.len(),
+            rows: Vec::new(),
+            validation_rows: test.clone(),
+            settings: self.settings.classification.clone(),
+            max_tokens: self.settings.training.max_tokens_per_micro_batch,
+        };
+        Ok(objective.evaluate(&trained, &session.context())?)
     }
 }
 

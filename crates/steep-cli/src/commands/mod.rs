@@ -5,7 +5,9 @@ mod classify;
 mod compare;
 mod extract;
 mod finetune;
+mod generate;
 mod inspect;
+mod merge;
 mod predict;
 mod search;
 mod vocab;
@@ -25,7 +27,9 @@ pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Predict(asked) => predict::run(asked, session),
         Command::Vocab(action) => vocab::run(action, session),
         Command::Search(asked) => search::run(asked, session),
+        Command::Generate(asked) => generate::run(asked, session),
         Command::Zeroshot(asked) => zeroshot::run(asked, session),
+        Command::Merge(asked) => merge::run(asked, session),
         Command::Inspect(arguments) => inspect::run(arguments, session),
     }
 }

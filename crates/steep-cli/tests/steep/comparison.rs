@@ -1,5 +1,6 @@
 //! A comparison from end to end, with columns beside the text, on an encoder of two layers.
 
+use crate::schema::conforms;
 use crate::workplace::Workplace;
 use serde_json::Value;
 use std::fmt::Write;
@@ -22,7 +23,9 @@ fn write_rows(place: &Workplace, count: usize) {
 
 fn results(place: &Workplace) -> Value {
     let bytes = std::fs::read(place.path("out/results.json")).expect("results");
-    serde_json::from_slice(&bytes).expect("JSON")
+    let results = serde_json::from_slice(&bytes).expect("JSON");
+    conforms(&results);
+    results
 }
 
 fn ids(results: &Value) -> Vec<&str> {

@@ -3,11 +3,12 @@
 use crate::workplace::Workplace;
 
 const MASKED: [&str; 3] = ["modernbert", "albert", "deberta-v2"];
-const DECODERS: [&str; 2] = ["gpt2", "qwen3"];
+const DECODERS: [&str; 3] = ["gpt2", "qwen3", "llama"];
+const WRITERS: [&str; 2] = ["bart", "mbart"];
 
 /// Families with the golden folder that has all weights that fine-tuning needs.
 fn all() -> impl Iterator<Item = &'static str> {
-    MASKED.into_iter().chain(DECODERS).chain(["bart", "t5"])
+    MASKED.into_iter().chain(DECODERS).chain(WRITERS).chain(["t5"])
 }
 
 fn place(family: &str) -> Workplace {
@@ -63,21 +64,23 @@ fn adapt(family: &str, more: &[&str]) -> ((Option<i32>, String, String), Workpla
 
 #[test]
 fn every_family_is_adapted_by_what_it_was_pretrained_with() {
-    for family in MASKED.into_iter().chain(DECODERS) {
+    for family in MASKED.into_iter().chain(DECODERS).chain(WRITERS) {
         let ((code, output, errors), place) = adapt(family, &[]);
         assert_eq!(code, Some(0), "{family}\n{output}\n{errors}");
         assert!(output.contains("adapted to 38 texts"), "{family}\n{output}");
         assert!(output.contains("perplexity"), "{family}\n{output}");
         let resolved = std::fs::read_to_string(place.path("out/resolved.toml")).expect("the request");
-        let objective = if DECODERS.contains(&family) { "clm" } else { "mlm" };
+        let objective = match family {
+            _ if DECODERS.contains(&family) => "clm",
+            _ if WRITERS.contains(&family) => "denoising",
+            _ => "mlm",
+        };
         assert!(resolved.contains(&format!("objective = \"{objective}\"")), "{family}\n{resolved}");
         place.succeed(&["inspect", "out"]);
     }
-    for family in ["bart", "t5"] {
-        let ((code, _, errors), _) = adapt(family, &[]);
-        assert_eq!(code, Some(1), "{family}\n{errors}");
-        assert!(errors.contains("objective: is needed") && errors.contains("--objective tsdae"), "{errors}");
-    }
+    let ((code, _, errors), _) = adapt("t5", &[]);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains("objective: is needed") && errors.contains("--objective tsdae"), "{errors}");
 }
 
 #[test]
@@ -101,10 +104,54 @@ fn the_objectives_of_vectors_are_for_every_family_and_leave_an_encoder() {
 fn whole_words_are_masked_and_an_objective_of_another_family_is_refused() {
     let ((code, output, errors), _) = adapt("albert", &["--whole_word_mask", "true"]);
     assert_eq!(code, Some(0), "{output}\n{errors}");
+    let ((code, output, errors), _) =
+        adapt("albert", &["--masking", "span", "--mlm_probability", "0.3", "--mlm_probability_end", "0.1"]);
+    assert_eq!(code, Some(0), "{output}\n{errors}");
     let ((code, _, errors), _) = adapt("albert", &["--objective", "clm"]);
     assert_eq!(code, Some(1), "{errors}");
     assert!(errors.contains("has no head for causal language modelling"), "{errors}");
     let ((code, _, errors), _) = adapt("albert", &["--objective", "simsce"]);
     assert_eq!(code, Some(1), "{errors}");
     assert!(errors.contains("did you mean simcse"), "{errors}");
+}
+
+#[test]
+fn replaced_tokens_are_found_with_a_generator_that_is_new_or_given() {
+    for generator in [None, Some("electra/generator")] {
+        let place = Workplace::with_model("electra/discriminator");
+        place.write_texts("texts.txt", 40);
+        let mut arguments = vec![
+            "adapt",
+            "--model",
+            "model",
+            "--train_file",
+            "texts.txt",
+            "--objective",
+            "electra",
+            "--output_dir",
+            "out",
+            "--epochs",
+            "2",
+        ];
+        let folder = generator.map(|name| {
+            let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens").join(name);
+            golden.to_string_lossy().into_owned()
+        });
+        if let Some(folder) = &folder {
+            arguments.extend(["--head_model_name_or_path", folder]);
+        }
+        let text = place.succeed(&arguments);
+        assert_eq!(text.contains("began at random"), generator.is_none(), "{text}");
+        assert!(text.contains("held-out loss"), "{text}");
+        let config = std::fs::read_to_string(place.path("out/config.json")).expect("a configuration");
+        assert!(config.contains("ElectraForPreTraining"), "{config}");
+        let text = place.succeed(&["extract", "--model", "out", "--input", "texts.txt", "--output", "f.npy"]);
+        assert!(text.contains("extracted 40 rows"), "{text}");
+    }
+    let place = Workplace::with_model("families/albert/base");
+    place.write_texts("texts.txt", 20);
+    let folders = ["--model", "model", "--train_file", "texts.txt", "--output_dir", "out"];
+    let (code, _, errors) = place.run(&[&["adapt"][..], &folders, &["--objective", "electra"]].concat());
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains("has no head for finding replaced tokens"), "{errors}");
 }

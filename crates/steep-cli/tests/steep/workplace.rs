@@ -26,17 +26,22 @@ impl Workplace {
     /// With the golden of this name as `model`.
     pub(crate) fn with_model(golden: &str) -> Self {
         let place = Self { folder: tempfile::tempdir().expect("a temporary folder") };
+        place.add_model("model", golden);
+        place
+    }
+
+    /// Another model folder, with the golden of this name.
+    pub(crate) fn add_model(&self, name: &str, golden: &str) {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens").join(golden);
-        std::fs::create_dir(place.path("model")).expect("a folder");
+        std::fs::create_dir(self.path(name)).expect("a folder");
         for file in ["config.json", "model.safetensors"] {
-            std::fs::copy(golden.join(file), place.path("model").join(file)).expect("the golden model");
+            std::fs::copy(golden.join(file), self.path(name).join(file)).expect("the golden model");
         }
         let mut vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n".to_owned();
         for word in WORDS {
             writeln!(vocabulary, "{word}").expect("a string");
         }
-        place.write("model/vocab.txt", &vocabulary);
-        place
+        self.write(&format!("{name}/vocab.txt"), &vocabulary);
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

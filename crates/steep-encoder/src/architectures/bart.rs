@@ -1,20 +1,21 @@
 //! BART (Lewis et al. 2020): an encoder, and a decoder that listens to it. Features are the encoder's states; a text is
-//! classified by what the decoder makes of it after reading it again.
+//! classified by what the decoder makes of it after reading it again. mBART (Liu et al. 2020) normalises before each part
+//! of a layer, and its decoder begins with the last token, the language.
 
 use super::Architecture;
-use crate::batch::PackedBatch;
-use crate::config::{Config, Family, Fields};
+use crate::config::{Config, Family, Fields, ModelType};
 use crate::error::Result;
 use crate::heads::{ClassificationHead, HeadKind, TokenHead};
-use crate::layers::{AttentionHeads, Embeddings, Encoder, EncoderLayer, Linear, Norm, TextEncoder};
+use crate::layers::{
+    AttentionHeads, CrossAttention, DecoderStart, Embeddings, Encoder, EncoderDecoder, EncoderLayer, Linear,
+    Stack, States, TextEncoder,
+};
 use crate::ops::Visibility;
 use crate::parameters::{Declaration, MatrixId};
-use crate::pass::Pass;
-use burn::Tensor;
 use serde_json::json;
 use std::sync::Arc;
 
-/// What only BART's `config.json` has.
+/// What only the `config.json` of BART and mBART has.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     decoder_layers: usize,
@@ -77,7 +78,8 @@ impl Architecture for Bart {
         let encoder = declare.scope("encoder", |declare| encoder(config, word, declare));
         let declare_decoder =
             |declare: &mut Declaration| declare.scope("decoder", |declare| decoder(config, word, declare));
-        if !matches!(head_kind, HeadKind::SequenceClassification { .. }) {
+        let is_read = head_kind.reads_twice() || head_kind == HeadKind::Seq2Seq;
+        if !is_read {
             // Kept, so that what is saved is whole.
             declare.unused(declare_decoder);
             return Arc::new(encoder);
@@ -85,16 +87,28 @@ impl Architecture for Bart {
         Arc::new(EncoderDecoder {
             encoder,
             decoder: declare_decoder(declare),
-            decoder_start_token_id: settings(config).decoder_start_token_id,
+            start: match config.model_type {
+                ModelType::Mbart => DecoderStart::LastToken,
+                _ => DecoderStart::Token(settings(config).decoder_start_token_id),
+            },
+            states: if head_kind.reads_twice() { States::Decoder } else { States::Encoder },
         })
     }
 
     fn predicts(&self) -> HeadKind {
-        HeadKind::None
+        HeadKind::Seq2Seq
     }
 
-    fn token_head(&self, _: &Config, _: MatrixId, _: &mut Declaration) -> TokenHead {
-        unreachable!("a head that a family lacks is refused before it is declared")
+    fn has_decoder(&self) -> bool {
+        true
+    }
+
+    fn token_head(&self, config: &Config, word_embeddings: MatrixId, declare: &mut Declaration) -> TokenHead {
+        TokenHead {
+            transform: None,
+            decoder: word_embeddings,
+            bias: Some(declare.constant_row("final_logits_bias", config.vocab_size)),
+        }
     }
 
     fn classification(
@@ -115,6 +129,7 @@ impl Architecture for Bart {
         &[
             ("model.encoder.embed_tokens.weight", "model.shared.weight"),
             ("model.decoder.embed_tokens.weight", "model.shared.weight"),
+            ("lm_head.weight", "model.shared.weight"),
         ]
     }
 }
@@ -135,22 +150,41 @@ fn embeddings(config: &Config, word: MatrixId, declare: &mut Declaration) -> Emb
     }
 }
 
-/// Embeddings and layers of either side; `declare_layers` declares the latter.
-fn stack<L>(
+/// Sizes of a side.
+struct Side {
+    num_layers: usize,
+    num_attention_heads: usize,
+    ffn_dim: usize,
+    /// Layers below its first.
+    below: usize,
+}
+
+/// A stack without what makes it a decoder; `each_layer` declares what a layer has more.
+fn stack(
     config: &Config,
     word: MatrixId,
-    num_attention_heads: usize,
+    side: &Side,
     declare: &mut Declaration,
-    declare_layers: impl FnOnce(&mut Declaration) -> (Vec<EncoderLayer>, L),
-) -> (Encoder, L) {
+    mut each_layer: impl FnMut(&mut Declaration),
+) -> Stack {
     let embeddings = embeddings(config, word, declare);
-    let (layers, more) = declare_layers(declare);
-    let stack = Encoder {
+    let mut layers = Vec::with_capacity(side.num_layers);
+    for index in 0..side.num_layers {
+        declare.set_depth(side.below + index + 1);
+        declare.scope(&format!("layers.{index}"), |declare| {
+            layers.push(layer(config, side.ffn_dim, declare));
+            each_layer(declare);
+        });
+    }
+    declare.set_depth(side.below + side.num_layers + 1);
+    let is_pre_norm = config.model_type == ModelType::Mbart;
+    let head_dim = config.hidden_size / side.num_attention_heads;
+    let parts = Encoder {
         embeddings,
         layers,
         relative_bias: None,
-        num_attention_heads,
-        head_dim: config.hidden_size / num_attention_heads,
+        num_attention_heads: side.num_attention_heads,
+        head_dim,
         activation: config.hidden_act,
         attention_dropout: config.attention_probs_dropout_prob,
         attention_output_dropout: config.hidden_dropout_prob,
@@ -158,39 +192,41 @@ fn stack<L>(
         output_dropout: config.hidden_dropout_prob,
         visibility: Visibility::Bidirectional,
     };
-    (stack, more)
+    Stack {
+        parts,
+        cross: Vec::new(),
+        heads: AttentionHeads::scaled(
+            side.num_attention_heads,
+            head_dim,
+            config.attention_probs_dropout_prob,
+        ),
+        final_norm: is_pre_norm
+            .then(|| declare.norm("layer_norm", config.hidden_size, config.layer_norm_eps)),
+    }
 }
 
-fn encoder(config: &Config, word: MatrixId, declare: &mut Declaration) -> Encoder {
-    let inner = config.intermediate_size;
-    let declare_layers = |declare: &mut Declaration| {
-        (super::layers(config, "layers", declare, |config, declare| layer(config, inner, declare)), ())
+fn encoder(config: &Config, word: MatrixId, declare: &mut Declaration) -> Stack {
+    let side = Side {
+        num_layers: config.num_hidden_layers,
+        num_attention_heads: config.num_attention_heads,
+        ffn_dim: config.intermediate_size,
+        below: 0,
     };
-    stack(config, word, config.num_attention_heads, declare, declare_layers).0
+    stack(config, word, &side, declare, |_| ())
 }
 
-fn decoder(config: &Config, word: MatrixId, declare: &mut Declaration) -> Decoder {
+fn decoder(config: &Config, word: MatrixId, declare: &mut Declaration) -> Stack {
     let settings = settings(config);
-    let below = config.num_hidden_layers;
-    let declare_layers = |declare: &mut Declaration| {
-        let (mut layers, mut cross) = (Vec::new(), Vec::new());
-        for index in 0..settings.decoder_layers {
-            declare.set_depth(below + index + 1);
-            declare.scope(&format!("layers.{index}"), |declare| {
-                layers.push(layer(config, settings.decoder_ffn_dim, declare));
-                cross.push(cross_attention(config, declare));
-            });
-        }
-        declare.set_depth(below + settings.decoder_layers + 1);
-        (layers, cross)
+    let side = Side {
+        num_layers: settings.decoder_layers,
+        num_attention_heads: settings.decoder_attention_heads,
+        ffn_dim: settings.decoder_ffn_dim,
+        below: config.num_hidden_layers,
     };
-    let (stack, cross) = stack(config, word, settings.decoder_attention_heads, declare, declare_layers);
-    let heads = AttentionHeads::scaled(
-        settings.decoder_attention_heads,
-        stack.head_dim,
-        config.attention_probs_dropout_prob,
-    );
-    Decoder { stack: Encoder { visibility: Visibility::Causal, ..stack }, cross, heads }
+    let mut cross = Vec::new();
+    let stack = stack(config, word, &side, declare, |declare| cross.push(cross_attention(config, declare)));
+    let parts = Encoder { visibility: Visibility::Causal, ..stack.parts };
+    Stack { parts, cross, ..stack }
 }
 
 fn layer(config: &Config, inner: usize, declare: &mut Declaration) -> EncoderLayer {
@@ -217,73 +253,5 @@ fn cross_attention(config: &Config, declare: &mut Declaration) -> CrossAttention
         value: declare.linear("encoder_attn.v_proj", square),
         output: declare.linear("encoder_attn.out_proj", square),
         norm: declare.norm("encoder_attn_layer_norm", hidden, config.layer_norm_eps),
-    }
-}
-
-/// What a decoder layer hears of the encoder, between its two halves.
-#[derive(Debug)]
-struct CrossAttention {
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    output: Linear,
-    norm: Norm,
-}
-
-#[derive(Debug)]
-struct Decoder {
-    stack: Encoder,
-    /// Of each layer.
-    cross: Vec<CrossAttention>,
-    heads: AttentionHeads,
-}
-
-impl Decoder {
-    /// The last states `[T, H]` of a batch whose sequences listen to `encoded` `[T, H]`, sequence by sequence.
-    fn forward(&self, pass: &Pass, batch: &PackedBatch, encoded: &Tensor<2>) -> Tensor<2> {
-        let mut state = self.stack.embeddings.forward(pass, batch);
-        for (layer, cross) in self.stack.layers.iter().zip(&self.cross) {
-            state = self.stack.attention(layer, pass, state, None, batch);
-            state = self.listen(cross, pass, state, batch, encoded);
-            state = self.stack.feed_forward(layer, pass, state);
-        }
-        state
-    }
-
-    fn listen(
-        &self,
-        cross: &CrossAttention,
-        pass: &Pass,
-        x: Tensor<2>,
-        batch: &PackedBatch,
-        encoded: &Tensor<2>,
-    ) -> Tensor<2> {
-        let query = cross.query.forward(pass, x.clone());
-        let key = cross.key.forward(pass, encoded.clone());
-        let value = cross.value.forward(pass, encoded.clone());
-        let context = self.heads.attend_to(pass, batch, [query, key, value], &batch.offsets);
-        let output = cross.output.forward(pass, context);
-        let dropout = pass.dropout(self.stack.attention_output_dropout);
-        cross.norm.forward_sum(pass, output, x, dropout)
-    }
-}
-
-/// A text is read by the encoder, and again, a token late, by the decoder.
-#[derive(Debug)]
-struct EncoderDecoder {
-    encoder: Encoder,
-    decoder: Decoder,
-    decoder_start_token_id: u32,
-}
-
-impl TextEncoder for EncoderDecoder {
-    fn forward(&self, pass: &Pass, batch: &PackedBatch, visit: &mut dyn FnMut(&Tensor<2>)) -> Tensor<2> {
-        let encoded = self.encoder.forward(pass, batch, visit);
-        visit(&encoded);
-        self.decoder.forward(pass, &batch.shifted_right(self.decoder_start_token_id), &encoded)
-    }
-
-    fn word_embeddings(&self) -> MatrixId {
-        self.encoder.word_embeddings()
     }
 }

@@ -77,8 +77,14 @@ pub(super) fn bert_encoder(
     declare: &mut Declaration,
     projection: impl Fn(&mut Declaration) -> Option<Linear>,
 ) -> Encoder {
+    let embeddings = embeddings(config, declare, projection);
+    bert_layers(config, embeddings, declare)
+}
+
+/// The same after embeddings that are there already.
+pub(super) fn bert_layers(config: &Config, embeddings: Embeddings, declare: &mut Declaration) -> Encoder {
     Encoder {
-        embeddings: embeddings(config, declare, projection),
+        embeddings,
         layers: layers(config, "encoder.layer", declare, bert_layer),
         relative_bias: None,
         num_attention_heads: config.num_attention_heads,

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::heads::{ClassificationHead, HeadKind, TokenHead};
 use crate::layers::{AttentionHeads, Linear, Norm, TextEncoder};
 use crate::ops::{self, Activation, Visibility};
-use crate::parameters::{Declaration, MatrixId, VectorId};
+use crate::parameters::{Declaration, MatrixId, Orientation, VectorId};
 use crate::pass::Pass;
 use burn::Tensor;
 use serde_json::json;
@@ -118,13 +118,19 @@ struct Conv1d {
 impl Conv1d {
     fn declare(declare: &mut Declaration, name: &str, [in_features, out_features]: [usize; 2]) -> Self {
         Self {
-            weight: declare.matrix(&format!("{name}.weight"), [in_features, out_features]),
+            weight: declare.linear_weight(Orientation::InOut, name, [in_features, out_features]),
             bias: declare.bias(&format!("{name}.bias"), out_features),
         }
     }
 
     fn forward(&self, pass: &Pass, x: Tensor<2>) -> Tensor<2> {
-        ops::linear(x, pass.matrix(self.weight).transpose(), pass.vector(self.bias), pass.precision())
+        let beside = pass.beside(self.weight, &x);
+        let weight = pass.matrix(self.weight).transpose();
+        let y = ops::linear(x, weight, pass.vector(self.bias), pass.precision());
+        match beside {
+            Some(beside) => y + beside,
+            None => y,
+        }
     }
 }
 

@@ -17,14 +17,17 @@ mod roberta;
 pub(crate) mod t5;
 
 use crate::config::{Config, ModelType};
-use crate::heads::{ClassificationDense, ClassificationHead, ClassifiedState, HeadKind, TokenHead};
+use crate::heads::{
+    ClassificationDense, ClassificationHead, ClassifiedState, GeneratorShape, HeadKind, ReplacedTokenHead,
+    TokenHead,
+};
 use crate::layers::{EncoderLayer, Linear, TextEncoder};
 use crate::ops::Activation;
 use crate::parameters::{Bias, Declaration, MatrixId};
 use std::sync::Arc;
 
 /// Beginnings of the heads' names in BERT and its nearest relatives.
-const BERT_HEAD_SCOPES: [&str; 11] = [
+const BERT_HEAD_SCOPES: [&str; 12] = [
     "cls.",
     "lm_head.",
     "classifier.",
@@ -36,6 +39,7 @@ const BERT_HEAD_SCOPES: [&str; 11] = [
     "generator_lm_head.",
     "discriminator_predictions.",
     "qa_outputs.",
+    "generator.",
 ];
 
 /// What an architecture declares.
@@ -61,9 +65,15 @@ pub(crate) trait Architecture {
         false
     }
 
-    /// Which tokens the family predicts: [`HeadKind::MaskedLm`], [`HeadKind::CausalLm`], or [`HeadKind::None`].
+    /// Which tokens the family predicts: [`HeadKind::MaskedLm`], [`HeadKind::CausalLm`],
+    /// [`HeadKind::Seq2Seq`], or [`HeadKind::None`].
     fn predicts(&self) -> HeadKind {
         HeadKind::MaskedLm
+    }
+
+    /// Whether a second half reads the text again after the encoder.
+    fn has_decoder(&self) -> bool {
+        false
     }
 
     /// The head that predicts tokens.
@@ -77,6 +87,21 @@ pub(crate) trait Architecture {
         pooler: Option<Linear>,
         declare: &mut Declaration,
     ) -> ClassificationHead;
+
+    /// The head that finds replaced tokens, where the family has one.
+    fn replaced_tokens(
+        &self,
+        _: &Config,
+        _: Option<GeneratorShape>,
+        _: &mut Declaration,
+    ) -> Option<ReplacedTokenHead> {
+        None
+    }
+
+    /// Whether the family has such a head.
+    fn finds_replaced_tokens(&self) -> bool {
+        false
+    }
 
     /// Beginnings of names that stand beside the encoder in files that have a head.
     fn head_scopes(&self) -> &'static [&'static str] {
@@ -102,9 +127,9 @@ pub(crate) fn of(model_type: ModelType) -> &'static dyn Architecture {
         ModelType::Electra => &electra::Electra,
         ModelType::ModernBert => &modernbert::ModernBert,
         ModelType::Gpt2 => &gpt2::Gpt2,
-        ModelType::Qwen3 => &qwen3::Qwen3,
+        ModelType::Qwen3 | ModelType::Llama => &qwen3::Qwen3,
         ModelType::Albert => &albert::Albert,
-        ModelType::Bart => &bart::Bart,
+        ModelType::Bart | ModelType::Mbart => &bart::Bart,
         ModelType::T5 => &t5::T5,
         ModelType::DebertaV2 => &deberta_v2::DebertaV2,
     }

@@ -1,10 +1,10 @@
 //! Qwen3 (Yang et al. 2025): a decoder, here as a text encoder whose tokens listen to those before them. RMSNorm
 //! before each part and over each head of queries and keys, rotary positions, fewer heads of keys than of queries,
-//! gated feed-forward parts.
+//! gated feed-forward parts. Llama (Touvron et al. 2023) is the same without the norms of the heads.
 
 use super::{Architecture, decoder, score};
 use crate::batch::PackedBatch;
-use crate::config::{Config, Family, Fields};
+use crate::config::{Config, Family, Fields, ModelType, Sizes};
 use crate::error::Result;
 use crate::heads::{ClassificationHead, HeadKind, TokenHead};
 use crate::layers::{AttentionHeads, Linear, RmsNorm, Rotary, RotaryTables, TextEncoder};
@@ -15,19 +15,23 @@ use burn::Tensor;
 use serde_json::json;
 use std::sync::Arc;
 
-/// What only Qwen3's `config.json` has.
+/// What only the `config.json` of Qwen3 and Llama has.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     num_key_value_heads: usize,
     head_dim: usize,
     rope_theta: f32,
     attention_bias: Bias,
+    /// Of the feed-forward part.
+    mlp_bias: Bias,
+    /// Whether each head of queries and keys is normalised.
+    head_norms: bool,
     pad_token_id: Option<u32>,
 }
 
 impl Settings {
-    /// `num_heads` are those of the queries.
-    pub(crate) fn read(fields: &Fields, num_heads: usize) -> Result<Self> {
+    pub(crate) fn read(fields: &Fields, model_type: ModelType, sizes: &Sizes) -> Result<Self> {
+        let (is_qwen, num_heads) = (model_type == ModelType::Qwen3, sizes.num_attention_heads);
         fields.refuse("use_sliding_window", &json!(false))?;
         let kinds = fields.get("layer_types").and_then(|kinds| kinds.as_array()).into_iter().flatten();
         if let Some(kind) = kinds.into_iter().find(|kind| *kind != &json!("full_attention")) {
@@ -41,7 +45,8 @@ impl Settings {
             );
             return Err(fields.error(problem, "the file may be damaged; download the model again"));
         }
-        let head_dim = fields.size("head_dim", 128, 4096)?;
+        let usual = if is_qwen { 128 } else { (sizes.hidden_size / num_heads).max(1) };
+        let head_dim = fields.size("head_dim", usual, 4096)?;
         if !head_dim.is_multiple_of(2) {
             return Err(fields.error(format!("head_dim {head_dim} is odd"), "rotary positions need halves"));
         }
@@ -50,6 +55,8 @@ impl Settings {
             head_dim,
             rope_theta: rope_theta(fields)?,
             attention_bias: fields.flag("attention_bias", false)?.into(),
+            mlp_bias: (!is_qwen && fields.flag("mlp_bias", false)?).into(),
+            head_norms: is_qwen,
             pad_token_id: fields.token_id("pad_token_id")?,
         })
     }
@@ -143,18 +150,21 @@ fn layer(config: &Config, declare: &mut Declaration) -> Layer {
     let (head_dim, epsilon, bias) = (settings.head_dim, config.layer_norm_eps, settings.attention_bias);
     let queries = config.num_attention_heads * head_dim;
     let keys = settings.num_key_value_heads * head_dim;
+    let head_norm = |name: &str, declare: &mut Declaration| {
+        settings.head_norms.then(|| declare.rms_norm(name, head_dim, epsilon))
+    };
     Layer {
         attention_norm: declare.rms_norm("input_layernorm", width, epsilon),
         query: declare.linear_with(bias, "self_attn.q_proj", [width, queries]),
         key: declare.linear_with(bias, "self_attn.k_proj", [width, keys]),
         value: declare.linear_with(bias, "self_attn.v_proj", [width, keys]),
         attention_output: declare.linear_with(bias, "self_attn.o_proj", [queries, width]),
-        query_norm: declare.rms_norm("self_attn.q_norm", head_dim, epsilon),
-        key_norm: declare.rms_norm("self_attn.k_norm", head_dim, epsilon),
+        query_norm: head_norm("self_attn.q_norm", declare),
+        key_norm: head_norm("self_attn.k_norm", declare),
         feed_forward_norm: declare.rms_norm("post_attention_layernorm", width, epsilon),
-        gate: declare.linear_with(Bias::None, "mlp.gate_proj", [width, inner]),
-        up: declare.linear_with(Bias::None, "mlp.up_proj", [width, inner]),
-        down: declare.linear_with(Bias::None, "mlp.down_proj", [inner, width]),
+        gate: declare.linear_with(settings.mlp_bias, "mlp.gate_proj", [width, inner]),
+        up: declare.linear_with(settings.mlp_bias, "mlp.up_proj", [width, inner]),
+        down: declare.linear_with(settings.mlp_bias, "mlp.down_proj", [inner, width]),
     }
 }
 
@@ -165,8 +175,8 @@ struct Layer {
     key: Linear,
     value: Linear,
     attention_output: Linear,
-    query_norm: RmsNorm,
-    key_norm: RmsNorm,
+    query_norm: Option<RmsNorm>,
+    key_norm: Option<RmsNorm>,
     feed_forward_norm: RmsNorm,
     gate: Linear,
     up: Linear,
@@ -213,9 +223,13 @@ impl Qwen3Encoder {
         let head_dim = self.rotary.head_dim;
         let normal = layer.attention_norm.forward(pass, x.clone());
         let query = layer.query.forward(pass, normal.clone());
-        let query = rotary.rotate(layer.query_norm.forward_heads(pass, query, head_dim));
+        let normalised = |norm: &Option<RmsNorm>, x: Tensor<2>| match norm {
+            Some(norm) => norm.forward_heads(pass, x, head_dim),
+            None => x,
+        };
+        let query = rotary.rotate(normalised(&layer.query_norm, query));
         let key = layer.key.forward(pass, normal.clone());
-        let key = rotary.rotate(layer.key_norm.forward_heads(pass, key, head_dim));
+        let key = rotary.rotate(normalised(&layer.key_norm, key));
         let value = layer.value.forward(pass, normal);
         let parts = [query, self.repeat(key), self.repeat(value)];
         let context = self.heads.attend(pass, batch, parts, None, Visibility::Causal);

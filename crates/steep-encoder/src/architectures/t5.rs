@@ -84,7 +84,7 @@ impl Architecture for T5 {
     ) -> Arc<dyn TextEncoder> {
         let word = declare.matrix("shared.weight", [config.vocab_size, config.hidden_size]);
         let encoder = declare.scope("encoder", |declare| stack(config, Side::Encoder, word, declare));
-        if !matches!(head_kind, HeadKind::SequenceClassification { .. }) {
+        if !head_kind.reads_twice() {
             return Arc::new(encoder);
         }
         Arc::new(EncoderDecoder {
@@ -96,6 +96,10 @@ impl Architecture for T5 {
 
     fn predicts(&self) -> HeadKind {
         HeadKind::None
+    }
+
+    fn has_decoder(&self) -> bool {
+        true
     }
 
     fn token_head(&self, _: &Config, _: MatrixId, _: &mut Declaration) -> TokenHead {
@@ -293,7 +297,7 @@ impl Stack {
     ) -> Tensor<2> {
         let query = layer.query.forward(pass, layer.norm.forward(pass, x.clone()));
         let [key, value] = [&layer.key, &layer.value].map(|part| part.forward(pass, encoded.clone()));
-        let context = self.heads.attend_to(pass, batch, [query, key, value], &batch.offsets);
+        let context = self.heads.attend_to(pass, &batch.offsets, [query, key, value], &batch.offsets);
         x + self.dropped(pass, layer.output.forward(pass, context))
     }
 
@@ -330,7 +334,7 @@ impl TextEncoder for EncoderDecoder {
     fn forward(&self, pass: &Pass, batch: &PackedBatch, visit: &mut dyn FnMut(&Tensor<2>)) -> Tensor<2> {
         let encoded = self.encoder.forward(pass, batch, visit);
         visit(&encoded);
-        let shifted = batch.shifted_right(self.decoder_start_token_id);
+        let shifted = batch.shifted_right(|_| self.decoder_start_token_id);
         self.decoder.states(pass, &shifted, Some(&encoded), &mut |_| {})
     }
 

@@ -34,6 +34,13 @@ impl WeightFiles {
         Ok(weights)
     }
 
+    /// Opens one file, whatever its name.
+    pub(crate) fn open_file(path: PathBuf) -> Result<Self> {
+        let mut weights = Self { files: Vec::new(), index: BTreeMap::new() };
+        weights.add(path)?;
+        Ok(weights)
+    }
+
     fn add(&mut self, path: PathBuf) -> Result<()> {
         let file = File::open(&path).map_err(Error::io("open", &path))?;
         let map = map_readonly(&file).map_err(Error::io("read", &path))?;

@@ -33,9 +33,11 @@ pub(crate) fn load(
     let mut report = LoadReport { renamed: names.renamed(), ..LoadReport::default() };
     let mut parameters = Parameters::default();
     for (spec, value) in specs.into_iter().zip(values) {
-        let is_stored = names.by_parameter.contains_key(&spec.name);
-        let found = if is_stored { &mut report.loaded } else { &mut report.initialised };
-        found.push(spec.name.clone());
+        if names.by_parameter.contains_key(&spec.name) {
+            report.loaded.push(spec.name.clone());
+        } else if spec.used {
+            report.initialised.push(spec.name.clone());
+        }
         parameters.list.push(Parameter::new(spec, value));
     }
     report.unexpected = names.unused(&parameters);

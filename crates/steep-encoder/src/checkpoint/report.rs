@@ -7,7 +7,7 @@ use std::fmt;
 pub struct LoadReport {
     /// Parameters read from the file.
     pub loaded: Vec<String>,
-    /// Parameters the file lacks; they were initialised from the config.
+    /// Parameters the file lacks; they were initialised from the config. Constants that it lacks are not counted.
     pub initialised: Vec<String>,
     /// Tensors of the file that the model does not use.
     pub unexpected: Vec<String>,

@@ -2,7 +2,6 @@
 
 use crate::architectures;
 use crate::error::{Error, Result};
-use crate::heads::HeadKind;
 use crate::model::Model;
 use crate::parameters::Parameter;
 use safetensors::tensor::{Dtype, View};
@@ -10,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// Writes both files into an existing folder; tied tensors are written once, and a head over columns is not.
+/// Writes both files into an existing folder; tied tensors are written once, and what was attached is not.
 pub(crate) fn save(folder: &Path, model: &Model) -> Result<()> {
     let class = model.config.model_type.class_name(model.head_kind());
     let config = serde_json::to_string_pretty(&model.config.to_json(&class));
@@ -20,17 +19,25 @@ pub(crate) fn save(folder: &Path, model: &Model) -> Result<()> {
 
     let path = folder.join("model.safetensors");
     let prefix = format!("{}.", architectures::of(model.config.model_type).prefix());
-    let bare = model.head_kind() == HeadKind::None;
-    let own = &model.parameters.list[..model.parameters.list.len() - model.tabular_parameters().len()];
-    let tensors = own.iter().map(|parameter| {
+    let bare = model.head_kind().is_bare();
+    let tensors = model.own_parameters().iter().map(|parameter| {
         let name = parameter.spec.name.as_str();
         let name = if bare { name.strip_prefix(&prefix).unwrap_or(name) } else { name };
-        (name.to_owned(), Stored::of(parameter))
+        (name.to_owned(), parameter)
     });
+    write(&path, tensors)
+}
+
+/// Writes parameters under these names into one file.
+pub(crate) fn write<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (String, &'a Parameter)>,
+) -> Result<()> {
+    let tensors = tensors.into_iter().map(|(name, parameter)| (name, Stored::of(parameter)));
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(tensors, Some(metadata), &path).map_err(|error| match error {
-        safetensors::SafeTensorError::IoError(source) => Error::io("write", &path)(source),
-        other => Error::Weights { path: path.clone(), problem: other.to_string(), hint: String::new() },
+    safetensors::serialize_to_file(tensors, Some(metadata), path).map_err(|error| match error {
+        safetensors::SafeTensorError::IoError(source) => Error::io("write", path)(source),
+        other => Error::Weights { path: path.into(), problem: other.to_string(), hint: String::new() },
     })
 }
 

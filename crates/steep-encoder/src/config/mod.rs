@@ -92,10 +92,10 @@ pub(crate) enum Family {
 }
 
 /// Sizes that a family's own fields are checked against.
-struct Sizes {
-    hidden_size: usize,
+pub(crate) struct Sizes {
+    pub(crate) hidden_size: usize,
     num_hidden_layers: usize,
-    num_attention_heads: usize,
+    pub(crate) num_attention_heads: usize,
     max_position_embeddings: usize,
 }
 
@@ -105,9 +105,13 @@ impl Family {
         Ok(match model_type {
             ModelType::ModernBert => Self::ModernBert(modernbert::Settings::read(fields, layers)?),
             ModelType::Gpt2 => Self::Gpt2(gpt2::Settings::read(fields)?),
-            ModelType::Qwen3 => Self::Qwen3(qwen3::Settings::read(fields, sizes.num_attention_heads)?),
+            ModelType::Qwen3 | ModelType::Llama => {
+                Self::Qwen3(qwen3::Settings::read(fields, model_type, sizes)?)
+            }
             ModelType::Albert => Self::Albert(albert::Settings::read(fields, layers)?),
-            ModelType::Bart => Self::Bart(bart::Settings::read(fields, sizes.hidden_size)?),
+            ModelType::Bart | ModelType::Mbart => {
+                Self::Bart(bart::Settings::read(fields, sizes.hidden_size)?)
+            }
             ModelType::T5 => Self::T5(t5::Settings::read(fields, layers)?),
             ModelType::DebertaV2 => Self::DebertaV2(deberta_v2::Settings::read(
                 fields,
@@ -154,7 +158,7 @@ impl Config {
         let num_attention_heads = size(names.num_attention_heads, MAX_WIDTH)?;
         let max_position_embeddings = size(names.max_position_embeddings, MAX_POSITIONS)?;
         let sizes = Sizes { hidden_size, num_hidden_layers, num_attention_heads, max_position_embeddings };
-        let has_own_head_dim = matches!(model_type, ModelType::Qwen3 | ModelType::T5);
+        let has_own_head_dim = matches!(model_type, ModelType::Qwen3 | ModelType::Llama | ModelType::T5);
         if !has_own_head_dim && !hidden_size.is_multiple_of(num_attention_heads) {
             let problem =
                 format!("hidden_size {hidden_size} is not a multiple of {num_attention_heads} heads");
@@ -171,7 +175,9 @@ impl Config {
                 | ModelType::ModernBert
                 | ModelType::Gpt2
                 | ModelType::Qwen3
+                | ModelType::Llama
                 | ModelType::Bart
+                | ModelType::Mbart
                 | ModelType::T5
         );
         let type_default = match model_type {
@@ -216,10 +222,17 @@ impl Config {
         })
     }
 
-    /// Refuses a head that the family does not have.
-    pub(crate) fn check_head(&self, folder: &Path, head_kind: HeadKind) -> Result<()> {
-        let predicts = architectures::of(self.model_type).predicts();
-        if !matches!(head_kind, HeadKind::MaskedLm | HeadKind::CausalLm) || head_kind == predicts {
+    /// Refuses a head that the family does not have; `folder` is for the message.
+    pub fn check_head(&self, folder: &Path, head_kind: HeadKind) -> Result<()> {
+        let architecture = architectures::of(self.model_type);
+        let predicts = architecture.predicts();
+        let has_head = match head_kind {
+            HeadKind::MaskedLm | HeadKind::CausalLm | HeadKind::Seq2Seq => head_kind == predicts,
+            HeadKind::DecoderFeatures => architecture.has_decoder(),
+            HeadKind::ReplacedTokens { .. } => architecture.finds_replaced_tokens(),
+            _ => true,
+        };
+        if has_head {
             return Ok(());
         }
         let hint = match predicts {
@@ -231,8 +244,8 @@ impl Config {
         Err(Error::Config { path: Self::file(folder), problem, hint })
     }
 
-    /// The head that predicts tokens in this family: [`HeadKind::MaskedLm`], [`HeadKind::CausalLm`], or
-    /// [`HeadKind::None`].
+    /// The head that predicts tokens in this family: [`HeadKind::MaskedLm`], [`HeadKind::CausalLm`],
+    /// [`HeadKind::Seq2Seq`], or [`HeadKind::None`].
     pub fn token_head(&self) -> HeadKind {
         architectures::of(self.model_type).predicts()
     }

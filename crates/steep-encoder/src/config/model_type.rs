@@ -25,10 +25,14 @@ pub enum ModelType {
     Gpt2,
     /// Yang et al. 2025
     Qwen3,
+    /// Touvron et al. 2023
+    Llama,
     /// Lan et al. 2020
     Albert,
     /// Lewis et al. 2020
     Bart,
+    /// Liu et al. 2020
+    Mbart,
     /// Raffel et al. 2020
     T5,
     /// He et al. 2021, 2023
@@ -37,7 +41,7 @@ pub enum ModelType {
 
 impl ModelType {
     /// All of them, with their names in `config.json`.
-    pub const ALL: [(&'static str, Self); 14] = [
+    pub const ALL: [(&'static str, Self); 16] = [
         ("bert", Self::Bert),
         ("distilbert", Self::DistilBert),
         ("roberta", Self::Roberta),
@@ -48,8 +52,10 @@ impl ModelType {
         ("modernbert", Self::ModernBert),
         ("gpt2", Self::Gpt2),
         ("qwen3", Self::Qwen3),
+        ("llama", Self::Llama),
         ("albert", Self::Albert),
         ("bart", Self::Bart),
+        ("mbart", Self::Mbart),
         ("t5", Self::T5),
         ("deberta-v2", Self::DebertaV2),
     ];
@@ -86,8 +92,10 @@ impl ModelType {
             Self::ModernBert => "ModernBert",
             Self::Gpt2 => "GPT2",
             Self::Qwen3 => "Qwen3",
+            Self::Llama => "Llama",
             Self::Albert => "Albert",
             Self::Bart => "Bart",
+            Self::Mbart => "MBart",
             Self::T5 => "T5",
             Self::DebertaV2 => "DebertaV2",
         }

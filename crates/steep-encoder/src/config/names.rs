@@ -89,6 +89,12 @@ const QWEN3: Names = Names {
     tie_word_embeddings: ("tie_word_embeddings", false),
 };
 
+const LLAMA: Names = Names {
+    intermediate_size: ("intermediate_size", 11_008),
+    max_position_embeddings: ("max_position_embeddings", 2048),
+    ..QWEN3
+};
+
 const ALBERT: Names = Names {
     hidden_size: ("hidden_size", 4096),
     num_attention_heads: ("num_attention_heads", 64),
@@ -153,8 +159,9 @@ impl Names {
             ModelType::ModernBert => &MODERNBERT,
             ModelType::Gpt2 => &GPT2,
             ModelType::Qwen3 => &QWEN3,
+            ModelType::Llama => &LLAMA,
             ModelType::Albert => &ALBERT,
-            ModelType::Bart => &BART,
+            ModelType::Bart | ModelType::Mbart => &BART,
             ModelType::T5 => &T5,
             ModelType::DebertaV2 => &DEBERTA_V2,
         }

@@ -54,6 +54,29 @@ impl TokenHead {
         ops::linear_cross_entropy(x, weight, bias, labels, pass.precision())
     }
 
+    /// The same where every word of the vocabulary has an equal part of the share `smoothing` of the target
+    /// (Szegedy et al. 2016), as transformers' `LabelSmoother`.
+    ///
+    /// With logits z, label y and mean logit m, that is `(1 - s) (lse z - z_y) + s (lse z - m)`, the cross-entropy and
+    /// `s (z_y - m)`; and the mean of the logits is the logit of the mean word.
+    pub fn smoothed_losses(
+        &self,
+        pass: &Pass,
+        hidden: Tensor<2>,
+        labels: Arc<[u32]>,
+        smoothing: f32,
+    ) -> Tensor<1> {
+        if smoothing == 0.0 {
+            return self.losses(pass, hidden, labels);
+        }
+        let x = self.transform(pass, hidden);
+        let (weight, bias) = Linear { weight: self.decoder, bias: self.bias }.parameters(pass);
+        let apart = pass.lookup(self.decoder, labels.clone()) - weight.clone().mean_dim(0);
+        let of_label = ops::embedding(bias.clone().unsqueeze_dim(1), labels.clone()).squeeze_dim(1);
+        let above_mean = (x.clone() * apart).sum_dim(1).squeeze_dim(1) + of_label - bias.clone().mean();
+        ops::linear_cross_entropy(x, weight, bias, labels, pass.precision()) + above_mean * smoothing
+    }
+
     fn transform(&self, pass: &Pass, hidden: Tensor<2>) -> Tensor<2> {
         match &self.transform {
             Some(transform) => transform.forward(pass, hidden),

@@ -43,17 +43,16 @@ impl AttentionHeads {
     /// Attention of each sequence to all of the one of the same number.
     ///
     /// # Shapes
-    /// - query, output: `[T, num_heads * head_dim]`
+    /// - query, output: `[T, num_heads * head_dim]`, of sequences at `offsets`
     /// - key, value: `[K, num_heads * head_dim]`, of sequences at `key_offsets`
     pub(crate) fn attend_to(
         &self,
         pass: &Pass,
-        batch: &PackedBatch,
+        offsets: &Arc<[u32]>,
         [query, key, value]: [Tensor<2>; 3],
         key_offsets: &Arc<[u32]>,
     ) -> Tensor<2> {
-        let geometry =
-            self.geometry(pass, &batch.offsets, Some(key_offsets.clone()), Visibility::Bidirectional);
+        let geometry = self.geometry(pass, offsets, Some(key_offsets.clone()), Visibility::Bidirectional);
         ops::attention(query, key, value, None, geometry)
     }
 

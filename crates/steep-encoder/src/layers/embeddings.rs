@@ -28,17 +28,29 @@ impl Embeddings {
     /// # Shapes
     /// - output: `[T, H]`
     pub fn forward(&self, pass: &Pass, batch: &PackedBatch) -> Tensor<2> {
-        let mut sum = pass.lookup(self.word, batch.input_ids.clone());
+        let (ids, places) = (batch.input_ids.clone(), batch.position_ids(self.first_position));
+        self.forward_at(pass, ids, places, batch.token_type_ids.clone())
+    }
+
+    /// As [`Self::forward`], of tokens at positions that are not counted from the beginning of a batch.
+    pub(crate) fn forward_at(
+        &self,
+        pass: &Pass,
+        input_ids: Arc<[u32]>,
+        position_ids: Arc<[u32]>,
+        token_type_ids: Option<Arc<[u32]>>,
+    ) -> Tensor<2> {
+        let zeros = || Arc::from(vec![0; input_ids.len()]);
+        let types = token_type_ids.unwrap_or_else(zeros);
+        let mut sum = pass.lookup(self.word, input_ids);
         if self.word_scale != 1.0 {
             sum = sum * self.word_scale;
         }
         if let Some(position) = self.position {
-            sum = sum + pass.lookup(position, batch.position_ids(self.first_position));
+            sum = sum + pass.lookup(position, position_ids);
         }
         if let Some(token_type) = self.token_type {
-            let zeros = || Arc::from(vec![0; batch.num_tokens()]);
-            let ids = batch.token_type_ids.clone().unwrap_or_else(zeros);
-            sum = sum + pass.lookup(token_type, ids);
+            sum = sum + pass.lookup(token_type, types);
         }
         let normal = ops::dropout(self.norm.forward(pass, sum), pass.dropout(self.dropout));
         match &self.projection {

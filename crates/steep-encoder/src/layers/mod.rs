@@ -2,6 +2,7 @@
 //! [`Pass`] they are read from.
 
 mod attention;
+mod decoder;
 mod embeddings;
 mod pool;
 mod rms_norm;
@@ -9,6 +10,8 @@ mod rotary;
 mod transformer;
 
 pub use attention::AttentionHeads;
+pub(crate) use decoder::{CrossAttention, DecoderStart, EncoderDecoder, Stack, States};
+pub use decoder::{Decoding, NextToken};
 pub use embeddings::Embeddings;
 pub use pool::{is_trainable, pool_states};
 pub use rms_norm::RmsNorm;
@@ -33,6 +36,11 @@ pub(crate) trait TextEncoder: Debug + Send + Sync {
 
     /// The table of words, `[V, E]`.
     fn word_embeddings(&self) -> MatrixId;
+
+    /// Both sides of an encoder-decoder that was declared whole.
+    fn decoder(&self) -> Option<&EncoderDecoder> {
+        None
+    }
 }
 
 /// `x Wᵀ + b`, or without b.
@@ -52,8 +60,13 @@ impl Linear {
     /// - `x`: `[T, in]`
     /// - output: `[T, out]`
     pub fn forward(&self, pass: &Pass, x: Tensor<2>) -> Tensor<2> {
+        let beside = pass.beside(self.weight, &x);
         let (weight, bias) = self.parameters(pass);
-        ops::linear(x, weight, bias, pass.precision())
+        let y = ops::linear(x, weight, bias, pass.precision());
+        match beside {
+            Some(beside) => y + beside,
+            None => y,
+        }
     }
 
     /// Weight and bias, zeros where there is none.
@@ -71,6 +84,9 @@ impl Linear {
 
     /// The same followed by an activation, in one operation.
     pub fn forward_activation(&self, pass: &Pass, x: Tensor<2>, activation: Activation) -> Tensor<2> {
+        if pass.adapts_inputs() {
+            return ops::activation(self.forward(pass, x), activation);
+        }
         let (weight, bias) = self.parameters(pass);
         ops::linear_activation(x, weight, bias, activation, pass.precision())
     }

@@ -78,8 +78,11 @@ impl Encoder {
         if self.activation_dropout > 0.0 {
             let dropout = pass.dropout(self.activation_dropout);
             if dropout != Dropout::NONE {
-                return self.feed_forward_with(dropout, layer, pass, x);
+                return self.feed_forward_by_steps(dropout, layer, pass, x);
             }
+        }
+        if pass.adapts_inputs() {
+            return self.feed_forward_by_steps(Dropout::NONE, layer, pass, x);
         }
         let weights = FeedForwardWeights {
             intermediate: layer.intermediate.tensors(pass),
@@ -95,8 +98,8 @@ impl Encoder {
         ops::feed_forward_block(x, weights, block)
     }
 
-    /// The same with dropout after the activation, which the block does not have.
-    fn feed_forward_with(
+    /// The same with dropout after the activation, or adapters with dropout before them, which the block does not have.
+    fn feed_forward_by_steps(
         &self,
         activation_dropout: Dropout,
         layer: &EncoderLayer,
@@ -125,6 +128,9 @@ impl Encoder {
             scale: 1.0 / (self.head_dim as f32).sqrt(),
             dropout: pass.dropout(self.attention_dropout),
         };
+        if pass.adapts_inputs() {
+            return self.attention_by_steps(layer, pass, x, position_bias, geometry);
+        }
         let weights = AttentionWeights {
             query: layer.query.tensors(pass),
             key: layer.key.tensors(pass),
@@ -139,6 +145,22 @@ impl Encoder {
             mode: pass.block_mode(layer.query.weight),
         };
         ops::attention_block(x, weights, position_bias, block)
+    }
+
+    /// The same with adapters that have dropout before them, which the block does not have.
+    fn attention_by_steps(
+        &self,
+        layer: &EncoderLayer,
+        pass: &Pass,
+        x: Tensor<2>,
+        position_bias: Option<Tensor<2>>,
+        geometry: AttentionGeometry,
+    ) -> Tensor<2> {
+        let [query, key, value] =
+            [layer.query, layer.key, layer.value].map(|part| part.forward(pass, x.clone()));
+        let context = ops::attention(query, key, value, position_bias, geometry);
+        let output = layer.attention_output.forward(pass, context);
+        layer.attention_norm.forward_sum(pass, output, x, pass.dropout(self.attention_output_dropout))
     }
 }
 

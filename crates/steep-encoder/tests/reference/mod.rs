@@ -1,5 +1,7 @@
 //! Reading the numbers that the scripts of `goldens/` made.
 
+#![allow(dead_code, reason = "each test program uses some of it")]
+
 use burn::Tensor;
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
@@ -72,6 +74,27 @@ impl Reference {
             batch.token_type_ids = Some(real.map(|at| types[at] as u32).collect());
         }
         batch
+    }
+
+    /// The texts to write after those that are read.
+    pub(crate) fn written(&self) -> PackedBatch {
+        let [rows, length] = self.shape("target_ids")[..] else { panic!("rank 2") };
+        let ids = self.integers("target_ids");
+        let text = |row: usize| ids[row * length..(row + 1) * length].iter().filter(|id| **id >= 0);
+        let texts: Vec<Vec<u32>> = (0..rows).map(|row| text(row).map(|id| *id as u32).collect()).collect();
+        PackedBatch::new(texts.iter().map(Vec::as_slice))
+    }
+
+    /// Rows of a [B, S, width] tensor, padded on the right, at the tokens of a batch.
+    pub(crate) fn packed_like(&self, name: &str, batch: &PackedBatch) -> Vec<f32> {
+        let [_, length, width] = self.shape(name)[..] else { panic!("rank 3") };
+        let padded = self.floats(name);
+        let spans = batch.offsets.windows(2).enumerate();
+        let text = |(row, pair): (usize, &[u32])| {
+            let begin = row * length * width;
+            padded[begin..begin + (pair[1] - pair[0]) as usize * width].to_vec()
+        };
+        spans.flat_map(text).collect()
     }
 
     /// Rows of the packed batch that have a masked-LM label, and those labels.

@@ -10,14 +10,14 @@
     reason = "epilogues are compiled into the function that enables an instruction set"
 )]
 
-mod peak;
 mod peer;
+#[path = "../share/mod.rs"]
+mod share;
 
 use half::bf16;
-use peak::Kind;
 use peer::Matrix;
 use rayon::prelude::*;
-use std::time::Instant;
+use share::{Kind, Table};
 use steep_kernels::gemm::{
     Element, Epilogue, Packed, Precision, QuantizedRows, QuantizedWeight, TILE_COLUMNS, convert_rows, fetch,
     product_rows, product_rows_int8, quantize_rows, transposed_product,
@@ -28,7 +28,6 @@ const TOKENS: usize = 2048;
 /// [out, in] of the weights of an encoder layer, hidden size 384 and 768.
 const WEIGHTS: [[usize; 2]; 8] =
     [[1536, 384], [384, 1536], [1152, 384], [384, 384], [3072, 768], [768, 3072], [2304, 768], [768, 768]];
-const REPETITIONS: usize = 9;
 const CHUNK: usize = 258;
 
 fn numbers(length: usize) -> Vec<f32> {
@@ -58,41 +57,6 @@ impl<E: Element> Epilogue for Write<'_, E> {
     fn prepare(&mut self, row: usize, column: usize) {
         fetch(&self.out[row * self.stride + column..][..TILE_COLUMNS.min(self.stride - column)]);
     }
-}
-
-/// The table, and which lines of it are wanted.
-struct Table {
-    words: Vec<String>,
-    threads: usize,
-}
-
-impl Table {
-    /// Runs `work` between loops over registers and prints medians.
-    fn line(&self, name: &str, kind: Kind, operations: usize, mut work: impl FnMut()) {
-        let full = format!("{name} threads={}", self.threads);
-        if !self.words.iter().all(|word| full.contains(word.as_str())) {
-            return;
-        }
-        work();
-        let mut rates = Vec::new();
-        let mut shares = Vec::new();
-        for _ in 0..REPETITIONS {
-            let limit = peak::operations_per_second(kind);
-            let start = Instant::now();
-            work();
-            let rate = operations as f64 / start.elapsed().as_secs_f64();
-            rates.push(rate);
-            shares.extend(limit.map(|limit| rate / limit));
-        }
-        let share = median(shares).map_or(String::from("-"), |share| format!("{:.1}", 100.0 * share));
-        let rate = median(rates).expect("there are repetitions") / 1e9;
-        println!("{:>7}  {name:<48} {rate:>8.0}  {share:>6}", self.threads);
-    }
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }
 
 /// `y = left · packed`, in chunks of rows.
@@ -201,30 +165,24 @@ fn bytes(table: &Table, [out, inner]: [usize; 2]) {
 }
 
 fn main() {
-    let words = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect::<Vec<_>>();
-    println!("threads  product                                            G(FL)OP/s  % of peak");
-    for threads in [1, rayon::current_num_threads()] {
-        let table = Table { words: words.clone(), threads };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
-        pool.install(|| {
-            for weight in WEIGHTS {
-                prepacked::<bf16>(&table, Kind::Bf16, weight);
-            }
-            for weight in WEIGHTS {
-                prepacked::<f32>(&table, Kind::F32, weight);
-            }
-            for weight in WEIGHTS {
-                layers(&table, Kind::Bf16, Precision::Bf16, weight);
-            }
-            for weight in WEIGHTS {
-                layers(&table, Kind::F32, Precision::F32, weight);
-            }
-            for weight in WEIGHTS {
-                bytes(&table, weight);
-            }
-            for weight in WEIGHTS {
-                packing(&table, weight);
-            }
-        });
-    }
+    share::tables("product", |table| {
+        for weight in WEIGHTS {
+            prepacked::<bf16>(table, Kind::Bf16, weight);
+        }
+        for weight in WEIGHTS {
+            prepacked::<f32>(table, Kind::F32, weight);
+        }
+        for weight in WEIGHTS {
+            layers(table, Kind::Bf16, Precision::Bf16, weight);
+        }
+        for weight in WEIGHTS {
+            layers(table, Kind::F32, Precision::F32, weight);
+        }
+        for weight in WEIGHTS {
+            bytes(table, weight);
+        }
+        for weight in WEIGHTS {
+            packing(table, weight);
+        }
+    });
 }

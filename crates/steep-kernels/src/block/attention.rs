@@ -146,11 +146,11 @@ pub fn attention_block_forward<E: Operand>(
     let (hidden, width, heads) = (weights.gamma.len(), block.width(), block.shape.num_heads);
     let tokens = x.len() / hidden;
     let kept = if keep { tokens } else { 0 };
-    let mut y = vec![0.0; x.len()];
+    let mut y = zeros(x.len());
     let mut saved = AttentionSaved {
-        x: vec![E::default(); E::kept_length(kept * hidden)],
-        projected: vec![E::default(); kept * 3 * width],
-        context: vec![E::default(); kept * width],
+        x: zeros(E::kept_length(kept * hidden)),
+        projected: zeros(kept * 3 * width),
+        context: zeros(kept * width),
         log_sum_exp: vec![0.0; kept * heads],
         norm: NormSaved::new(kept, hidden),
     };
@@ -254,9 +254,9 @@ pub fn attention_block_backward<E: Operand>(
     let tokens = dy.len() / hidden;
     let sequences = of_sequences(block.shape.offsets);
     let ranges = tokens_of(&sequences, block.shape.offsets);
-    let mut dx = vec![0.0; dy.len()];
-    let mut dattended = vec![E::default(); tokens * hidden];
-    let mut dprojected = vec![E::default(); tokens * 3 * width];
+    let mut dx = zeros(dy.len());
+    let mut dattended = zeros(tokens * hidden);
+    let mut dprojected = zeros(tokens * 3 * width);
     let sums_width = 3 * hidden + 3 * width;
     let mut sums = vec![0.0; ranges.len() * sums_width];
     let distances = block.position_bias.map_or(0, |bias| bias.values.len());

@@ -116,10 +116,10 @@ pub fn feed_forward_block_forward<E: Operand>(
     let (hidden, inner) = (weights.gamma.len(), weights.intermediate_bias.len());
     let tokens = x.len() / hidden;
     let kept = if keep { tokens } else { 0 };
-    let mut y = vec![0.0; x.len()];
+    let mut y = zeros(x.len());
     let mut saved = FeedForwardSaved {
-        x: vec![E::default(); E::kept_length(kept * hidden)],
-        before: vec![E::default(); kept * inner],
+        x: zeros(E::kept_length(kept * hidden)),
+        before: zeros(kept * inner),
         norm: NormSaved::new(kept, hidden),
     };
     let mask = block.dropout.flat_mask(x.len());
@@ -204,10 +204,10 @@ pub fn feed_forward_block_backward<E: Operand>(
     let (hidden, inner) = (weights.gamma.len(), weights.intermediate_bias.len());
     let tokens = dy.len() / hidden;
     let ranges = of_tokens(tokens);
-    let mut dx = vec![0.0; dy.len()];
-    let mut dprojection = vec![E::default(); tokens * hidden];
-    let mut dbefore = vec![E::default(); tokens * inner];
-    let mut after = vec![E::default(); tokens * inner];
+    let mut dx = zeros(dy.len());
+    let mut dprojection = zeros(tokens * hidden);
+    let mut dbefore = zeros(tokens * inner);
+    let mut after = zeros(tokens * inner);
     let width = 3 * hidden + inner;
     let mut sums = vec![0.0; ranges.len() * width];
     let (mut by_output, mut by_intermediate) = (Packed::default(), Packed::default());

@@ -6,6 +6,7 @@ use crate::dispatch::{Path, per_path};
 use crate::dropout::Mask;
 use crate::gemm::{Element, convert_rows};
 use crate::norm;
+use crate::parallel::zeros;
 use half::bf16;
 use std::ops::Range;
 
@@ -32,11 +33,7 @@ pub(super) struct NormSaved {
 
 impl NormSaved {
     pub(super) fn new(tokens: usize, hidden: usize) -> Self {
-        Self {
-            sum: vec![0.0; tokens * hidden],
-            mean: vec![0.0; tokens],
-            inverse_deviation: vec![0.0; tokens],
-        }
+        Self { sum: zeros(tokens * hidden), mean: vec![0.0; tokens], inverse_deviation: vec![0.0; tokens] }
     }
 
     pub(super) fn rows(&mut self, hidden: usize) -> NormDealer<'_> {

@@ -3,6 +3,7 @@
 use super::packing::{interleave, transpose};
 use super::{Element, Precision, TILE_COLUMNS};
 use crate::dispatch::Path;
+use crate::parallel::zeros;
 use rayon::prelude::*;
 use std::cell::Cell;
 
@@ -24,7 +25,11 @@ impl Words {
     /// Makes room for `count` words (a multiple of a cache line's), whose values are left as they are.
     pub(super) fn resize(&mut self, count: usize) {
         debug_assert_eq!(count % LINE, 0);
-        self.lines.resize(count / LINE, Line::default());
+        if self.lines.is_empty() {
+            self.lines = zeros(count / LINE);
+        } else {
+            self.lines.resize(count / LINE, Line::default());
+        }
     }
 
     pub(super) fn as_slice(&self) -> &[u32] {

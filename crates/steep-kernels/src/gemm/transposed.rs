@@ -18,8 +18,9 @@ const WORDS: usize = 512;
 /// Slices of tokens that are packed before any of them is multiplied: each time the threads wait for each other costs.
 const SLICES: usize = 4;
 
-/// Output rows of one task.
+/// Output rows of one task: at most, and at least where there are fewer than that for each thread.
 const ROWS: usize = 96;
+const FEWEST_ROWS: usize = 24;
 
 /// `out[m][n] = Σ_t a[t][m] · b[t][n]`, or `+=` with `add`: the gradient of a weight from the output's gradient `a` and
 /// the input `b`. In parallel over output rows.
@@ -67,6 +68,7 @@ pub(crate) fn transposed_product_on<E: Element>(
     if out.is_empty() {
         return;
     }
+    let task = m.div_ceil(rayon::current_num_threads()).next_multiple_of(6).clamp(FEWEST_ROWS, ROWS);
     let tokens = WORDS * precision.per_word();
     let group = SLICES * tokens;
     for (index, (a, b)) in a.chunks(group).zip(b.chunks(group)).enumerate() {
@@ -76,8 +78,8 @@ pub(crate) fn transposed_product_on<E: Element>(
                 .par_iter_mut()
                 .zip(b.par_chunks(tokens))
                 .for_each(|(packed, b)| packed.pack_rows(path, b, n, precision));
-            out.par_chunks_mut(ROWS * n).enumerate().for_each(|(block, out)| {
-                let first = block * ROWS;
+            out.par_chunks_mut(task * n).enumerate().for_each(|(block, out)| {
+                let first = block * task;
                 let columns = first..first + out.len() / n;
                 for (slice, (a, packed)) in a.chunks(tokens).zip(&*packed).enumerate() {
                     let sums = Sums { out, stride: n, add: add || slice > 0 };

@@ -24,6 +24,7 @@ pub(super) fn training_curves(logs: &BTreeMap<(String, u64), Vec<LogEntry>>, met
             ("eval_loss", CurveKind::ValidationLoss),
             ("eval_general_loss", CurveKind::Forgetting),
             (&format!("eval_{metric}"), CurveKind::ValidationScore),
+            (&format!("eval_probe_{metric}"), CurveKind::ProbeScore),
         ] {
             let point = |entry: &LogEntry| Some((entry.step, *entry.values.get(name)?));
             let points: Vec<(u64, f64)> = log.iter().filter_map(point).collect();

@@ -12,7 +12,7 @@ use crate::objectives::Targets;
 use crate::progress::Context;
 use crate::random::Stream;
 use crate::report::InputDigest;
-use crate::stages::ModelFolder;
+use crate::stages::{ModelFolder, stage_key};
 use crate::text::{CorpusKey, Encodings, TokenCorpus};
 use arrow::array::Array;
 use std::collections::BTreeSet;
@@ -55,10 +55,16 @@ pub(super) struct Prepared {
 /// Texts held out of adaptation at most.
 const MAX_HELD_OUT: usize = 2_000;
 
-pub(super) fn prepare(settings: &CompareSettings, model: &ModelFolder, ctx: &Context) -> Result<Prepared> {
+/// Reads everything; `fold` is the place of the fold that is tested on, where the rows are measured out of fold.
+pub(super) fn prepare(
+    settings: &CompareSettings,
+    model: &ModelFolder,
+    fold: usize,
+    ctx: &Context,
+) -> Result<Prepared> {
     let max_seq_length = model.max_seq_length(settings.max_seq_length)?;
     let rows = load_rows(settings)?;
-    let (mut split, split_words) = part(settings, &rows)?;
+    let (mut split, split_words) = part(settings, &rows, fold)?;
     let pool = unlabelled_chunks(settings)?;
     let duplicates = find_duplicates(&rows.texts, &split, pool, &DuplicateOptions::default(), ctx)?;
     let leaked: BTreeSet<u32> = duplicates.train_rows_in_test.iter().copied().collect();
@@ -83,7 +89,7 @@ pub(super) fn prepare(settings: &CompareSettings, model: &ModelFolder, ctx: &Con
     Ok(Prepared { labelled, unlabelled, table, duplicates, max_seq_length, warnings })
 }
 
-fn load_rows(settings: &CompareSettings) -> Result<Labelled> {
+pub(super) fn load_rows(settings: &CompareSettings) -> Result<Labelled> {
     let source = &settings.labelled;
     let options = LabelledOptions {
         text_columns: source.text_columns.clone(),
@@ -99,7 +105,7 @@ fn load_rows(settings: &CompareSettings) -> Result<Labelled> {
 }
 
 /// The split, with the training rows cut to the label budget, and how it was made.
-fn part(settings: &CompareSettings, rows: &Labelled) -> Result<(Split, String)> {
+pub(super) fn part(settings: &CompareSettings, rows: &Labelled, fold: usize) -> Result<(Split, String)> {
     let source = &settings.labelled;
     let (method, words) = match source {
         source if source.split_column.is_some() => (SplitMethod::Column, "as the split column says"),
@@ -114,8 +120,14 @@ fn part(settings: &CompareSettings, rows: &Labelled) -> Result<(Split, String)> 
         test_fraction: source.test_fraction,
         seed,
     };
-    let mut split = data::split(rows, &options)?;
     let mut words = words.to_owned();
+    let mut split = match settings.out_of_fold {
+        None => data::split(rows, &options)?,
+        Some(folds) => {
+            words = format!("{folds} folds {words}, every route trained in each");
+            data::out_of_fold(rows, &options, folds)?.swap_remove(fold)
+        }
+    };
     if let Some(budget) = source.label_budget {
         let before = split.train.len();
         split.train = label_budget(&rows.labels, &split.train, budget, seed)?;
@@ -224,10 +236,17 @@ fn unlabelled_data(
     }
     let fingerprint = data::fingerprint(&source.source)?;
     let options = model.encode_options(max_seq_length);
-    // What is left out depends on the labelled rows, so they are part of the name.
-    let name = format!(
-        "{fingerprint} {} {:?} {} {}",
-        labelled.key, source.limit, settings.allow_test_text_in_unlabelled, settings.adapt_on_training_texts
+    // What is left out depends on the labelled rows and their parts, so they are part of the name.
+    let split = &labelled.split;
+    let name = stage_key(
+        "corpus",
+        &[&fingerprint, &labelled.key],
+        &(
+            (&split.train, &split.validation, &split.test),
+            source.limit,
+            settings.allow_test_text_in_unlabelled,
+            settings.adapt_on_training_texts,
+        ),
     );
     let key = CorpusKey {
         data_fingerprint: &name,

@@ -2,7 +2,7 @@
 
 use super::data::{Prepared, duplicate_facts};
 use super::settings::{CompareSettings, Route};
-use crate::data;
+use crate::data::{self, Split};
 use crate::error::Result;
 use crate::objectives::Targets;
 use crate::report::{ClassCount, DataFacts, Machine, Manifest, ModelFacts, RowCounts, Task, Truncation};
@@ -18,7 +18,8 @@ pub(super) fn task(task: data::Task) -> Task {
     }
 }
 
-pub(super) fn data(settings: &CompareSettings, prepared: &Prepared) -> DataFacts {
+/// `measured` holds the rows that predictions are for: of the split, or of all folds.
+pub(super) fn data(settings: &CompareSettings, prepared: &Prepared, measured: &Split) -> DataFacts {
     let (labelled, split) = (&prepared.labelled, &prepared.labelled.split);
     let encodings = &labelled.encodings;
     let texts = encodings.len() as u64;
@@ -29,10 +30,10 @@ pub(super) fn data(settings: &CompareSettings, prepared: &Prepared) -> DataFacts
         rows: RowCounts {
             train: split.train.len() as u64,
             validation: split.validation.len() as u64,
-            test: split.test.len() as u64,
+            test: measured.test.len() as u64,
             unlabelled: prepared.unlabelled.as_ref().map_or(0, |unlabelled| unlabelled.texts),
         },
-        classes: class_counts(prepared),
+        classes: class_counts(prepared, &measured.test),
         split: labelled.split_words.clone(),
         columns: prepared
             .table
@@ -66,7 +67,7 @@ pub(super) fn in_words<T: AsRef<str>>(names: &[T]) -> String {
     }
 }
 
-fn class_counts(prepared: &Prepared) -> Vec<ClassCount> {
+fn class_counts(prepared: &Prepared, test: &[u32]) -> Vec<ClassCount> {
     let labelled = &prepared.labelled;
     let width = labelled.names.len();
     let count = |rows: &[u32]| -> Vec<u64> {
@@ -87,7 +88,7 @@ fn class_counts(prepared: &Prepared) -> Vec<ClassCount> {
         return Vec::new();
     }
     let split = &labelled.split;
-    let (train, validation, test) = (count(&split.train), count(&split.validation), count(&split.test));
+    let (train, validation, test) = (count(&split.train), count(&split.validation), count(test));
     let names = labelled.names.iter().enumerate();
     names
         .map(|(at, name)| ClassCount {

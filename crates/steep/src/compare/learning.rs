@@ -102,6 +102,15 @@ impl LearnerPlan {
         (choice.learners.clone(), choice.options.clone(), choice.scaling, self.folds, self.rows)
     }
 
+    /// How much work choosing and fitting on so many rows is, in rows fitted.
+    pub(super) fn work(&self, rows: usize) -> Result<f64> {
+        let learners = self.choice.learners.iter();
+        let counts = learners.map(|learner| Ok(self.choice.options.candidates(*learner)?.len().max(1)));
+        let candidates: usize = counts.sum::<Result<usize>>()?;
+        let looked_at = rows.min(self.rows) as f64;
+        Ok(rows as f64 + looked_at * candidates as f64 * f64::from(self.folds - 1))
+    }
+
     /// Chooses on some of the training rows and fits on all; `rows` are the rows' numbers in the labelled data.
     pub(super) fn fit(
         &self,

@@ -1,11 +1,12 @@
-//! Matrices that stages leave for each other: embeddings and predictions.
+//! What stages leave for each other: embeddings, predictions, and what was measured.
 
 use super::learning::LearnerChosen;
 use crate::error::{Error, Result};
 use crate::features::matrix::DenseMatrix;
-use crate::stages::StageAbout;
+use crate::stages::{StageAbout, finished};
 use crate::storage::{Artefact, ArtefactWriter};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -43,6 +44,23 @@ pub(super) fn stored_or(
     let settings = serde_json::Value::Null;
     writer.commit(&StageAbout { stage: "matrix".into(), key: key.to_owned(), settings, report: value })?;
     Ok((matrix, report))
+}
+
+/// What was measured at `folder` if it has this key; else measures and stores it.
+pub(super) fn report_or<R: Serialize + DeserializeOwned>(
+    folder: &Path,
+    key: &str,
+    make: impl FnOnce() -> Result<R>,
+) -> Result<R> {
+    if let Some(report) = finished(folder, key)? {
+        return Ok(report);
+    }
+    let measured = make()?;
+    let report = serde_json::to_value(&measured).expect("a report is plain data");
+    let settings = serde_json::Value::Null;
+    let about = StageAbout { stage: "report".into(), key: key.to_owned(), settings, report };
+    ArtefactWriter::create(folder)?.commit(&about)?;
+    Ok(measured)
 }
 
 fn write(path: &Path, matrix: &DenseMatrix) -> Result<()> {

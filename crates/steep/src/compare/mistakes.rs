@@ -1,7 +1,7 @@
 //! Which test rows a route gets wrong.
 
 use super::checks::shown;
-use super::data::Prepared;
+use super::data::LabelledData;
 use super::routes::MeasuredRoute;
 use crate::evaluation::probabilities::predicted_classes;
 use crate::objectives::Targets;
@@ -11,13 +11,10 @@ use crate::report::{MistakenRow, MistakenRows};
 const MOST_ROWS: usize = 200;
 
 /// The mistakes of a route with its first seed, the surest first; none where rows have no single class.
-pub(super) fn mistakes(route: &MeasuredRoute, prepared: &Prepared) -> Option<MistakenRows> {
-    let labelled = &prepared.labelled;
+pub(super) fn mistakes(route: &MeasuredRoute, labelled: &LabelledData, test: &[u32]) -> Option<MistakenRows> {
     let Targets::Classes(classes) = &labelled.targets else { return None };
     let values = &route.predictions[0].test;
-    let mut wrong: Vec<(usize, u32, u32)> = labelled
-        .split
-        .test
+    let mut wrong: Vec<(usize, u32, u32)> = test
         .iter()
         .zip(predicted_classes(values))
         .enumerate()
@@ -29,7 +26,7 @@ pub(super) fn mistakes(route: &MeasuredRoute, prepared: &Prepared) -> Option<Mis
     let total = wrong.len() as u64;
     let name = |class: u32| labelled.names[class as usize].clone();
     let rows = wrong.into_iter().take(MOST_ROWS).map(|(place, truth, predicted)| {
-        let row = labelled.split.test[place];
+        let row = test[place];
         let (file, number) = labelled.rows.origins.locate(u64::from(row));
         MistakenRow {
             file: file.display().to_string(),

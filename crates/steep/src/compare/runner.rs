@@ -4,20 +4,23 @@ use super::data::Prepared;
 use super::features::{Beside, PartedFeatures};
 use super::learning::{LearnerChosen, LearnerPlan};
 use super::matrix_store::{MatrixReport, stored_or};
+use super::probe::{Probe, TrainingProbe};
+use super::score::Scorer;
 use super::settings::{CompareSettings, FeatureSet, Route};
 use crate::config::apply_dtype;
 use crate::error::Result;
-use crate::features::embed::Embedder;
+use crate::features::embed::{EmbedSettings, Embedder};
 use crate::features::matrix::DenseMatrix;
 use crate::features::preparation::{PREPARATION_FILE, Preparation};
 use crate::features::scaling::Scaling;
 use crate::learners::head::Head;
 use crate::objectives::AdaptObjective;
 use crate::progress::Context;
+use crate::random::Stream;
 use crate::report::StageSeconds;
 use crate::stages::{
-    AdaptInput, AdaptReport, AdaptSettings, FinetuneInput, FinetuneReport, FinetuneSettings, ModelFolder,
-    Predictor, adapt, finetune, stage_key,
+    AdaptInput, AdaptReport, AdaptSettings, ContrastiveSettings, FinetuneInput, FinetuneReport,
+    FinetuneSettings, ModelFolder, Predictor, adapt, adapt_probed, contrastive, finetune, stage_key,
 };
 use crate::storage::{Artefact, ArtefactWriter};
 use crate::text::Encodings;
@@ -46,8 +49,24 @@ pub(super) struct MadeEncoder {
     pub(super) seconds: StageSeconds,
     /// Whether a stage has trained it on the labels of the training rows.
     pub(super) has_seen_labels: bool,
-    /// Stage name, seed and log of each training it went through.
-    pub(super) logs: Vec<(String, u64, Vec<LogEntry>)>,
+    /// The trainings that it went through.
+    pub(super) logs: Vec<TrainingLog>,
+}
+
+/// A training that an encoder went through.
+#[derive(Clone)]
+pub(super) struct TrainingLog {
+    pub(super) stage: String,
+    pub(super) seed: u64,
+    pub(super) seconds: f64,
+    pub(super) log: Vec<LogEntry>,
+}
+
+/// An encoder that was adapted to a part of the texts.
+pub(super) struct PartlyAdapted {
+    pub(super) encoder: MadeEncoder,
+    pub(super) texts: u64,
+    pub(super) steps: u64,
 }
 
 /// Texts that an encoder reads, and what names them.
@@ -59,8 +78,12 @@ pub(super) struct Texts<'a> {
     pub(super) name: &'a str,
 }
 
+/// Runs the stages of one encoder on one split.
+#[derive(Clone, Copy)]
 pub(super) struct Runner<'a> {
     pub(super) settings: &'a CompareSettings,
+    /// The folder of its stages under `stages`; empty where there is one encoder and one split.
+    pub(super) place: &'a str,
     pub(super) model: &'a ModelFolder,
     pub(super) prepared: &'a Prepared,
     pub(super) general: Option<&'a Encodings>,
@@ -69,7 +92,7 @@ pub(super) struct Runner<'a> {
 
 impl Runner<'_> {
     pub(super) fn stage_folder(&self, name: &str) -> PathBuf {
-        self.settings.output_dir.join("stages").join(name)
+        self.settings.output_dir.join("stages").join(self.place).join(name)
     }
 
     /// The texts of the labelled rows as they are.
@@ -97,6 +120,11 @@ impl Runner<'_> {
             Route::AdaptedFinetuned => {
                 let adapted = self.adapted(base, "adapted", first)?;
                 self.finetuned(adapted, "adapted+finetuned", seed)
+            }
+            Route::Contrastive => self.contrastive(base, "contrastive", seed),
+            Route::AdaptedContrastive => {
+                let adapted = self.adapted(base, "adapted", first)?;
+                self.contrastive(adapted, "adapted+contrastive", seed)
             }
             Route::FinetunedAdapted => {
                 let finetuned = self.finetuned(base, "finetuned", seed)?;
@@ -126,6 +154,7 @@ impl Runner<'_> {
             model,
             head_source,
             sequences: &unlabelled.corpus,
+            targets: None,
             corpus_key: &unlabelled.key,
             train_rows: unlabelled.train_rows.clone(),
             held_out_rows: unlabelled.held_out_rows.clone(),
@@ -138,17 +167,45 @@ impl Runner<'_> {
         let head_source = (from.folder != self.model.path).then_some(self.model.path.as_path());
         let input = self.adapt_input(&model, head_source);
         let folder = self.stage_folder(&stage_name(name, seed, self.settings));
-        let report: AdaptReport = adapt(&input, &self.adapt_settings(seed), &folder, self.ctx)?;
-        let mut made = MadeEncoder { folder, ..from };
-        made.seconds.adapt += report.seconds;
-        made.logs.push((name.to_owned(), seed, report.log_history));
-        Ok(made)
+        let settings = self.adapt_settings(seed);
+        let report: AdaptReport = if name == "adapted" && self.settings.adaptation_curve {
+            let labelled = &self.prepared.labelled;
+            let scorer = Scorer::new(self.settings, labelled, &labelled.split, Vec::new())?;
+            let probe = Probe::new(*self, &scorer, probe_rows(&settings.training, input.train_rows.len()))?;
+            adapt_probed(&input, &settings, Some(&TrainingProbe::new(probe)), &folder, self.ctx)?
+        } else {
+            adapt(&input, &settings, &folder, self.ctx)?
+        };
+        Ok(from.then_adapted(folder, name, seed, report))
+    }
+
+    /// The encoder after adapting to this part of the unlabelled texts, with as many passes over them and a schedule of
+    /// its own. Larger parts hold the smaller ones.
+    pub(super) fn adapted_to(&self, part: f64) -> Result<PartlyAdapted> {
+        let seed = self.settings.seeds[0];
+        let mut input = self.adapt_input(self.model, None);
+        let order = Stream::new(seed, &[PARTS]).permutation(input.train_rows.len() as u32);
+        let texts = ((order.len() as f64 * part).round() as usize).max(1);
+        let mut rows: Vec<u32> = order[..texts].iter().map(|&at| input.train_rows[at as usize]).collect();
+        rows.sort_unstable();
+        input.train_rows = rows;
+        let mut settings = self.adapt_settings(seed);
+        let training = &mut settings.training;
+        training.max_steps = training.max_steps.map(|steps| ((steps as f64 * part).ceil() as u64).max(1));
+        training.evaluations_per_epoch = 0;
+        let name = format!("adapted-to-{part}");
+        let folder = self.stage_folder(&name);
+        let report = adapt(&input, &settings, &folder, self.ctx)?;
+        let steps = report.steps;
+        let encoder = self.untouched().then_adapted(folder, &name, seed, report);
+        Ok(PartlyAdapted { encoder, texts: texts as u64, steps })
     }
 
     pub(super) fn finetune_settings(&self, seed: u64) -> FinetuneSettings {
         FinetuneSettings {
             head_init: self.settings.head_init,
             classification: self.settings.classification.clone(),
+            mlm: None,
             training: TrainingSettings { seed, ..self.settings.finetune.clone() },
             max_seq_length: self.prepared.max_seq_length,
         }
@@ -174,7 +231,28 @@ impl Runner<'_> {
         let report: FinetuneReport = finetune(&input, &self.finetune_settings(seed), &folder, self.ctx)?;
         let mut made = MadeEncoder { folder, has_seen_labels: true, ..from };
         made.seconds.finetune += report.seconds;
-        made.logs.push((name.to_owned(), seed, report.log_history));
+        let (stage, seconds, log) = (name.to_owned(), report.seconds, report.log_history);
+        made.logs.push(TrainingLog { stage, seed, seconds, log });
+        Ok(made)
+    }
+
+    pub(super) fn contrastive_settings(&self, seed: u64) -> ContrastiveSettings {
+        ContrastiveSettings {
+            embedding: self.settings.contrastive.clone(),
+            training: TrainingSettings { seed, ..self.settings.finetune.clone() },
+            max_seq_length: self.prepared.max_seq_length,
+        }
+    }
+
+    fn contrastive(&self, from: MadeEncoder, name: &str, seed: u64) -> Result<MadeEncoder> {
+        let model = ModelFolder::open(&from.folder)?;
+        let folder = self.stage_folder(&stage_name(name, seed, self.settings));
+        let input = self.finetune_input(&model);
+        let report = contrastive(&input, &self.contrastive_settings(seed), &folder, self.ctx)?;
+        let mut made = MadeEncoder { folder, has_seen_labels: true, ..from };
+        made.seconds.finetune += report.seconds;
+        let (stage, seconds, log) = (name.to_owned(), report.seconds, report.log_history);
+        made.logs.push(TrainingLog { stage, seed, seconds, log });
         Ok(made)
     }
 
@@ -233,13 +311,7 @@ impl Runner<'_> {
         let key = stage_key("embeddings", &[&model.digest, texts.key], &(&settings, &rows));
         stored_or(&self.companion(encoder, &format!("{}embeddings", texts.name)), &key, || {
             let started = Instant::now();
-            let (mut weights, _) = Model::load(&model.path, HeadKind::None, 0)?;
-            apply_dtype(settings.dtype, &mut weights);
-            let dense = model.modules.as_ref().map_or(&[][..], |modules| &modules.dense);
-            let embedder = Embedder::new(&weights, dense, settings.clone())?;
-            self.ctx.progress.start("embedding", Some(rows.len() as u64), "texts");
-            let matrix = embedder.embed(texts.encodings, &rows, 0, self.ctx)?;
-            self.ctx.progress.finish();
+            let matrix = embed_rows(&model, &settings, texts.encodings, &rows, self.ctx)?;
             Ok((matrix, MatrixReport { seconds: started.elapsed().as_secs_f64(), ..MatrixReport::default() }))
         })
     }
@@ -360,6 +432,46 @@ impl Runner<'_> {
             &((&split.train, &split.validation, &split.test), plan.key(), preparing, settings.seeds[0]),
         )
     }
+}
+
+impl MadeEncoder {
+    fn then_adapted(self, folder: PathBuf, name: &str, seed: u64, report: AdaptReport) -> Self {
+        let mut made = Self { folder, ..self };
+        made.seconds.adapt += report.seconds;
+        let (stage, seconds, log) = (name.to_owned(), report.seconds, report.log_history);
+        made.logs.push(TrainingLog { stage, seed, seconds, log });
+        made
+    }
+}
+
+/// Name of the random stream.
+const PARTS: u64 = 0x5041_5254;
+
+/// Labelled rows that are looked at while adapting: so many that it takes about a tenth of the time, a forward pass being a
+/// third of a step.
+fn probe_rows(training: &TrainingSettings, texts: usize) -> usize {
+    let steps = training.total_steps(texts);
+    let evaluations = steps / training.eval_steps(texts).max(1) + 2;
+    let seen = steps as f64 * training.train_batch_size.min(texts) as f64;
+    ((0.3 * seen / evaluations as f64) as usize).clamp(200, 2_000)
+}
+
+/// The vectors of some texts by the encoder of a folder: [rows, width].
+pub(super) fn embed_rows(
+    model: &ModelFolder,
+    settings: &EmbedSettings,
+    encodings: &Encodings,
+    rows: &[u32],
+    ctx: &Context,
+) -> Result<DenseMatrix> {
+    let (mut weights, _) = Model::load(&model.path, HeadKind::None, 0)?;
+    apply_dtype(settings.dtype, &mut weights);
+    let dense = model.modules.as_ref().map_or(&[][..], |modules| &modules.dense);
+    let embedder = Embedder::new(&weights, dense, settings.clone())?;
+    ctx.progress.start("embedding", Some(rows.len() as u64), "texts");
+    let matrix = embedder.embed(encodings, rows, 0, ctx)?;
+    ctx.progress.finish();
+    Ok(matrix)
 }
 
 /// A head that [`Runner::learn`] wrote, and its preparation.

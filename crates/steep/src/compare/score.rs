@@ -5,10 +5,10 @@ use super::routes::MeasuredRoute;
 use super::runner::Prediction;
 use super::settings::CompareSettings;
 use super::slices::Slice;
-use crate::data::Task;
+use crate::data::{Split, Task};
 use crate::error::{Error, Result};
 use crate::evaluation::bootstrap::{BootstrapOptions, Direction, Resampled, compare_resampled};
-use crate::evaluation::class_counts::ClassCounts;
+use crate::evaluation::class_counts::{ClassCounts, ClassMetric};
 use crate::evaluation::confusion::ConfusionMatrix;
 use crate::evaluation::metrics::Metric;
 use crate::evaluation::probabilities::{calibration_bins, log_loss, predicted_classes, row_log_losses};
@@ -17,11 +17,12 @@ use crate::evaluation::row_metric::{
 };
 use crate::evaluation::statistics::{McNemar, Verdict, detectable_difference, holm};
 use crate::evaluation::temperature::{at_temperature, fit_temperature};
+use crate::evaluation::threshold::{classes_at, fit_threshold};
 use crate::features::matrix::DenseMatrix;
 use crate::objectives::Targets;
 use crate::report::{
     Calibration, ClassScore, Comparison, Confusion, Disagreement, LearnerTried, Outcome, RouteResult, Score,
-    SliceScore, StageSeconds,
+    SliceScore, StageSeconds, Threshold,
 };
 
 /// Resamples of a single metric's interval; comparisons use what the settings say.
@@ -34,6 +35,8 @@ const CONFIDENCE: f64 = 0.95;
 pub(super) struct Scorer<'a> {
     settings: &'a CompareSettings,
     labelled: &'a LabelledData,
+    /// The rows that predictions are for.
+    split: &'a Split,
     slices: Vec<Slice>,
     /// The main metric.
     pub(super) metric: Metric,
@@ -50,6 +53,7 @@ impl<'a> Scorer<'a> {
     pub(super) fn new(
         settings: &'a CompareSettings,
         labelled: &'a LabelledData,
+        split: &'a Split,
         slices: Vec<Slice>,
     ) -> Result<Self> {
         let known = metrics_of(labelled.task());
@@ -62,11 +66,11 @@ impl<'a> Scorer<'a> {
                 format!("choose one of {names}"),
             ));
         }
-        Ok(Self { settings, labelled, slices, metric })
+        Ok(Self { settings, labelled, split, slices, metric })
     }
 
     fn test_rows(&self) -> &[u32] {
-        &self.labelled.split.test
+        &self.split.test
     }
 
     /// Truth of rows as class ids.
@@ -138,6 +142,11 @@ impl<'a> Scorer<'a> {
         self.by_row(self.metric, rows, values).ok()?.plain_value()
     }
 
+    /// A result's mean in the main metric.
+    pub(super) fn main_score(&self, route: &RouteResult) -> Option<f64> {
+        route.scores.get(&metric_name(self.metric)).map(|score| score.mean)
+    }
+
     /// Fills scores, costs, per-class figures, calibration, slices and the confusion matrix of a measured route.
     pub(super) fn fill(&self, route: &mut RouteResult, predictions: &[Prediction]) -> Result<()> {
         for metric in metrics_of(self.labelled.task()) {
@@ -161,7 +170,7 @@ impl<'a> Scorer<'a> {
             predict: mean(|seconds| seconds.predict),
         };
         fill_learner(route, predictions);
-        let validation = &self.labelled.split.validation;
+        let validation = &self.split.validation;
         let scores: Option<Vec<f64>> =
             predictions.iter().map(|prediction| self.value(validation, &prediction.validation)).collect();
         route.validation_score = scores.map(|scores| scores.iter().sum::<f64>() / count);
@@ -169,11 +178,12 @@ impl<'a> Scorer<'a> {
         if self.labelled.task() == Task::SingleLabel {
             self.fill_classes(route, &predictions[0].test)?;
             route.calibration = Some(self.calibration(&predictions[0])?);
+            route.threshold = self.threshold(&predictions[0])?;
         }
         Ok(())
     }
 
-    fn score(&self, metric: Metric, predictions: &[Prediction]) -> Result<Score> {
+    pub(super) fn score(&self, metric: Metric, predictions: &[Prediction]) -> Result<Score> {
         let resamples = match metric {
             Metric::RocAuc | Metric::PrAuc => COARSE_RESAMPLES,
             _ => INTERVAL_RESAMPLES,
@@ -253,7 +263,7 @@ impl<'a> Scorer<'a> {
     fn calibration(&self, prediction: &Prediction) -> Result<Calibration> {
         let truth = self.classes(self.test_rows());
         let error = |values: &DenseMatrix| Metric::CalibrationError.of_classes(&truth, values);
-        let validation = &self.labelled.split.validation;
+        let validation = &self.split.validation;
         let temperature = if validation.is_empty() {
             None
         } else {
@@ -272,8 +282,42 @@ impl<'a> Scorer<'a> {
         })
     }
 
+    /// The decision threshold of the first seed, where there are two classes and validation rows to fit it on.
+    fn threshold(&self, prediction: &Prediction) -> Result<Option<Threshold>> {
+        let (validation, test) = (&self.split.validation, self.test_rows());
+        if self.labelled.names.len() != 2 || validation.is_empty() {
+            return Ok(None);
+        }
+        // Metrics of probabilities know no threshold.
+        let class_metric = self.metric.class_metric();
+        let metric = if class_metric.is_some() { self.metric } else { Metric::MacroF1 };
+        let class_metric = class_metric.unwrap_or(ClassMetric::MacroF1);
+        let (value, _) = fit_threshold(&self.classes(validation), &prediction.validation, class_metric)?;
+        let truth = self.classes(test);
+        let options = BootstrapOptions {
+            resamples: INTERVAL_RESAMPLES,
+            confidence: CONFIDENCE,
+            seed: self.settings.seeds[0],
+        };
+        let resampled = |threshold: f64| {
+            let rows = ClassRows::new(&truth, &classes_at(&prediction.test, threshold), 2, class_metric)?;
+            Resampled::new(&[&rows], &options)
+        };
+        let (plain, fitted) = (resampled(0.5)?, resampled(value)?);
+        let found = compare_resampled(&fitted, &plain, Direction::GreaterIsBetter, 0.0)?.difference;
+        Ok(Some(Threshold {
+            class: self.labelled.names[1].clone(),
+            value,
+            metric: metric_name(metric),
+            plain_score: plain.values()[0],
+            score: fitted.values()[0],
+            low: found.low,
+            high: found.high,
+        }))
+    }
+
     /// Every pair of measured results, the later over the earlier; all on the same resamples of rows and seeds.
-    pub(super) fn compare(&self, measured: &[MeasuredRoute]) -> Result<Vec<Comparison>> {
+    pub(super) fn compare(&self, measured: &[&MeasuredRoute]) -> Result<Vec<Comparison>> {
         let resampled: Vec<Resampled> = measured
             .iter()
             .map(|route| {
@@ -290,7 +334,7 @@ impl<'a> Scorer<'a> {
         let mut comparisons = Vec::new();
         for first in 0..measured.len() {
             for second in 0..first {
-                let (route, over) = (&measured[first], &measured[second]);
+                let (route, over) = (measured[first], measured[second]);
                 comparisons.push(self.pair((route, &resampled[first]), (over, &resampled[second]))?);
             }
         }
@@ -354,11 +398,11 @@ impl<'a> Scorer<'a> {
 
     /// What difference this test set could show between the two best routes: from how often they disagree for the
     /// accuracy, from the spread of their difference for other metrics.
-    pub(super) fn detectable(&self, measured: &[MeasuredRoute], comparisons: &[Comparison]) -> Option<f64> {
+    pub(super) fn detectable(&self, measured: &[&MeasuredRoute], comparisons: &[Comparison]) -> Option<f64> {
         let name = metric_name(self.metric);
         let sign = if self.metric.is_greater_better() { 1.0 } else { -1.0 };
         let mut ranked: Vec<&MeasuredRoute> =
-            measured.iter().filter(|route| route.result.scores.contains_key(&name)).collect();
+            measured.iter().copied().filter(|route| route.result.scores.contains_key(&name)).collect();
         let mean = |route: &MeasuredRoute| sign * route.result.scores[&name].mean;
         ranked.sort_by(|a, b| mean(b).total_cmp(&mean(a)));
         let [first, second] = ranked.get(..2)? else { return None };

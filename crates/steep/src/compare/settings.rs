@@ -5,7 +5,8 @@ use crate::evaluation::metrics::Metric;
 use crate::features::columns::ColumnKind;
 use crate::features::engineered::EngineeredSettings;
 use crate::features::preparation::PreparationSettings;
-use crate::objectives::{ClassificationSettings, MaskingSettings};
+use crate::objectives::{ClassificationSettings, EmbeddingSettings, MaskingSettings};
+use crate::report::{Plan, Ranking};
 use crate::stages::{HeadInit, JointSettings, LearnerSettings};
 use crate::training::TrainingSettings;
 use serde::Serialize;
@@ -41,6 +42,12 @@ pub enum Route {
     /// Fine-tuned, then adapted.
     #[serde(rename = "finetuned+adapted")]
     FinetunedAdapted,
+    /// The encoder after its vectors were trained on the labels.
+    #[serde(rename = "contrastive")]
+    Contrastive,
+    /// Adapted, then its vectors trained on the labels.
+    #[serde(rename = "adapted+contrastive")]
+    AdaptedContrastive,
     /// One network over texts and columns, trained end to end.
     #[serde(rename = "joint")]
     Joint,
@@ -57,7 +64,7 @@ pub enum Route {
 
 impl Route {
     /// All routes, in their order, with the names used everywhere and a description.
-    pub const ALL: [(&'static str, Self, &'static str); 13] = [
+    pub const ALL: [(&'static str, Self, &'static str); 15] = [
         ("majority", Self::Majority, "always the most frequent class"),
         ("tfidf", Self::Tfidf, "word and character n-grams, logistic regression"),
         ("table_only", Self::TableOnly, "the columns without the text"),
@@ -80,6 +87,16 @@ impl Route {
             "adapted+joint",
             Self::AdaptedJoint,
             "adapted to the unlabelled texts, then one network over the text and the columns",
+        ),
+        (
+            "contrastive",
+            Self::Contrastive,
+            "the encoder after its vectors were trained to bring texts of one class together",
+        ),
+        (
+            "adapted+contrastive",
+            Self::AdaptedContrastive,
+            "adapted to the unlabelled texts, then its vectors trained to bring texts of one class together",
         ),
         (
             "late_average",
@@ -114,12 +131,29 @@ impl Route {
 
     /// Whether it needs the unlabelled texts.
     pub fn adapts(self) -> bool {
-        matches!(self, Self::Adapted | Self::AdaptedFinetuned | Self::FinetunedAdapted | Self::AdaptedJoint)
+        matches!(
+            self,
+            Self::Adapted
+                | Self::AdaptedFinetuned
+                | Self::FinetunedAdapted
+                | Self::AdaptedContrastive
+                | Self::AdaptedJoint
+        )
     }
 
     /// Whether its encoder is trained on the labels.
     pub fn finetunes(self) -> bool {
+        self.trains_head() || self.trains_vectors()
+    }
+
+    /// Whether its encoder is trained on the labels through a head.
+    pub fn trains_head(self) -> bool {
         matches!(self, Self::Finetuned | Self::AdaptedFinetuned | Self::FinetunedAdapted)
+    }
+
+    /// Whether its vectors are trained on the labels, without a head. Such routes are measured where they are named.
+    pub fn trains_vectors(self) -> bool {
+        matches!(self, Self::Contrastive | Self::AdaptedContrastive)
     }
 
     /// Whether training leaves a head that predicts by itself; adapting afterwards leaves it behind.
@@ -130,6 +164,11 @@ impl Route {
     /// Whether it trains one network over texts and columns.
     pub fn is_joint(self) -> bool {
         matches!(self, Self::Joint | Self::AdaptedJoint)
+    }
+
+    /// Whether each seed trains it anew on the labels.
+    pub fn varies_with_seed(self) -> bool {
+        self.finetunes() || self.is_joint()
     }
 
     /// Whether it is an encoder of its own, whose vectors may be joined with columns.
@@ -255,6 +294,7 @@ pub struct UnlabelledSource {
 
 /// A comparison.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own that a person sets")]
 pub struct CompareSettings {
     /// What the report is called.
     pub title: String,
@@ -306,6 +346,10 @@ pub struct CompareSettings {
     pub classification: ClassificationSettings,
     /// Fine-tuning's training loop; its seed is replaced by the run's.
     pub finetune: TrainingSettings,
+    /// The loss of routes that train vectors; their training loop is fine-tuning's.
+    pub contrastive: EmbeddingSettings,
+    /// So many folds, each tested on by routes trained on the others, instead of one test part.
+    pub out_of_fold: Option<u32>,
     /// Candidates for the classifier on embeddings.
     pub c_grid: Vec<f64>,
     /// Folds that choose among them.
@@ -318,4 +362,21 @@ pub struct CompareSettings {
     pub resamples: usize,
     /// Everything is written here.
     pub output_dir: PathBuf,
+    /// Seconds to plan within; no limit where absent.
+    pub budget: Option<f64>,
+    /// Share of the unlabelled texts on which adapting is tried first, to decide whether it is worth the rest.
+    pub pilot: Option<f64>,
+    /// Whether the vectors are judged while adapting.
+    pub adaptation_curve: bool,
+    /// Parts of the unlabelled texts that are adapted to as well, for the curve over their number.
+    pub text_curve: Vec<f64>,
+    /// What the budget is spent on; told in the report.
+    #[serde(skip)]
+    pub plan: Option<Plan>,
+    /// How this encoder was chosen among several; told in the report.
+    #[serde(skip)]
+    pub ranking: Option<Ranking>,
+    /// The same comparison with further encoders, whose routes are measured beside this one's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<CompareSettings>,
 }

@@ -26,9 +26,9 @@ pub(super) struct Slice {
 pub(super) fn slices(
     settings: &CompareSettings,
     labelled: &LabelledData,
+    test: &[u32],
     table: Option<&Table>,
 ) -> Result<Vec<Slice>> {
-    let test = &labelled.split.test;
     let lengths: Vec<f64> =
         test.iter().map(|&row| labelled.encodings.sequence(row as usize).len() as f64).collect();
     let emoji = test.iter().map(|&row| {

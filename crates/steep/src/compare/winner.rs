@@ -6,8 +6,10 @@ use super::runner::{MadeEncoder, Runner, stored_head};
 use super::score::Scorer;
 use super::settings::{FeatureSet, Route};
 use super::table::text_columns;
+use super::trial::Measurement;
 use crate::error::{Error, Result};
 use crate::features::columns::ColumnPlan;
+use crate::progress::Context;
 use crate::report::{RouteResult, ScoredBy, Winner};
 use crate::stages::{
     Combination, CombinationMember, CombinationMethod, EmbeddingRecipe, ModelFolder, SavedTemperature,
@@ -28,16 +30,21 @@ const VECTORS: &str = "vectors";
 /// That of a learner on top of them.
 const HEAD: &str = "head";
 
-/// Writes the models of the first seed of a measured route into `winner/`; none for what needs no model.
+/// Writes the models of the first seed of a measured route, in folds those of the first one, into `winner/`; none for what
+/// needs no model.
 pub(super) fn write_winner(
-    route: &MeasuredRoute,
-    measured: &Measured,
-    runner: &Runner,
-    scorer: &Scorer,
+    recommended: &MeasuredRoute,
+    measurement: &Measurement,
+    ctx: &Context,
 ) -> Result<Option<Winner>> {
-    if route.route == Route::Majority {
+    let (trial, measured) = (&measurement.trial, measurement.on_trial());
+    let is_it =
+        |route: &&MeasuredRoute| route.route == recommended.route && route.variant == recommended.variant;
+    let Some(route) = measured.routes.iter().find(is_it).filter(|route| route.route != Route::Majority)
+    else {
         return Ok(None);
-    }
+    };
+    let (runner, scorer) = (&trial.runner(ctx), &trial.scorer(&trial.prepared.labelled.split)?);
     let folder = runner.settings.output_dir.join("winner");
     let writer = ArtefactWriter::create(&folder)?;
     let winner = Writing { measured, runner, scorer };
@@ -46,7 +53,7 @@ pub(super) fn write_winner(
     if let Some(saved) = temperature {
         saved.save(writer.path())?;
     }
-    writer.commit(&serde_json::json!({ "route": route.result.id }))?;
+    writer.commit(&serde_json::json!({ "route": recommended.result.id }))?;
     Ok(Some(Winner {
         folder: folder.display().to_string(),
         columns: winner.columns(route)?,

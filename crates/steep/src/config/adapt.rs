@@ -3,7 +3,7 @@
 use super::check::{at_least_one, fill, one_of, positive, required, within};
 use super::training::{Facts, adapt_defaults, request_with_training};
 use crate::error::{Error, Result};
-use crate::objectives::{AdaptObjective, MaskingSettings};
+use crate::objectives::{AdaptObjective, MaskingSettings, MaskingUnit, NoiseSettings};
 use crate::stages::AdaptSettings;
 use std::path::PathBuf;
 use steep_encoder::{Config, HeadKind};
@@ -16,12 +16,14 @@ request_with_training! {
         /// Branch, tag or commit of a model on the hub; default main
         model_revision: String, also ["revision"];
         /// A folder to take the masked-LM head from where the encoder has none, such as the one it was fine-tuned from;
-        /// default: a new head
+        /// electra: the generator's folder; default: a new head or generator
         head_model_name_or_path: String;
         /// The texts: a file, folder or quoted pattern of txt, csv, tsv, jsonl or parquet, plain, .gz or .zst; needed
         train_file: String, also ["input"], old ["unlabelled_file", "dataset_name"];
-        /// The column of the texts; default text, or the only column of strings, or the first
-        text_column_name: String, also ["text_column"];
+        /// The column of the texts; default text, or the only column of strings, or the first; needed in seq2seq
+        text_column_name: String, also ["text_column"], old ["source_column_name", "source_column"];
+        /// seq2seq: the column of the texts that are written after those of text_column_name; needed there
+        target_column_name: String, also ["target_column"], old ["summary_column"];
         /// Read only so many texts; default all
         max_train_samples: u64, also ["limit"];
         /// Texts whose loss is followed, in the same column; default: a part of train_file
@@ -36,21 +38,46 @@ request_with_training! {
         /// The folder to write the adapted encoder into; needed
         output_dir: PathBuf, also ["output"];
         /// Longer texts are cut to so many tokens, at least 3; default: what the model folder says
-        max_seq_length: u64, old ["block_size"];
+        max_seq_length: u64, old ["block_size", "max_source_length"];
+        /// seq2seq: longer targets are cut to so many tokens, at least 3; default: what the model folder says
+        max_target_length: u64;
         /// What is trained for: mlm (hidden tokens), clm (the next token), simcse (two views of a text are near each
-        /// other) or tsdae (a text from what is left of it); default: mlm, and clm for a decoder
+        /// other), tsdae (a text from what is left of it), electra (which tokens a small generator replaced), denoising (a damaged text is written again) or seq2seq (a text
+        /// is written after another); default: mlm, clm for a decoder, denoising for an encoder-decoder
         objective: String;
-        /// mlm: hide all tokens of a word together; default false
+        /// mlm: what is hidden together: token, whole_word for all tokens of a word, or span for some words in a row;
+        /// default token
+        masking: String;
+        /// The same as masking = "whole_word"
         whole_word_mask: bool, also ["wwm"];
         /// simcse: cosines are divided by this, above 0; default 0.05
         temperature: f64;
-        /// tsdae: share of the tokens that are deleted, from 0 to 0.95; default 0.6
+        /// electra: width of a new generator as a share of the encoder's, above 0 and at most 1; default 0.25
+        generator_size: f64;
+        /// electra: how much finding replaced tokens counts beside replacing them, above 0; default 50
+        discriminator_weight: f64;
+        /// tsdae and denoising: share of the tokens that are deleted, from 0 to 0.95; default 0.6, and 0 in denoising
         deletion_ratio: f64;
-        /// mlm: share of the tokens that are predicted, above 0 and at most 0.9; default 0.15
+        /// denoising: share of the tokens that are hidden in spans, each of which becomes one mask token, from 0 to 0.9;
+        /// default 0.3
+        infilling_ratio: f64;
+        /// denoising: mean length of these spans, from 0.5 to 20; default 3
+        poisson_lambda: f64;
+        /// denoising: share of a text's sentences that change places, from 0 to 1; default 1
+        permute_sentence_ratio: f64;
+        /// denoising: share of the texts that are turned to begin at another token, from 0 to 1; default 0
+        rotation_ratio: f64;
+        /// seq2seq: share of the targets' probability that all words have in equal parts, from 0 to below 1; default 0
+        label_smoothing_factor: f64, old ["label_smoothing"];
+        /// mlm and electra: share of the tokens that are predicted, above 0 and at most 0.9; default 0.15
         mlm_probability: f64;
-        /// mlm: share of the predicted tokens that the encoder sees as the mask token, from 0 to 1; default 0.8
+        /// mlm: share at the end of training, to which it goes in a straight line; default: as mlm_probability
+        mlm_probability_end: f64;
+        /// mlm: share of the predicted tokens that the encoder sees as the mask token, from 0 to 1; default 0.8, and 1
+        /// in electra
         mask_share: f64;
-        /// mlm: share of the predicted tokens that the encoder sees as a random token, from 0 to 1; default 0.1
+        /// mlm: share of the predicted tokens that the encoder sees as a random token, from 0 to 1; default 0.1, and
+        /// 0 in electra
         random_share: f64;
         /// Texts in a step, 1 or more; default 32
         per_device_train_batch_size: u64, also ["batch_size"], old ["train_batch_size", "per_gpu_train_batch_size"];
@@ -86,6 +113,10 @@ pub struct AdaptSources {
     pub train_file: String,
     /// Their column.
     pub text_column_name: Option<String>,
+    /// The column of what is written after them.
+    pub target_column_name: Option<String>,
+    /// Targets are cut to so many tokens.
+    pub max_target_length: Option<usize>,
     /// Only so many are read.
     pub max_train_samples: Option<u64>,
     /// Texts whose loss is followed.
@@ -115,6 +146,8 @@ impl AdaptRequest {
             head_model_name_or_path: self.head_model_name_or_path.clone(),
             train_file: required("train_file", self.train_file.as_ref(), "FILE")?,
             text_column_name: self.text_column_name.clone(),
+            target_column_name: self.target_column_name.clone(),
+            max_target_length: self.max_target_length.map(|length| length as usize),
             max_train_samples: self.max_train_samples,
             validation_file: self.validation_file.clone(),
             validation_fraction: within("validation_split_percentage", percentage, 0.0..=50.0)? / 100.0,
@@ -128,15 +161,19 @@ impl AdaptRequest {
     pub fn resolve(&mut self, facts: &Facts) -> Result<AdaptSettings> {
         self.max_seq_length = Some(facts.max_seq_length as u64);
         let objective = self.objective()?;
-        let whole_word_mask = fill(&mut self.whole_word_mask, || false);
-        if whole_word_mask && objective != AdaptObjective::Mlm {
-            let problem = "is of masked language modelling only";
-            return Err(Error::config("whole_word_mask", problem, "leave it out, or take --objective mlm"));
+        if matches!(objective, AdaptObjective::Electra { .. }) {
+            // The generator sees nothing but masks, and what it fills in is what the encoder learns from.
+            (self.mask_share, self.random_share) =
+                (self.mask_share.or(Some(1.0)), self.random_share.or(Some(0.0)));
         }
         let masking = MaskingSettings {
-            whole_word_mask,
+            unit: self.masking_unit(objective)?,
+            mlm_probability_end: self.mlm_probability_end,
             ..masking(&mut self.mlm_probability, &mut self.mask_share, &mut self.random_share)?
         };
+        if let Some(end) = self.mlm_probability_end {
+            positive("mlm_probability_end", within("mlm_probability_end", end, 0.0..=0.9)?)?;
+        }
         let training = self.training_keys().resolve(&adapt_defaults(), facts)?;
         Ok(AdaptSettings { objective, masking, training, max_seq_length: facts.max_seq_length })
     }
@@ -152,6 +189,8 @@ impl AdaptRequest {
         let name = match config.token_head() {
             HeadKind::MaskedLm => "mlm",
             HeadKind::CausalLm => "clm",
+            HeadKind::Seq2Seq if self.target_column_name.is_some() => "seq2seq",
+            HeadKind::Seq2Seq => "denoising",
             _ => {
                 let problem =
                     format!("is needed, since {} has no head that predicts tokens", config.model_type.name());
@@ -162,18 +201,49 @@ impl AdaptRequest {
         Ok(())
     }
 
+    fn masking_unit(&mut self, objective: AdaptObjective) -> Result<MaskingUnit> {
+        let whole_words = self.whole_word_mask.take() == Some(true);
+        let key = if whole_words { "whole_word_mask" } else { "masking" };
+        if whole_words && self.masking.get_or_insert_with(|| "whole_word".to_owned()) != "whole_word" {
+            let problem = "asks for something else than masking";
+            return Err(Error::config(key, problem, "give one of the two"));
+        }
+        let name = fill(&mut self.masking, || "token".to_owned());
+        let unit = one_of("masking", &name, &MaskingUnit::ALL)?;
+        let masks = matches!(objective, AdaptObjective::Mlm | AdaptObjective::Electra { .. });
+        if unit != MaskingUnit::Token && !masks {
+            let problem = "is of masked language modelling and electra only";
+            return Err(Error::config(key, problem, "leave it out, or take --objective mlm"));
+        }
+        Ok(unit)
+    }
+
     fn objective(&mut self) -> Result<AdaptObjective> {
         let name = fill(&mut self.objective, || "mlm".to_owned());
         let kind = one_of("objective", &name, &OBJECTIVES)?;
-        let own = |key: &str, is_set: bool, owner: &str| {
-            let hint = format!("leave it out, or take --objective {owner}");
-            if is_set && name != owner {
-                return Err(Error::config(key, format!("is of {owner} only"), hint));
+        let own = |key: &str, is_set: bool, owners: &[&str]| {
+            if is_set && !owners.contains(&name.as_str()) {
+                let hint = format!("leave it out, or take --objective {}", owners.join(" or "));
+                return Err(Error::config(key, format!("is of {} only", owners.join(" and ")), hint));
             }
             Ok(())
         };
-        own("temperature", self.temperature.is_some(), "simcse")?;
-        own("deletion_ratio", self.deletion_ratio.is_some(), "tsdae")?;
+        own("mlm_probability_end", self.mlm_probability_end.is_some(), &["mlm"])?;
+        own("temperature", self.temperature.is_some(), &["simcse"])?;
+        own("deletion_ratio", self.deletion_ratio.is_some(), &["tsdae", "denoising"])?;
+        own("generator_size", self.generator_size.is_some(), &["electra"])?;
+        own("discriminator_weight", self.discriminator_weight.is_some(), &["electra"])?;
+        for (key, value) in [
+            ("infilling_ratio", self.infilling_ratio),
+            ("poisson_lambda", self.poisson_lambda),
+            ("permute_sentence_ratio", self.permute_sentence_ratio),
+            ("rotation_ratio", self.rotation_ratio),
+        ] {
+            own(key, value.is_some(), &["denoising"])?;
+        }
+        own("label_smoothing_factor", self.label_smoothing_factor.is_some(), &["seq2seq"])?;
+        own("target_column_name", self.target_column_name.is_some(), &["seq2seq"])?;
+        own("max_target_length", self.max_target_length.is_some(), &["seq2seq"])?;
         Ok(match kind {
             AdaptObjective::Simcse { temperature } => AdaptObjective::Simcse {
                 temperature: positive("temperature", fill(&mut self.temperature, || temperature))?,
@@ -182,17 +252,62 @@ impl AdaptRequest {
                 let ratio = fill(&mut self.deletion_ratio, || deletion_ratio);
                 AdaptObjective::Tsdae { deletion_ratio: within("deletion_ratio", ratio, 0.0..=0.95)? }
             }
+            AdaptObjective::Electra { generator_size, discriminator_weight } => {
+                let size =
+                    within("generator_size", fill(&mut self.generator_size, || generator_size), 0.0..=1.0)?;
+                let weight = fill(&mut self.discriminator_weight, || discriminator_weight);
+                AdaptObjective::Electra {
+                    generator_size: positive("generator_size", size)?,
+                    discriminator_weight: positive("discriminator_weight", weight)?,
+                }
+            }
+            AdaptObjective::Denoising(defaults) => AdaptObjective::Denoising(self.noise(defaults)?),
+            AdaptObjective::Seq2seq { label_smoothing } => {
+                required("target_column_name", self.target_column_name.as_ref(), "COLUMN")?;
+                required("text_column_name", self.text_column_name.as_ref(), "COLUMN")?;
+                let smoothing = fill(&mut self.label_smoothing_factor, || label_smoothing);
+                let label_smoothing = within("label_smoothing_factor", smoothing, 0.0..=0.999)?;
+                AdaptObjective::Seq2seq { label_smoothing }
+            }
             other => other,
+        })
+    }
+
+    fn noise(&mut self, defaults: NoiseSettings) -> Result<NoiseSettings> {
+        let share = |key: &str, value: &mut Option<f64>, default: f64, largest: f64| {
+            within(key, fill(value, || default), 0.0..=largest)
+        };
+        let lambda = fill(&mut self.poisson_lambda, || defaults.poisson_lambda);
+        Ok(NoiseSettings {
+            permute_sentence_ratio: share(
+                "permute_sentence_ratio",
+                &mut self.permute_sentence_ratio,
+                defaults.permute_sentence_ratio,
+                1.0,
+            )?,
+            deletion_ratio: share("deletion_ratio", &mut self.deletion_ratio, defaults.deletion_ratio, 0.95)?,
+            infilling_ratio: share(
+                "infilling_ratio",
+                &mut self.infilling_ratio,
+                defaults.infilling_ratio,
+                0.9,
+            )?,
+            poisson_lambda: within("poisson_lambda", lambda, 0.5..=20.0)?,
+            rotation_ratio: share("rotation_ratio", &mut self.rotation_ratio, defaults.rotation_ratio, 1.0)?,
         })
     }
 }
 
-/// Names with defaults: 0.05 of Gao et al. 2021 (arXiv 2104.08821), 0.6 of Wang et al. 2021 (arXiv 2104.06979).
-const OBJECTIVES: [(&str, AdaptObjective); 4] = [
+/// Names with defaults: 0.05 of Gao et al. 2021 (arXiv 2104.08821), 0.6 of Wang et al. 2021 (arXiv 2104.06979),
+/// size and weight of Clark et al. 2020 (arXiv 2003.10555), the noise of Lewis et al. 2020 (arXiv 1910.13461).
+const OBJECTIVES: [(&str, AdaptObjective); 7] = [
     ("mlm", AdaptObjective::Mlm),
     ("clm", AdaptObjective::Clm),
     ("simcse", AdaptObjective::Simcse { temperature: 0.05 }),
     ("tsdae", AdaptObjective::Tsdae { deletion_ratio: 0.6 }),
+    ("electra", AdaptObjective::Electra { generator_size: 0.25, discriminator_weight: 50.0 }),
+    ("denoising", AdaptObjective::Denoising(NoiseSettings::BART)),
+    ("seq2seq", AdaptObjective::Seq2seq { label_smoothing: 0.0 }),
 ];
 
 /// The mix of Devlin et al. 2018: 80 % of the predicted tokens hidden, 10 % random, the rest left as they are, so that
@@ -206,7 +321,7 @@ pub(super) fn masking(
         mlm_probability: fill(mlm_probability, || 0.15),
         mask_share: within("mask_share", fill(mask_share, || 0.8), 0.0..=1.0)?,
         random_share: within("random_share", fill(random_share, || 0.1), 0.0..=1.0)?,
-        whole_word_mask: false,
+        ..MaskingSettings::EVALUATION
     };
     positive("mlm_probability", within("mlm_probability", settings.mlm_probability, 0.0..=0.9)?)?;
     // A hair of room for shares such as 0.9 and 0.1, whose sum is rounded.
@@ -273,6 +388,7 @@ mod tests {
         assert_eq!(objective("clm"), AdaptObjective::Clm);
         assert_eq!(objective("simcse"), AdaptObjective::Simcse { temperature: 0.05 });
         assert_eq!(objective("tsdae"), AdaptObjective::Tsdae { deletion_ratio: 0.6 });
+        assert_eq!(objective("denoising"), AdaptObjective::Denoising(NoiseSettings::BART));
     }
 
     #[test]
@@ -296,14 +412,39 @@ mod tests {
         );
         assert_eq!(key_of(AdaptRequest { objective: Some("bert".into()), ..request() }), "objective");
         assert_eq!(key_of(AdaptRequest { temperature: Some(0.1), ..request() }), "temperature");
+        let seq2seq = || AdaptRequest { objective: Some("seq2seq".into()), ..request() };
+        assert_eq!(key_of(seq2seq()), "target_column_name");
+        let target_column_name = Some("summary".into());
+        let paired = AdaptRequest { target_column_name, ..seq2seq() };
+        assert_eq!(key_of(paired.clone()), "text_column_name");
+        let text_column_name = Some("article".into());
+        let smoothed = AdaptRequest { text_column_name, label_smoothing_factor: Some(1.0), ..paired };
+        assert_eq!(key_of(smoothed), "label_smoothing_factor");
+        assert_eq!(key_of(AdaptRequest { poisson_lambda: Some(3.0), ..request() }), "poisson_lambda");
         let clm = AdaptRequest { objective: Some("clm".into()), whole_word_mask: Some(true), ..request() };
         assert_eq!(key_of(clm), "whole_word_mask");
+        let both = AdaptRequest { masking: Some("span".into()), whole_word_mask: Some(true), ..request() };
+        assert_eq!(key_of(both), "whole_word_mask");
+        assert_eq!(key_of(AdaptRequest { masking: Some("spam".into()), ..request() }), "masking");
+        assert_eq!(
+            key_of(AdaptRequest { mlm_probability_end: Some(0.0), ..request() }),
+            "mlm_probability_end"
+        );
         let simcse = AdaptRequest { objective: Some("simcse".into()), temperature: Some(0.0), ..request() };
         assert_eq!(key_of(simcse), "temperature");
         assert_eq!(
             key_of(AdaptRequest { eval_strategy: Some("always".into()), ..request() }),
             "eval_strategy"
         );
+    }
+
+    #[test]
+    fn the_older_switch_for_whole_words_is_the_newer_keys_value() {
+        let mut request = AdaptRequest { whole_word_mask: Some(true), ..AdaptRequest::default() };
+        assert_eq!(request.resolve(&FACTS).unwrap().masking.unit, MaskingUnit::WholeWord);
+        assert_eq!((request.masking.as_deref(), request.whole_word_mask), (Some("whole_word"), None));
+        let mut off = AdaptRequest { whole_word_mask: Some(false), ..AdaptRequest::default() };
+        assert_eq!(off.resolve(&FACTS).unwrap().masking, MaskingSettings::EVALUATION);
     }
 
     #[test]

@@ -4,12 +4,16 @@ use super::adapt::AdaptRequest;
 use super::check::{at_least_one, fill, required, within};
 use super::choices::{c_grid, items, metric, task};
 use super::classify::ClassifyRequest;
+use super::duration::seconds;
 use super::finetune::FinetuneRequest;
 use super::training::Facts;
 use super::values::List;
-use crate::compare::{CompareSettings, FeatureSet, LabelledSource, Route, TableSettings, UnlabelledSource};
+use crate::compare::{
+    CompareSettings, FeatureSet, LabelledSource, RankingOptions, Route, TableSettings, UnlabelledSource,
+};
 use crate::data::LabelBudget;
 use crate::error::{Error, Result};
+use crate::objectives::EmbeddingSettings;
 use crate::stages::{AdaptSettings, ClassifySettings, FinetuneSettings, HeadInit, JointSettings};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +24,13 @@ request! {
         model_name_or_path: String, also ["model"];
         /// Branch, tag or commit of a model on the hub; default main
         model_revision: String, also ["revision"];
+        /// Several encoders instead of model_name_or_path: they are ranked by their vectors, as they are, of a sample of the
+        /// training and validation rows, and the comparison is made with the best
+        models: List<String>, also ["encoders"];
+        /// The comparison is made with so many of them, 1 or more; default 1
+        models_kept: u64;
+        /// They are ranked on so many training rows, and as many validation rows, at most, 20 or more; default 2000
+        models_max_samples: u64;
         /// The labelled rows: a file, folder or quoted pattern of csv, tsv, jsonl or parquet, plain, .gz or .zst, or a
         /// folder with one subfolder of texts a label; needed
         labelled_file: String, also ["labelled"], old ["train_file", "labeled_file", "labeled"];
@@ -112,10 +123,27 @@ request! {
         /// nearest_centroid, knn, lda, boosted_trees, mlp, or all; default logistic_regression, for a regression ridge
         learner: List<String>, also ["learners"], old ["classifier"];
         /// Routes among majority, tfidf, table_only, frozen, table_as_text, adapted, finetuned, adapted+finetuned,
-        /// finetuned+adapted, joint, adapted+joint, late_average, stacked; default all that the data allows
+        /// finetuned+adapted, contrastive, adapted+contrastive, joint, adapted+joint, late_average, stacked; default all
+        /// that the data allows but the two contrastive ones
         routes: List<String>;
         /// Measure also what fewer labels would give; default true
         label_curve: bool;
+        /// Plan within this time, such as 2h, 30m or 90s: what does not fit is shortened or left out, and the report says
+        /// what; default no limit
+        budget: String, also ["time_budget"];
+        /// Try adapting on a part of the unlabelled texts first, and leave the routes that adapt out where that gains
+        /// nothing; default false
+        pilot: bool;
+        /// Share of the unlabelled texts that a pilot adapts to, from 0.01 to 0.5; default 0.1
+        pilot_fraction: f64;
+        /// Measure the score while adapting, on labelled rows that are no test rows; default true
+        adaptation_curve: bool;
+        /// Adapt to these parts of the unlabelled texts as well, such as 0.1,0.3, and show the score over their number;
+        /// default none
+        text_curve: List<f64>;
+        /// Measure all rows in so many folds instead of a test part, from 2 to 20: every route is trained in each fold on
+        /// the other rows; default: one test part
+        folds: u64, also ["num_folds"];
         /// Columns by whose values the scores are told apart, beside length, emoji and feature_columns; default none
         slice_columns: List<String>;
         /// One run of every trained route a seed; default 42, 43, 44
@@ -150,6 +178,9 @@ request! {
         head_init: String;
         /// Fine-tuning: share of the target that is spread over all classes, from 0 to below 1; default 0
         label_smoothing_factor: f64;
+        /// The routes contrastive and adapted+contrastive: how vectors are trained, multiple_negatives_ranking, triplet,
+        /// supervised_contrastive or cosent; default supervised_contrastive
+        contrastive_objective: String;
         /// Tokens computed at once, 1 or more; bounds the memory and changes nothing but rounding; default 4096
         max_tokens_per_micro_batch: u64;
         /// Numbers in which the encoder computes: f32, bf16, or auto for what is quick on this machine; default auto
@@ -161,7 +192,7 @@ request! {
         /// Candidates for the C of the classifier on embeddings, each above 0; default .01, .046, .22, 1, 4.6, 22, 100
         c_grid: List<f64>;
         /// Folds that choose among them, from 2 to 20; default 5
-        cv_folds: u64, old ["folds"];
+        cv_folds: u64;
         /// Differences of the metric up to this size do not matter, 0 or more; default 0.005
         equivalence_margin: f64, also ["rope"];
         /// Probability from which on a verdict is given, from 0.5 to below 1; default 0.95
@@ -174,6 +205,8 @@ request! {
 /// What is known of model and data when a comparison is resolved.
 #[derive(Debug, Clone)]
 pub struct CompareFacts {
+    /// The encoder as the user named it.
+    pub name: String,
     /// The encoder's local folder.
     pub model: PathBuf,
     /// The encoder, with the labelled rows in all.
@@ -217,10 +250,30 @@ impl CompareRequest {
         })
     }
 
-    /// The encoder as the user named it, and its revision.
-    pub fn model(&self) -> Result<(String, Option<String>)> {
-        let name = required("model_name_or_path", self.model_name_or_path.as_ref(), "FOLDER_OR_NAME")?;
-        Ok((name, self.model_revision.clone()))
+    /// The encoder as the user named it, or all that are to be ranked.
+    pub fn models(&self) -> Result<Vec<String>> {
+        let models = items(self.models.as_ref());
+        if models.is_empty() {
+            let key = "model_name_or_path";
+            return Ok(vec![required(key, self.model_name_or_path.as_ref(), "FOLDER_OR_NAME")?]);
+        }
+        if self.model_name_or_path.is_some() {
+            let problem = "model_name_or_path names an encoder as well";
+            return Err(Error::config("models", problem, "give one of the two; models may name it too"));
+        }
+        let distinct: std::collections::BTreeSet<&String> = models.iter().collect();
+        if distinct.len() != models.len() {
+            return Err(Error::config("models", "an encoder is named twice", "name each once"));
+        }
+        Ok(models)
+    }
+
+    /// How several encoders are ranked; fills the keys in.
+    pub fn ranking(&mut self) -> Result<RankingOptions> {
+        let kept = at_least_one("models_kept", fill(&mut self.models_kept, || 1))?;
+        let samples = fill(&mut self.models_max_samples, || 2_000);
+        let max_samples = within("models_max_samples", samples, 20..=1_000_000_000)? as usize;
+        Ok(RankingOptions { max_samples, kept: kept as usize })
     }
 
     /// Where everything is written.
@@ -247,11 +300,16 @@ impl CompareRequest {
             None
         };
         let folds = within("cv_folds", fill(&mut self.cv_folds, || 5), 2..=20)? as u32;
+        let out_of_fold = self.folds.map(|folds| within("folds", folds, 2..=20)).transpose()?;
+        if out_of_fold.is_some() && self.split_column.is_some() {
+            let problem = "split_column says already which rows are tested on";
+            return Err(Error::config("folds", problem, "leave one of the two out"));
+        }
         let resamples = within("resamples", fill(&mut self.resamples, || 5_000), 100..=1_000_000)? as usize;
         Ok(CompareSettings {
             title: fill(&mut self.title, || title_of(&labelled.source)),
             model: facts.model.clone(),
-            model_name: self.model()?.0,
+            model_name: facts.name.clone(),
             labelled,
             unlabelled,
             adapt_on_training_texts: fill(&mut self.adapt_on_training_texts, || true),
@@ -274,13 +332,40 @@ impl CompareRequest {
             head_init: finetune.head_init,
             classification: finetune.classification,
             finetune: finetune.training,
+            contrastive: self.contrastive()?,
             c_grid: c_grid(&mut self.c_grid)?,
             folds,
             rope: within("equivalence_margin", fill(&mut self.equivalence_margin, || 0.005), 0.0..=1e9)?,
             certainty: within("certainty", fill(&mut self.certainty, || 0.95), 0.5..=0.999_999)?,
             resamples,
             output_dir: self.output_dir()?,
+            out_of_fold: out_of_fold.map(|folds| folds as u32),
+            budget: self.budget.as_ref().map(|text| seconds("budget", text)).transpose()?,
+            pilot: self.pilot()?,
+            adaptation_curve: fill(&mut self.adaptation_curve, || true),
+            text_curve: self.text_curve()?,
+            plan: None,
+            ranking: None,
+            further: Vec::new(),
         })
+    }
+
+    fn pilot(&mut self) -> Result<Option<f64>> {
+        if !fill(&mut self.pilot, || false) {
+            return Ok(None);
+        }
+        within("pilot_fraction", fill(&mut self.pilot_fraction, || 0.1), 0.01..=0.5).map(Some)
+    }
+
+    /// Ascending, each above 0 and below 1.
+    fn text_curve(&self) -> Result<Vec<f64>> {
+        let mut parts = items(self.text_curve.as_ref());
+        for part in &parts {
+            within("text_curve", *part, 0.001..=0.999)?;
+        }
+        parts.sort_by(f64::total_cmp);
+        parts.dedup();
+        Ok(parts)
     }
 
     fn label_budget(&self) -> Result<Option<LabelBudget>> {
@@ -371,7 +456,8 @@ impl CompareRequest {
         let has_its_columns =
             |route: Route| (has_columns || !route.needs_columns()) && (has_beside || !route.is_joint());
         let is_possible = |route: Route| (has_unlabelled || !route.adapts()) && has_its_columns(route);
-        let possible = Route::ALL.iter().filter(|(_, route, _)| is_possible(*route));
+        let usual = |route: Route| is_possible(route) && !route.trains_vectors();
+        let possible = Route::ALL.iter().filter(|(_, route, _)| usual(*route));
         let names =
             fill(&mut self.routes, || List(possible.map(|(name, ..)| (*name).to_owned()).collect())).0;
         let known: Vec<(&str, Route)> = Route::ALL.iter().map(|(name, route, _)| (*name, *route)).collect();
@@ -486,6 +572,17 @@ impl CompareRequest {
         resolved
     }
 
+    /// How vectors are trained.
+    fn contrastive(&mut self) -> Result<EmbeddingSettings> {
+        let name = fill(&mut self.contrastive_objective, || "supervised_contrastive".to_owned());
+        let mut request = FinetuneRequest { objective: Some(name), ..FinetuneRequest::default() };
+        let settings = request.embedding().map_err(|error| in_words_of("contrastive", error))?;
+        settings.ok_or_else(|| {
+            let hint = "choose another, or the route finetuned";
+            Error::config("contrastive_objective", "classification trains no vectors", hint)
+        })
+    }
+
     fn finetune(&mut self, facts: &CompareFacts, labelled: &LabelledSource) -> Result<FinetuneSettings> {
         let mut request = FinetuneRequest {
             num_train_epochs: self.finetune_epochs,
@@ -530,7 +627,9 @@ fn in_words_of(stage: &str, error: Error) -> Error {
             let key = match key.as_str() {
                 "num_train_epochs" => format!("{stage}_epochs"),
                 "per_device_train_batch_size" => format!("{stage}_batch_size"),
-                "learning_rate" | "max_steps" | "categorical_encoding" => format!("{stage}_{key}"),
+                "learning_rate" | "max_steps" | "objective" | "categorical_encoding" => {
+                    format!("{stage}_{key}")
+                }
                 _ => key,
             };
             Error::Config { key, problem, hint }
@@ -552,6 +651,7 @@ mod tests {
 
     fn facts() -> CompareFacts {
         CompareFacts {
+            name: "model".into(),
             model: "folder".into(),
             labelled: Facts { rows: 2225, hidden_size: 384, num_hidden_layers: 6, max_seq_length: 256 },
             unlabelled_rows: 2000,
@@ -636,6 +736,8 @@ mod tests {
         assert!(message.starts_with("joint_categorical_encoding:"), "{message}");
         let both = CompareRequest { label_fraction: Some(0.1), max_train_samples: Some(5), ..request() };
         assert!(of(both).starts_with("label_fraction:"));
+        let message = of(CompareRequest { contrastive_objective: Some("simcse".into()), ..request() });
+        assert!(message.starts_with("contrastive_objective:"), "{message}");
         assert!(of(CompareRequest { seeds: Some(List(vec![1, 1])), ..request() }).starts_with("seeds:"));
     }
 }

@@ -5,7 +5,7 @@ use super::choices::items;
 use super::engineered::engineered;
 use super::values::List;
 use crate::error::{Error, Result};
-use crate::features::embed::EmbedSettings;
+use crate::features::embed::{EmbedSettings, FeaturesFrom};
 use crate::stages::{
     EngineerSettings, EngineeredColumns, ExtractSettings, ModelFolder, OutputFormat, OutputValue,
 };
@@ -35,6 +35,9 @@ request! {
         /// How tokens become a vector: cls, max, mean, mean_sqrt_len, weightedmean, lasttoken; several are put one after
         /// the other; default: what the model folder says, else mean
         pooling: List<String>, old ["pooling_mode"];
+        /// Of an encoder-decoder (bart, mbart, t5): encoder for the states of its encoder, decoder_last for the last ones of
+        /// its decoder, which reads the text again and whose default pooling is lasttoken; default encoder
+        features_from: String;
         /// Layers whose states are averaged, 0 being the embeddings and -1 the last; default -1
         layers: List<i64>;
         /// Bring vectors to length one; default: what the model folder says
@@ -189,7 +192,14 @@ impl ExtractRequest {
         let dtype = super::dtype::resolve(&mut self.dtype, &mut self.bf16)?;
         let folder = model.embed_settings(dtype);
         let names = |modes: &[PoolingMode]| modes.iter().map(|mode| mode.name().to_owned()).collect();
-        let pooling = fill(&mut self.pooling, || List(names(&folder.pooling))).0;
+        let features_from = fill(&mut self.features_from, || "encoder".to_owned());
+        let features_from = one_of("features_from", &features_from, &FeaturesFrom::ALL)?;
+        model.config.check_head(&model.path, features_from.head_kind())?;
+        let usual = match features_from {
+            FeaturesFrom::Encoder => folder.pooling,
+            FeaturesFrom::DecoderLast => vec![PoolingMode::LastToken],
+        };
+        let pooling = fill(&mut self.pooling, || List(names(&usual))).0;
         let known = PoolingMode::ALL.map(|(mode, name, _)| (name, mode));
         let pooling = pooling.iter().map(|name| match PoolingMode::from_name(name) {
             Some(mode) => Ok(mode),
@@ -197,6 +207,7 @@ impl ExtractRequest {
         });
         let truncate_dim = self.truncate_dim.map(|dim| at_least_one("truncate_dim", dim)).transpose()?;
         Ok(EmbedSettings {
+            features_from,
             pooling: pooling.collect::<Result<_>>()?,
             layers: fill(&mut self.layers, || List(folder.layers)).0,
             normalize: fill(&mut self.normalize_embeddings, || folder.normalize),

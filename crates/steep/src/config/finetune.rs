@@ -56,6 +56,24 @@ request_with_training! {
         class_weight: String, old ["class_weights"];
         /// Share of the target that is spread over all classes, from 0 to below 1; default 0
         label_smoothing_factor: f64, old ["label_smoothing"];
+        /// What is trained for: classification (encoder and head together), or vectors that texts of one class have near
+        /// each other, and then a classifier on them: multiple_negatives_ranking, triplet, supervised_contrastive or
+        /// cosent; default classification
+        objective: String, old ["loss"];
+        /// Of the objectives for vectors: cosines are divided by this, above 0; default 0.05, of supervised_contrastive
+        /// 0.07
+        temperature: f64;
+        /// triplet: which count, hard (farthest of the class, nearest of another) or all; default hard
+        triplet_mining: String;
+        /// triplet: by so much a text of the same class is to be nearer, above 0; default 5
+        margin: f64;
+        /// Of the objectives for vectors: these numbers of leading dimensions are to serve as vectors too, such as
+        /// 384,128,64; default: whole vectors only
+        matryoshka_dims: List<u64>;
+        /// Predict hidden tokens beside the labels: that loss counts so many times, 0 or more; default 0
+        mlm_weight: f64;
+        /// mlm_weight: share of the tokens that are hidden, above 0 and at most 0.9; default 0.15
+        mlm_probability: f64;
         /// Train one network over the text and the columns beside it; the keys from here to gating_beta are its own, and
         /// columns are prepared as classify does; default false
         joint: bool;
@@ -245,7 +263,9 @@ impl FinetuneRequest {
         self.max_seq_length = Some(facts.max_seq_length as u64);
         let training = self.training_keys().resolve(&finetune_defaults(facts), facts)?;
         let classification = ClassificationSettings { label_smoothing_factor, class_weights };
-        Ok(FinetuneSettings { head_init, classification, training, max_seq_length: facts.max_seq_length })
+        let mlm = self.multi_task()?;
+        let max_seq_length = facts.max_seq_length;
+        Ok(FinetuneSettings { head_init, classification, mlm, training, max_seq_length })
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::error::Result;
 use crate::features::embed::Embedder;
 use crate::progress::{Cancel, Context, Silent};
-use crate::training::{Objective, Sequences, TrainingSettings, micro_batches};
+use crate::training::{Objective, Position, Sequences, TrainingSettings, micro_batches};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::{Duration, Instant};
 use steep_encoder::{AdamW, Gradients, Model, Pass};
@@ -15,7 +16,7 @@ const PROBE_TIME: Duration = Duration::from_secs(2);
 const FORWARD_SHARE: f64 = 1.0 / 3.0;
 
 /// What a probe says of the whole work.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// Tokens to compute, evaluation included.
     pub tokens: u64,
@@ -69,6 +70,7 @@ pub fn estimate_training<O: Objective>(
     amount: TrainingAmount,
     cancel: &Cancel,
 ) -> Result<Estimate> {
+    settings.freezing.apply(model, Position::END);
     let speed = training_speed(model, objective, settings, cancel)?;
     let rows = objective.rows();
     let sampled: u64 = rows.iter().map(|&row| objective.sequences().length(row as usize) as u64).sum();

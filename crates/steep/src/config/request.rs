@@ -101,9 +101,9 @@ macro_rules! request {
 #[cfg(test)]
 mod tests {
     use crate::config::{
-        AdaptRequest, ClassifyRequest, CompareRequest, ExtractRequest, FinetuneRequest, InspectRequest, List,
-        PredictRequest, Request, SearchRequest, VocabExtendRequest, VocabReportRequest, VocabUndoRequest,
-        ZeroshotRequest,
+        AdaptRequest, ClassifyRequest, CompareRequest, ExtractRequest, FinetuneRequest, GenerateRequest,
+        InspectRequest, List, PredictRequest, Request, SearchRequest, VocabExtendRequest, VocabReportRequest,
+        VocabUndoRequest, ZeroshotRequest,
     };
     use std::collections::BTreeSet;
 
@@ -127,7 +127,9 @@ mod tests {
         check::<CompareRequest>();
         check::<ExtractRequest>();
         check::<FinetuneRequest>();
+        check::<GenerateRequest>();
         check::<InspectRequest>();
+        check::<crate::config::MergeRequest>();
         check::<PredictRequest>();
         check::<VocabExtendRequest>();
         check::<VocabReportRequest>();

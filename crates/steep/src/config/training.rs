@@ -1,10 +1,12 @@
 //! From the training keys of a request to [`TrainingSettings`].
 
 use super::check::{at_least_one, fill, one_of, positive, within};
+use super::choices::items;
+use super::values::List;
 use crate::error::{Error, Result};
 use crate::stages::ModelFolder;
-use crate::training::{LrSchedulerType, TrainingSettings};
-use steep_encoder::AdamWSettings;
+use crate::training::{Freezing, GradualUnfreezing, LrSchedulerType, ParameterPattern, TrainingSettings};
+use steep_encoder::{AdamWSettings, LoraSettings};
 
 /// What is known of model and data when a request is resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +64,18 @@ pub(super) struct TrainingKeys<'a> {
     pub(super) gradient_checkpointing: &'a mut Option<bool>,
     pub(super) dtype: &'a mut Option<String>,
     pub(super) bf16: &'a mut Option<bool>,
+    pub(super) freeze: &'a mut Option<List<String>>,
+    pub(super) train_only: &'a mut Option<List<String>>,
+    pub(super) gradual_unfreezing: &'a mut Option<String>,
+    pub(super) lora_rank: &'a mut Option<u64>,
+    pub(super) lora_alpha: &'a mut Option<f64>,
+    pub(super) lora_dropout: &'a mut Option<f64>,
+    pub(super) lora_targets: &'a mut Option<List<String>>,
 }
+
+/// Low-rank matrices want a larger rate than the weights themselves: Hu et al. 2021 (arXiv 2106.09685) train them with
+/// 2e-4 to 5e-4 where the same encoders are fine-tuned with 1e-5 to 3e-5.
+const LORA_LEARNING_RATE_FACTOR: f64 = 10.0;
 
 /// What a request's training keys default to; see the recipes of [`adapt_defaults`] and [`finetune_defaults`].
 pub(super) struct TrainingDefaults {
@@ -130,7 +143,10 @@ impl TrainingKeys<'_> {
         let max_steps = self.max_steps()?;
         let total_steps =
             max_steps.unwrap_or((num_train_epochs * steps_per_epoch as f64).ceil().min(1e15) as u64).max(1);
-        let learning_rate = fill(self.learning_rate, || (defaults.learning_rate)(train_batch_size, facts));
+        let (freezing, lora) = (self.freezing()?, self.lora()?);
+        let faster = if lora.is_some() { LORA_LEARNING_RATE_FACTOR } else { 1.0 };
+        let learning_rate =
+            fill(self.learning_rate, || faster * (defaults.learning_rate)(train_batch_size, facts));
         positive("learning_rate", within("learning_rate", learning_rate, 0.0..=1.0)?)?;
         let scheduler = fill(self.lr_scheduler_type, || "linear".to_owned());
         let logging = fill(self.logging_steps, || (total_steps / 100).clamp(1, 500));
@@ -142,12 +158,14 @@ impl TrainingKeys<'_> {
             learning_rate,
             lr_scheduler_type: one_of("lr_scheduler_type", &scheduler, &LrSchedulerType::ALL)?,
             warmup_ratio: self.warmup(defaults.warmup_ratio, total_steps)?,
-            adamw: self.adamw(defaults)?,
+            adamw: self.adamw(defaults, lora.is_some())?,
             seed: fill(self.seed, || 42),
             logging_steps: at_least_one("logging_steps", logging)?,
             evaluations_per_epoch: self.evaluations(defaults, steps_per_epoch)?,
             gradient_checkpointing: fill(self.gradient_checkpointing, || false),
             dtype: super::dtype::resolve_for_training(self.dtype, self.bf16)?,
+            freezing,
+            lora,
             save_steps: at_least_one("save_steps", fill(self.save_steps, || 500))?,
             save_total_limit: at_least_one("save_total_limit", fill(self.save_total_limit, || 2))? as usize,
             load_best_model_at_end: fill(self.load_best_model_at_end, || defaults.load_best_model_at_end),
@@ -191,7 +209,58 @@ impl TrainingKeys<'_> {
         Ok((steps.ceil() - 0.5) / total_steps as f64)
     }
 
-    fn adamw(&mut self, defaults: &TrainingDefaults) -> Result<AdamWSettings> {
+    fn freezing(&self) -> Result<Freezing> {
+        let patterns = |key: &str, list: &Option<List<String>>| {
+            let read = |text: &String| {
+                text.parse::<ParameterPattern>().map_err(|problem| {
+                    let hint = "give embeddings, head, layers:0-3, or names of tensors with * for any part";
+                    Error::config(key, format!("'{text}': {problem}"), hint)
+                })
+            };
+            items(list.as_ref()).iter().map(read).collect::<Result<Vec<_>>>()
+        };
+        let gradual_unfreezing = match self.gradual_unfreezing.as_deref() {
+            None => GradualUnfreezing::None,
+            Some("epoch") => GradualUnfreezing::EachEpoch,
+            Some(text) => {
+                let share = text.parse().ok().filter(|share| *share > 0.0 && *share <= 1.0);
+                GradualUnfreezing::Share(share.ok_or_else(|| {
+                    let hint = "give epoch, or a share of the steps above 0 and at most 1";
+                    Error::config("gradual_unfreezing", format!("'{text}' is not possible"), hint)
+                })?)
+            }
+        };
+        Ok(Freezing {
+            freeze: patterns("freeze", self.freeze)?,
+            train_only: patterns("train_only", self.train_only)?,
+            gradual_unfreezing,
+        })
+    }
+
+    fn lora(&mut self) -> Result<Option<LoraSettings>> {
+        let Some(rank) = *self.lora_rank else {
+            let others = [
+                ("lora_alpha", self.lora_alpha.is_some()),
+                ("lora_dropout", self.lora_dropout.is_some()),
+                ("lora_targets", self.lora_targets.is_some()),
+            ];
+            return match others.into_iter().find(|(_, given)| *given) {
+                None => Ok(None),
+                Some((key, _)) => {
+                    Err(Error::config(key, "means nothing without lora_rank", "give --lora_rank 8"))
+                }
+            };
+        };
+        Ok(Some(LoraSettings {
+            rank: within("lora_rank", rank, 1..=65_536)? as usize,
+            alpha: positive("lora_alpha", fill(self.lora_alpha, || rank as f64))?,
+            dropout: within("lora_dropout", fill(self.lora_dropout, || 0.0), 0.0..=0.95)?,
+            targets: items(self.lora_targets.as_ref()),
+        }))
+    }
+
+    fn adamw(&mut self, defaults: &TrainingDefaults, has_lora: bool) -> Result<AdamWSettings> {
+        let layer_decay = if has_lora { 1.0 } else { defaults.layerwise_lr_decay };
         let below_one = 0.0..=0.999_999_9;
         Ok(AdamWSettings {
             adam_beta1: within("adam_beta1", fill(self.adam_beta1, || 0.9), below_one.clone())? as f32,
@@ -200,7 +269,7 @@ impl TrainingKeys<'_> {
             adam_epsilon: positive("adam_epsilon", fill(self.adam_epsilon, || defaults.adam_epsilon))? as f32,
             weight_decay: within("weight_decay", fill(self.weight_decay, || 0.01), 0.0..=1.0)? as f32,
             max_grad_norm: within("max_grad_norm", fill(self.max_grad_norm, || 1.0), 0.0..=1e9)? as f32,
-            layerwise_lr_decay: self.layer_decay(defaults.layerwise_lr_decay)? as f32,
+            layerwise_lr_decay: self.layer_decay(layer_decay)? as f32,
         })
     }
 
@@ -278,6 +347,24 @@ macro_rules! request_with_training {
                 /// Whether each layer keeps its inputs only and computes the rest again for the gradients: the same bytes with
                 /// less memory, but slower; default false
                 gradient_checkpointing: bool;
+                /// Parameters that stay as they are: embeddings, layers:0-3 (the first is 0), head, or names of tensors
+                /// such as *.LayerNorm.*; default none
+                freeze: $crate::config::List<String>;
+                /// Train these parameters only, named as those of freeze; default all
+                train_only: $crate::config::List<String>;
+                /// Begin with the head and go on from the top down: epoch for one more layer with each epoch, or the
+                /// share of the steps after which all layers learn, above 0 and at most 1; default: all from the start
+                gradual_unfreezing: String;
+                /// Train low-rank matrices beside the encoder's weights instead of these (LoRA), of this rank, 1 or
+                /// more; default: train the weights
+                lora_rank: u64, old ["lora_r"];
+                /// lora_rank: their product is multiplied by this / lora_rank, above 0; default lora_rank
+                lora_alpha: f64;
+                /// lora_rank: dropout on their input, from 0 to 0.95; above 0 it takes more time; default 0
+                lora_dropout: f64;
+                /// lora_rank: the linear layers, by their names or ends of those, or all-linear; default: as PEFT, of most
+                /// families query and value
+                lora_targets: $crate::config::List<String>, old ["lora_target_modules", "target_modules"];
                 /// Optimizer steps between checkpoints; default 500
                 save_steps: u64;
                 /// Checkpoints kept while training, at least 2; default 2
@@ -315,6 +402,13 @@ macro_rules! request_with_training {
                     gradient_checkpointing: &mut self.gradient_checkpointing,
                     dtype: &mut self.dtype,
                     bf16: &mut self.bf16,
+                    freeze: &mut self.freeze,
+                    train_only: &mut self.train_only,
+                    gradual_unfreezing: &mut self.gradual_unfreezing,
+                    lora_rank: &mut self.lora_rank,
+                    lora_alpha: &mut self.lora_alpha,
+                    lora_dropout: &mut self.lora_dropout,
+                    lora_targets: &mut self.lora_targets,
                 }
             }
         }

@@ -100,7 +100,7 @@ fn check_fractions(options: &SplitOptions) -> Result<()> {
     Ok(())
 }
 
-fn lacks(method: &str, key: &str) -> Error {
+pub(super) fn lacks(method: &str, key: &str) -> Error {
     Error::config(
         key,
         format!("a {method} split needs this column"),
@@ -108,20 +108,20 @@ fn lacks(method: &str, key: &str) -> Error {
     )
 }
 
-fn deal_by_class(rows: &Labelled, members: &[u32], fractions: &[f64], seed: u64) -> Split {
+pub(super) fn deal_by_class(rows: &Labelled, members: &[u32], fractions: &[f64], seed: u64) -> Split {
     let (strata, classes) = rows.labels.strata();
     let parts = by_class(members, &strata, classes, fractions, seed);
     collect(members.iter().copied().zip(parts))
 }
 
-fn deal_by_group(rows: &Labelled, members: &[u32], fractions: &[f64], seed: u64) -> Split {
+pub(super) fn deal_by_group(rows: &Labelled, members: &[u32], fractions: &[f64], seed: u64) -> Split {
     let (strata, classes) = rows.labels.strata();
     let units = units(members, &strata, rows.groups.as_deref());
     let parts = by_group(&units, classes, fractions, seed, Stream::Split);
     collect(units.iter().zip(parts).flat_map(|(unit, part)| unit.rows.iter().map(move |row| (*row, part))))
 }
 
-fn deal_by_time(rows: &Labelled, members: &[u32], fractions: &[f64]) -> Result<Split> {
+pub(super) fn deal_by_time(rows: &Labelled, members: &[u32], fractions: &[f64]) -> Result<Split> {
     let times = rows.time.as_deref().ok_or_else(|| lacks("time", "time_column"))?;
     let (strata, _) = rows.labels.strata();
     let units = units(members, &strata, rows.groups.as_deref());
@@ -146,7 +146,7 @@ fn collect(parts: impl Iterator<Item = (u32, u32)>) -> Split {
     split
 }
 
-fn check_filled(split: &Split, fractions: &[f64; 3]) -> Result<()> {
+pub(super) fn check_filled(split: &Split, fractions: &[f64; 3]) -> Result<()> {
     let parts = [("train", &split.train), ("validation", &split.validation), ("test", &split.test)];
     for ((name, rows), fraction) in parts.into_iter().zip(fractions) {
         if rows.is_empty() && *fraction > 0.0 {

@@ -53,6 +53,11 @@ impl DistinctRows {
         self.places.len() - self.distinct.len()
     }
 
+    /// From one item a row of the batches to one of each row asked for.
+    pub fn spread_items<T: Clone>(&self, items: &[T]) -> Vec<T> {
+        self.places.iter().map(|&place| items[place as usize].clone()).collect()
+    }
+
     /// From the values of the batches' rows, `width` a row, to those of the rows asked for: [rows, width].
     pub fn spread(&self, values: &[f32], width: usize) -> Result<DenseMatrix> {
         let mut spread = Vec::with_capacity(self.places.len() * width);

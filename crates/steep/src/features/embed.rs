@@ -11,11 +11,43 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use steep_encoder::pooling::{PoolingMode, normalize, pool};
 use steep_encoder::sentence_transformer::Dense;
-use steep_encoder::{Config, Model, PackedBatch, Pass, Precision, Value};
+use steep_encoder::{Config, HeadKind, Model, PackedBatch, Pass, Precision, Value};
+
+/// Which half of an encoder-decoder embeddings are made of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FeaturesFrom {
+    /// The encoder's states.
+    #[default]
+    Encoder,
+    /// The last states of the decoder, which reads the text again: what sequence classification stands on.
+    DecoderLast,
+}
+
+impl FeaturesFrom {
+    /// Their names.
+    pub const ALL: [(&'static str, Self); 2] =
+        [("encoder", Self::Encoder), ("decoder_last", Self::DecoderLast)];
+
+    /// With which the model is loaded.
+    pub fn head_kind(self) -> HeadKind {
+        match self {
+            Self::Encoder => HeadKind::None,
+            Self::DecoderLast => HeadKind::DecoderFeatures,
+        }
+    }
+
+    fn is_encoder(&self) -> bool {
+        *self == Self::Encoder
+    }
+}
 
 /// How embeddings are made, with nothing left open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EmbedSettings {
+    /// Which half of an encoder-decoder.
+    #[serde(default, skip_serializing_if = "FeaturesFrom::is_encoder")]
+    pub features_from: FeaturesFrom,
     /// Concatenated in the order of [`PoolingMode::ALL`].
     pub pooling: Vec<PoolingMode>,
     /// Layers whose states are averaged: 0 is the embeddings' output, -1 the last layer.
@@ -55,6 +87,10 @@ impl EmbedSettings {
     }
 
     fn shape(&self, config: &Config, dense: &[Dense]) -> Result<Shape> {
+        if self.features_from == FeaturesFrom::DecoderLast && self.layers != [-1] {
+            let problem = "are those of the encoder, and decoder_last is the decoder's last";
+            return Err(Error::config("layers", problem, "leave layers out, or features_from"));
+        }
         let count = config.num_hidden_layers as i64 + 1;
         let mut layers = Vec::new();
         for &layer in &self.layers {

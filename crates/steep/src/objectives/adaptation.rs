@@ -1,14 +1,17 @@
 //! The objectives that need no labels, as one: what `steep adapt` trains for.
 
 use super::tsdae::Deleted;
-use super::{CausalLm, MaskedBatch, MaskedLm, SimCse, Tsdae};
+use super::{
+    CausalLm, Denoising, Electra, ElectraBatch, MaskedBatch, MaskedLm, NoiseSettings, Seq2Seq, SimCse,
+    TextPairs, Tsdae, generator_shape,
+};
 use crate::error::Result;
 use crate::progress::Context;
 use crate::training::{Objective, Sequences};
 use burn::Tensor;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use steep_encoder::{HeadKind, Model, PackedBatch, Pass};
+use steep_encoder::{Config, HeadKind, Model, PackedBatch, Pass};
 
 /// Which objective, with the settings that are its own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -29,16 +32,34 @@ pub enum AdaptObjective {
         /// Share of the ordinary tokens that are deleted.
         deletion_ratio: f64,
     },
+    /// Writing a damaged text again, with an encoder-decoder.
+    Denoising(NoiseSettings),
+    /// Finding tokens that a generator replaced.
+    Electra {
+        /// The width of the generator as a share of the encoder's.
+        generator_size: f64,
+        /// How much the discriminator's loss counts beside the generator's.
+        discriminator_weight: f64,
+    },
+    /// Writing one text after reading another, with an encoder-decoder.
+    Seq2seq {
+        /// Share of the targets' probability that all words have in equal parts.
+        label_smoothing: f64,
+    },
 }
 
 impl AdaptObjective {
-    /// The head that the encoder trains with.
-    pub fn head_kind(self) -> HeadKind {
+    /// The head that an encoder of this configuration trains with.
+    pub fn head_kind(self, config: &Config) -> HeadKind {
         match self {
             Self::Mlm => HeadKind::MaskedLm,
             Self::Clm => HeadKind::CausalLm,
             Self::Simcse { .. } => HeadKind::None,
             Self::Tsdae { .. } => HeadKind::Autoencoder,
+            Self::Electra { generator_size, .. } => {
+                HeadKind::ReplacedTokens { generator: Some(generator_shape(config, generator_size)) }
+            }
+            Self::Denoising(_) | Self::Seq2seq { .. } => HeadKind::Seq2Seq,
         }
     }
 
@@ -57,6 +78,12 @@ pub enum Adaptation<'a> {
     SimCse(SimCse<'a>),
     /// TSDAE.
     Tsdae(Tsdae<'a>),
+    /// Denoising.
+    Denoising(Denoising<'a>),
+    /// ELECTRA.
+    Electra(Electra<'a>),
+    /// Sequence to sequence.
+    Seq2Seq(Seq2Seq<'a>),
 }
 
 /// What the objective has prepared of some rows.
@@ -67,6 +94,10 @@ pub enum PreparedAdaptation {
     Whole(PackedBatch),
     /// Texts with tokens deleted.
     Deleted(Deleted),
+    /// Texts to read and to write.
+    Pairs(TextPairs),
+    /// Masked texts and their own tokens.
+    Electra(ElectraBatch),
 }
 
 /// Runs an expression with whatever objective it is.
@@ -77,6 +108,9 @@ macro_rules! with {
             Adaptation::CausalLm($objective) => $body,
             Adaptation::SimCse($objective) => $body,
             Adaptation::Tsdae($objective) => $body,
+            Adaptation::Denoising($objective) => $body,
+            Adaptation::Electra($objective) => $body,
+            Adaptation::Seq2Seq($objective) => $body,
         }
     };
 }
@@ -102,6 +136,16 @@ impl Objective for Adaptation<'_> {
             Self::CausalLm(objective) => PreparedAdaptation::Whole(objective.prepare(rows, epoch)),
             Self::SimCse(objective) => PreparedAdaptation::Whole(objective.prepare(rows, epoch)),
             Self::Tsdae(objective) => PreparedAdaptation::Deleted(objective.prepare(rows, epoch)),
+            Self::Denoising(objective) => PreparedAdaptation::Pairs(objective.prepare(rows, epoch)),
+            Self::Seq2Seq(objective) => PreparedAdaptation::Pairs(objective.prepare(rows, epoch)),
+            Self::Electra(objective) => PreparedAdaptation::Electra(objective.prepare(rows, epoch)),
+        }
+    }
+
+    fn prepare_at(&self, rows: &[u32], epoch: u64, done: f64) -> PreparedAdaptation {
+        match self {
+            Self::MaskedLm(objective) => PreparedAdaptation::Masked(objective.prepare_at(rows, epoch, done)),
+            _ => self.prepare(rows, epoch),
         }
     }
 
@@ -115,6 +159,15 @@ impl Objective for Adaptation<'_> {
             }
             (Self::SimCse(objective), PreparedAdaptation::Whole(batch)) => objective.loss(model, pass, batch),
             (Self::Tsdae(objective), PreparedAdaptation::Deleted(batch)) => {
+                objective.loss(model, pass, batch)
+            }
+            (Self::Denoising(objective), PreparedAdaptation::Pairs(batch)) => {
+                objective.loss(model, pass, batch)
+            }
+            (Self::Seq2Seq(objective), PreparedAdaptation::Pairs(batch)) => {
+                objective.loss(model, pass, batch)
+            }
+            (Self::Electra(objective), PreparedAdaptation::Electra(batch)) => {
                 objective.loss(model, pass, batch)
             }
             _ => unreachable!("an objective gets back what it prepared"),

@@ -87,6 +87,16 @@ impl LabelledBatch {
 const BATCHES_AHEAD: usize = 2;
 
 impl Classification<'_> {
+    /// The weight that makes the summed loss of some rows a mean.
+    pub(super) fn weight_of(&self, rows: &[u32]) -> f64 {
+        let Targets::Classes(classes) = self.targets else { return (rows.len() * self.num_labels) as f64 };
+        rows.iter().map(|&row| f64::from(self.class_weight(classes[row as usize] as usize))).sum()
+    }
+
+    fn class_weight(&self, class: usize) -> f32 {
+        self.settings.class_weights.get(class).copied().unwrap_or(1.0)
+    }
+
     /// Summed loss of logits [n, labels] and the weight that makes it torch's mean.
     pub(super) fn loss_of(&self, logits: Tensor<2>, rows: &[u32]) -> (Tensor<1>, f64) {
         let count = (rows.len() * self.num_labels) as f64;
@@ -106,19 +116,17 @@ impl Classification<'_> {
     /// weight in the smoothing term, and the mean divides by the labels' weights.
     fn cross_entropy(&self, logits: Tensor<2>, rows: &[u32], classes: &[u32]) -> (Tensor<1>, f64) {
         let smoothing = self.settings.label_smoothing_factor as f32;
-        let weight = |class: usize| self.settings.class_weights.get(class).copied().unwrap_or(1.0);
+        let weight = |class: usize| self.class_weight(class);
         let spread = smoothing / self.num_labels as f32;
         let mut target = Vec::with_capacity(rows.len() * self.num_labels);
-        let mut total = 0.0;
         for &row in rows {
             let label = classes[row as usize] as usize;
-            total += f64::from(weight(label));
             let hard = |class: usize| if class == label { 1.0 - smoothing } else { 0.0 };
             target.extend((0..self.num_labels).map(|class| weight(class) * (hard(class) + spread)));
         }
         let target = matrix(target, rows.len(), &logits);
         let log_probabilities = activation::log_softmax(logits, 1);
-        ((target * log_probabilities).sum().neg(), total)
+        ((target * log_probabilities).sum().neg(), self.weight_of(rows))
     }
 
     fn rows_of(&self, values: &[f32], rows: &[u32], like: &Tensor<2>) -> Tensor<2> {

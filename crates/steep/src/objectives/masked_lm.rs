@@ -6,10 +6,11 @@
 //! Logits are computed at the chosen tokens only.
 
 use super::held_out::{EVALUATION_EPOCH, HeldOut, Perplexity, measures};
+use super::spans::{Span, draw_spans, geometric};
 use super::words::Words;
 use crate::error::Result;
 use crate::progress::Context;
-use crate::random::{hash, unit};
+use crate::random::{Stream, hash, unit};
 use crate::training::{Objective, Sequences};
 use burn::Tensor;
 use serde::{Deserialize, Serialize};
@@ -26,16 +27,56 @@ pub struct MaskingSettings {
     pub mask_share: f64,
     /// Share of those that become a random token.
     pub random_share: f64,
-    /// Whether all tokens of a word are chosen together (Cui et al. 2021); what becomes of each is still drawn apart,
-    /// so that the mix stays.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub whole_word_mask: bool,
+    /// What is chosen together.
+    #[serde(default, skip_serializing_if = "MaskingUnit::is_token")]
+    pub unit: MaskingUnit,
+    /// The share at the end of training, to which it goes in a straight line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mlm_probability_end: Option<f64>,
 }
+
+/// What is chosen together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaskingUnit {
+    /// Each token by itself.
+    #[default]
+    Token,
+    /// All tokens of a word (Cui et al. 2021); what becomes of each is still drawn apart.
+    WholeWord,
+    /// Some words in a row (Joshi et al. 2020), their number from a geometric distribution; what becomes of them is drawn
+    /// once for a span.
+    Span,
+}
+
+impl MaskingUnit {
+    /// Their names.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("token", Self::Token), ("whole_word", Self::WholeWord), ("span", Self::Span)];
+
+    fn is_token(&self) -> bool {
+        *self == Self::Token
+    }
+}
+
+/// SpanBERT's distribution of lengths: probability of ending after each word, and the longest span.
+const SPAN_LENGTHS: (f64, usize) = (0.2, 10);
 
 impl MaskingSettings {
     /// Held-out loss is always measured so, that runs can be compared.
-    pub const EVALUATION: Self =
-        Self { mlm_probability: 0.15, mask_share: 0.8, random_share: 0.1, whole_word_mask: false };
+    pub const EVALUATION: Self = Self {
+        mlm_probability: 0.15,
+        mask_share: 0.8,
+        random_share: 0.1,
+        unit: MaskingUnit::Token,
+        mlm_probability_end: None,
+    };
+
+    /// The settings when a share of training is done.
+    fn at(self, done: f64) -> Self {
+        let end = self.mlm_probability_end.unwrap_or(self.mlm_probability);
+        Self { mlm_probability: self.mlm_probability + (end - self.mlm_probability) * done, ..self }
+    }
 }
 
 /// Which ids exist, and which are never masked.
@@ -47,7 +88,7 @@ pub struct TokenRange {
     pub mask_token_id: u32,
     /// Never chosen, and never put in at random.
     pub special_ids: BTreeSet<u32>,
-    /// How tokens join to words, where whole words are masked.
+    /// How tokens join to words, where they are masked by words.
     pub words: Option<Words>,
 }
 
@@ -78,6 +119,23 @@ struct Masked {
 }
 
 impl TokenRange {
+    /// The texts of some rows with masks.
+    pub(super) fn masked(
+        &self,
+        masking: &MaskingSettings,
+        seed: u64,
+        epoch: u64,
+        batch: &PackedBatch,
+        rows: &[u32],
+    ) -> MaskedBatch {
+        let masked = self.mask(masking, seed, epoch, batch, rows);
+        MaskedBatch {
+            batch: PackedBatch { input_ids: masked.input_ids.into(), ..batch.clone() },
+            rows: masked.rows.into(),
+            labels: masked.labels.into(),
+        }
+    }
+
     fn mask(
         &self,
         masking: &MaskingSettings,
@@ -87,43 +145,110 @@ impl TokenRange {
         rows: &[u32],
     ) -> Masked {
         let mut masked = Masked { input_ids: batch.input_ids.to_vec(), rows: Vec::new(), labels: Vec::new() };
-        let words = self.words.as_ref().filter(|_| masking.whole_word_mask);
         for (span, &row) in batch.offsets.windows(2).zip(rows) {
-            let mut word = span[0];
-            for at in span[0]..span[1] {
-                let token = batch.input_ids[at as usize];
-                let goes_on = |words: &Words| words.continues(batch.input_ids[at as usize - 1], token);
-                if at == span[0] || !words.is_some_and(goes_on) {
-                    word = at;
-                }
-                let draw_at =
-                    |at: u32, purpose| hash(seed, &[epoch, u64::from(row), u64::from(at - span[0]), purpose]);
-                let draw = |purpose: u64| draw_at(at, purpose);
-                if self.special_ids.contains(&token) || unit(draw_at(word, 0)) >= masking.mlm_probability {
-                    continue;
-                }
-                masked.rows.push(at);
-                masked.labels.push(token);
-                let fate = unit(draw(1));
+            let text = &batch.input_ids[span[0] as usize..span[1] as usize];
+            let draws = Draws { seed, epoch, row };
+            for Chosen { at, together } in self.chosen(masking, text, draws) {
+                let place = span[0] as usize + at;
+                masked.rows.push(place as u32);
+                masked.labels.push(text[at]);
+                let fate = unit(draws.at(together, FATE));
                 if fate < masking.mask_share {
-                    masked.input_ids[at as usize] = self.mask_token_id;
+                    masked.input_ids[place] = self.mask_token_id;
                 } else if fate < masking.mask_share + masking.random_share {
-                    masked.input_ids[at as usize] = (draw(2) % u64::from(self.vocab_size)) as u32;
+                    masked.input_ids[place] = (draws.at(at, RANDOM) % u64::from(self.vocab_size)) as u32;
                 }
             }
         }
         masked
+    }
+
+    /// The tokens of a text that are predicted.
+    fn chosen(&self, masking: &MaskingSettings, text: &[u32], draws: Draws) -> Vec<Chosen> {
+        if masking.unit == MaskingUnit::Span {
+            return self.chosen_spans(masking, text, draws);
+        }
+        let by_words = masking.unit == MaskingUnit::WholeWord;
+        let (mut chosen, mut word) = (Vec::new(), 0);
+        for (at, token) in text.iter().enumerate() {
+            if !(by_words && self.continues(text, at)) {
+                word = at;
+            }
+            let is_chosen = || unit(draws.at(word, CHOICE)) < masking.mlm_probability;
+            if !self.special_ids.contains(token) && is_chosen() {
+                chosen.push(Chosen { at, together: at });
+            }
+        }
+        chosen
+    }
+
+    fn chosen_spans(&self, masking: &MaskingSettings, text: &[u32], draws: Draws) -> Vec<Chosen> {
+        let mut words: Vec<Vec<usize>> = Vec::new();
+        for at in (0..text.len()).filter(|&at| !self.special_ids.contains(&text[at])) {
+            match words.last_mut() {
+                Some(word) if self.continues(text, at) => word.push(at),
+                _ => words.push(vec![at]),
+            }
+        }
+        let (end, longest) = SPAN_LENGTHS;
+        let length = |stream: &mut Stream| geometric(end, longest, stream);
+        let mut stream = Stream::new(draws.seed, &[draws.epoch, u64::from(draws.row), SPANS]);
+        let spans = draw_spans(words.len(), masking.mlm_probability, &mut stream, length);
+        let tokens = |span: Span| words[span.start..span.start + span.length].iter().flatten();
+        let spans = spans.into_iter().flat_map(|span| {
+            let together = words[span.start][0];
+            tokens(span).map(move |&at| Chosen { at, together })
+        });
+        spans.collect()
+    }
+
+    /// Whether a token goes on with the word of the one before it.
+    fn continues(&self, text: &[u32], at: usize) -> bool {
+        at > 0 && self.words.as_ref().is_some_and(|words| words.continues(text[at - 1], text[at]))
+    }
+}
+
+/// A token that is predicted, and the first of those whose fate it shares.
+struct Chosen {
+    at: usize,
+    together: usize,
+}
+
+/// Random numbers of one text, by position and purpose.
+#[derive(Clone, Copy)]
+struct Draws {
+    seed: u64,
+    epoch: u64,
+    row: u32,
+}
+
+const CHOICE: u64 = 0;
+const FATE: u64 = 1;
+const RANDOM: u64 = 2;
+/// Name of the random stream of spans.
+const SPANS: u64 = 3;
+
+impl Draws {
+    fn at(self, place: usize, purpose: u64) -> u64 {
+        hash(self.seed, &[self.epoch, u64::from(self.row), place as u64, purpose])
     }
 }
 
 /// A masked batch as the encoder takes it.
 pub struct MaskedBatch {
     /// What the model sees.
-    batch: PackedBatch,
+    pub(super) batch: PackedBatch,
     /// Where it must answer.
-    rows: Arc<[u32]>,
+    pub(super) rows: Arc<[u32]>,
     /// The answers.
-    labels: Arc<[u32]>,
+    pub(super) labels: Arc<[u32]>,
+}
+
+impl MaskedBatch {
+    /// Number of answers.
+    pub(super) fn len(&self) -> usize {
+        self.labels.len()
+    }
 }
 
 impl MaskedLm<'_> {
@@ -134,13 +259,7 @@ impl MaskedLm<'_> {
         masking: &MaskingSettings,
         epoch: u64,
     ) -> MaskedBatch {
-        let batch = sequences.pack(rows);
-        let masked = self.tokens.mask(masking, self.seed, epoch, &batch, rows);
-        MaskedBatch {
-            batch: PackedBatch { input_ids: masked.input_ids.into(), ..batch },
-            rows: masked.rows.into(),
-            labels: masked.labels.into(),
-        }
+        self.tokens.masked(masking, self.seed, epoch, &sequences.pack(rows), rows)
     }
 }
 
@@ -156,7 +275,11 @@ impl Objective for MaskedLm<'_> {
     }
 
     fn prepare(&self, rows: &[u32], epoch: u64) -> MaskedBatch {
-        self.masked(self.sequences, rows, &self.masking, epoch)
+        self.prepare_at(rows, epoch, 0.0)
+    }
+
+    fn prepare_at(&self, rows: &[u32], epoch: u64, done: f64) -> MaskedBatch {
+        self.masked(self.sequences, rows, &self.masking.at(done), epoch)
     }
 
     /// Summed loss at the masked tokens, and their number.
@@ -229,9 +352,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn whole_words_are_chosen_together_and_keep_rate_and_mix() {
-        // WordPiece: every third token begins a word, the two after it go on.
+    /// Texts of words of three pieces, and the vocabulary: every third token begins a word, the two after it go on.
+    fn words_of_three() -> (TokenRange, PackedBatch) {
         let goldens = concat!(env!("CARGO_MANIFEST_DIR"), "/../../goldens/token_ids/wordpiece_vocab");
         let tokenizer = crate::text::Tokenizer::load(std::path::Path::new(goldens)).expect("a tokenizer");
         let pieces: Vec<u32> = (0..=tokenizer.largest_id()).filter(|&id| !tokenizer.is_special(id)).collect();
@@ -248,7 +370,13 @@ mod tests {
             special_ids: BTreeSet::new(),
             words: Some(Words::of(&tokenizer)),
         };
-        let masking = MaskingSettings { whole_word_mask: true, ..MaskingSettings::EVALUATION };
+        (tokens, batch)
+    }
+
+    #[test]
+    fn whole_words_are_chosen_together_and_keep_rate_and_mix() {
+        let (tokens, batch) = words_of_three();
+        let masking = MaskingSettings { unit: MaskingUnit::WholeWord, ..MaskingSettings::EVALUATION };
         let masked = tokens.mask(&masking, 1, 0, &batch, &(0..100).collect::<Vec<_>>());
         for word in masked.rows.chunks(3) {
             assert!(word[0] % 3 == 0 && word == [word[0], word[0] + 1, word[0] + 2], "{word:?}");
@@ -260,6 +388,49 @@ mod tests {
         let apart = MaskingSettings::EVALUATION;
         let apart = tokens.mask(&apart, 1, 0, &batch, &(0..100).collect::<Vec<_>>());
         assert!(apart.rows.chunks(3).any(|word| word[0] % 3 != 0), "without it tokens are chosen apart");
+    }
+
+    #[test]
+    fn spans_are_of_whole_words_and_keep_rate_and_mix() {
+        let (tokens, batch) = words_of_three();
+        let rows: Vec<u32> = (0..100).collect();
+        let masking = MaskingSettings { unit: MaskingUnit::Span, ..MaskingSettings::EVALUATION };
+        let (mut chosen, mut spans, mut hidden) = (0, 0, 0);
+        for epoch in 0..20 {
+            let masked = tokens.mask(&masking, 1, epoch, &batch, &rows);
+            chosen += masked.rows.len();
+            for run in masked.rows.chunk_by(|one, next| one + 1 == *next && next % 300 != 0) {
+                assert!(run[0] % 3 == 0 && run.len() % 3 == 0, "{run:?}");
+                spans += 1;
+                // Spans may touch, so that only a single word is one for certain.
+                let fates: BTreeSet<bool> =
+                    run.iter().map(|&at| masked.input_ids[at as usize] == tokens.mask_token_id).collect();
+                assert!(fates.len() == 1 || run.len() > 3, "a word of a span shares its fate");
+            }
+            let is_hidden = |at: &&u32| masked.input_ids[**at as usize] == tokens.mask_token_id;
+            hidden += masked.rows.iter().filter(is_hidden).count();
+        }
+        assert_eq!(chosen, 20 * 100 * 45, "15 of 100 words of three tokens in each text");
+        let words_a_span = chosen as f64 / 3.0 / f64::from(spans);
+        assert!((3.0..5.5).contains(&words_a_span), "{words_a_span}");
+        assert!((hidden as f64 / chosen as f64 - 0.8).abs() < 0.02);
+    }
+
+    #[test]
+    fn the_share_goes_from_one_end_to_the_other_as_training_goes_on() {
+        let masking = MaskingSettings {
+            mlm_probability: 0.4,
+            mlm_probability_end: Some(0.1),
+            ..MaskingSettings::EVALUATION
+        };
+        let share = |done: f64| {
+            let rows: Vec<u32> = (0..50).collect();
+            tokens().mask(&masking.at(done), 1, 0, &batch(), &rows).rows.len() as f64 / (50.0 * 398.0)
+        };
+        for (done, expected) in [(0.0, 0.4), (0.5, 0.25), (1.0, 0.1)] {
+            assert!((share(done) - expected).abs() < 0.01, "{done}: {}", share(done));
+        }
+        assert_eq!(MaskingSettings::EVALUATION.at(0.7), MaskingSettings::EVALUATION);
     }
 
     #[test]

@@ -42,7 +42,7 @@ fn twice(sequences: &dyn Sequences, rows: &[u32]) -> PackedBatch {
 }
 
 /// Rows divided by their length, at least 1e-12.
-fn normalised(x: Tensor<2>) -> Tensor<2> {
+pub(super) fn normalised(x: Tensor<2>) -> Tensor<2> {
     let length = (x.clone() * x.clone()).sum_dim(1).sqrt().clamp_min(1e-12);
     x / length
 }

@@ -5,6 +5,7 @@
 //! each token is a word of its own, so that never a whole sentence is taken for one.
 
 use crate::text::{Tokenizer, TokenizerKind};
+use std::collections::BTreeSet;
 use unicode_script::{Script, UnicodeScript};
 
 /// How the tokens of a vocabulary join.
@@ -55,6 +56,17 @@ impl Words {
     }
 }
 
+/// The tokens whose text ends in a full stop, of whatever script.
+pub fn full_stops(tokenizer: &Tokenizer) -> BTreeSet<u32> {
+    const SIGNS: [char; 6] = ['.', '。', '．', '｡', '।', '۔'];
+    let spelling = Spelling::of(tokenizer);
+    let is_stop = |id: &u32| {
+        let token = tokenizer.token(*id).filter(|_| !tokenizer.is_special(*id));
+        token.is_some_and(|token| spelling.text(&token).ends_with(SIGNS))
+    };
+    (0..=tokenizer.largest_id()).filter(is_stop).collect()
+}
+
 /// How a tokenizer spells spaces and bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spelling {
@@ -81,9 +93,25 @@ impl Spelling {
         }
     }
 
+    /// What a token stands for, as far as it is whole characters.
+    fn text(self, token: &str) -> String {
+        match self {
+            Self::Pieces => token.trim_start_matches("##").to_owned(),
+            Self::Bytes => {
+                let bytes: Vec<u8> = token.chars().filter_map(byte_of).collect();
+                String::from_utf8_lossy(&bytes).into_owned()
+            }
+            Self::Spaces => token.replace('\u{2581}', " "),
+        }
+    }
+
     fn edges(self, token: &str) -> TokenEdges {
         match self {
-            Self::Pieces if token.starts_with("##") => TokenEdges { first: Edge::Open, last: Edge::Letter },
+            Self::Pieces if token.starts_with("##") => {
+                // Whole sentences of these scripts come as one word in pieces.
+                let parts = token[2..].chars().next().is_some_and(is_written_without_any_spaces);
+                TokenEdges { first: if parts { Edge::Apart } else { Edge::Open }, last: Edge::Letter }
+            }
             Self::Pieces => TokenEdges { first: Edge::Apart, last: Edge::Letter },
             Self::Bytes => bytes_edges(&token.chars().map(byte_of).collect::<Vec<_>>()),
             Self::Spaces => match byte_token(token) {
@@ -137,16 +165,16 @@ fn edge(character: char) -> Edge {
 }
 
 fn is_written_without_spaces(character: char) -> bool {
+    let is_japanese_or_chinese =
+        matches!(character.script(), Script::Han | Script::Hiragana | Script::Katakana);
+    is_japanese_or_chinese || is_written_without_any_spaces(character)
+}
+
+/// Scripts that tokenizers of words do not part before they cut words into pieces.
+fn is_written_without_any_spaces(character: char) -> bool {
     matches!(
         character.script(),
-        Script::Han
-            | Script::Hiragana
-            | Script::Katakana
-            | Script::Thai
-            | Script::Lao
-            | Script::Khmer
-            | Script::Myanmar
-            | Script::Tibetan
+        Script::Thai | Script::Lao | Script::Khmer | Script::Myanmar | Script::Tibetan
     )
 }
 
@@ -199,5 +227,36 @@ mod tests {
         assert_eq!(byte_of('\u{120}'), Some(b' '));
         assert_eq!(byte_of('a'), Some(b'a'));
         assert_eq!(byte_token("<0xE6>"), Some(0xe6));
+    }
+
+    #[test]
+    fn pieces_of_a_script_without_spaces_are_words_of_their_own() {
+        let open = TokenEdges { first: Edge::Open, last: Edge::Letter };
+        assert_eq!(Spelling::Pieces.edges("##ing"), open);
+        assert_eq!(
+            Spelling::Pieces.edges("##都"),
+            open,
+            "a word of several signs, as its tokenizer found it"
+        );
+        assert_eq!(Spelling::Pieces.edges("##ไทย").first, Edge::Apart);
+    }
+
+    #[test]
+    fn full_stops_are_known_in_every_spelling() {
+        assert_eq!(Spelling::Pieces.text("##."), ".");
+        assert_eq!(Spelling::Spaces.text("\u{2581}end."), " end.");
+        let bytes: String = "。"
+            .bytes()
+            .map(|byte| {
+                let code = (0..0x200).filter_map(char::from_u32).find(|&c| byte_of(c) == Some(byte));
+                code.expect("every byte has a character")
+            })
+            .collect();
+        assert_eq!(Spelling::Bytes.text(&bytes), "。");
+        for name in ["wordpiece_vocab", "byte_level_vocab"] {
+            let tokenizer = golden(name);
+            let stop = tokenizer.id(".").expect("a full stop");
+            assert!(full_stops(&tokenizer).contains(&stop), "{name}");
+        }
     }
 }

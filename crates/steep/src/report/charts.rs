@@ -4,7 +4,7 @@ use super::format::{count, shorten};
 use super::markup::Markup;
 use super::metric;
 use super::results::{Curve, CurveKind, Results};
-use super::svg::{Anchor, Scale, Svg, colour_class, px, ticks};
+use super::svg::{Anchor, Marker, Scale, Svg, colour_class, px, ticks};
 use std::fmt::Write;
 
 /// A picture of curves with its words.
@@ -26,11 +26,30 @@ const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 240.0;
 
 /// One line of a panel.
-struct Line<'a> {
-    class: String,
-    meaning: String,
-    curve: &'a Curve,
+pub(super) struct Line<'a> {
+    pub(super) class: String,
+    pub(super) meaning: String,
+    pub(super) curve: &'a Curve,
+    /// The interval at each point; none where it is not known.
+    pub(super) intervals: Vec<(f64, f64)>,
 }
+
+impl<'a> Line<'a> {
+    fn new(class: impl Into<String>, meaning: impl Into<String>, curve: &'a Curve) -> Self {
+        Self { class: class.into(), meaning: meaning.into(), curve, intervals: Vec::new() }
+    }
+}
+
+/// What a panel shows.
+pub(super) struct Content<'a> {
+    pub(super) title: String,
+    /// What runs to the right.
+    pub(super) across: &'static str,
+    pub(super) lines: Vec<Line<'a>>,
+    pub(super) caption: String,
+}
+
+const STEPS: &str = "optimizer step";
 
 /// A panel of losses for each stage, and one of validation scores for all of them.
 pub(super) fn panels(results: &Results) -> Vec<Panel> {
@@ -40,7 +59,8 @@ pub(super) fn panels(results: &Results) -> Vec<Panel> {
             stages.push(&curve.stage);
         }
     }
-    let mut panels: Vec<Panel> = stages.iter().filter_map(|stage| losses(results, stage)).collect();
+    let mut panels: Vec<Panel> = probed(results).into_iter().collect();
+    panels.extend(stages.iter().filter_map(|stage| losses(results, stage)));
     panels.extend(scores(results));
     panels
 }
@@ -53,11 +73,7 @@ fn losses(results: &Results, stage: &str) -> Option<Panel> {
         (CurveKind::Forgetting, "forgetting", "general text (forgetting)"),
     ] {
         let curves = results.curves.iter().filter(|curve| curve.stage == stage && curve.kind == kind);
-        lines.extend(curves.map(|curve| Line {
-            class: class.to_owned(),
-            meaning: meaning.to_owned(),
-            curve,
-        }));
+        lines.extend(curves.map(|curve| Line::new(class, meaning, curve)));
     }
     let changes =
         [(CurveKind::ValidationLoss, "Held-out loss"), (CurveKind::Forgetting, "General-text loss")];
@@ -66,7 +82,7 @@ fn losses(results: &Results, stage: &str) -> Option<Panel> {
         change(curve, words)
     });
     let caption = told.collect::<Vec<_>>().join(" ");
-    panel(format!("Loss: {}", shorten(stage, 40)), &lines, caption)
+    panel(&Content { title: format!("Loss: {}", shorten(stage, 40)), across: STEPS, lines, caption })
 }
 
 /// "Held-out loss 2.31 → 1.97, lowest 1.95 at step 2,100."
@@ -91,32 +107,49 @@ fn lowest(curve: &Curve) -> Option<(u64, f64)> {
 fn scores(results: &Results) -> Option<Panel> {
     let curves = results.curves.iter().filter(|curve| curve.kind == CurveKind::ValidationScore);
     let lines: Vec<_> = curves
-        .map(|curve| Line {
-            class: format!("{} several", colour_class(&curve.stage, &results.routes)),
-            meaning: shorten(&curve.stage, 32),
-            curve,
+        .map(|curve| {
+            let class = format!("{} several", colour_class(&curve.stage, &results.routes));
+            Line::new(class, shorten(&curve.stage, 32), curve)
         })
         .collect();
-    let caption = if lines.len() > 1 { "One line a seed." } else { "" };
-    panel(format!("Validation {}", metric::label(&results.metric)), &lines, caption.to_owned())
+    let caption = if lines.len() > 1 { "One line a seed." } else { "" }.to_owned();
+    let title = format!("Validation {}", metric::label(&results.metric));
+    panel(&Content { title, across: STEPS, lines, caption })
 }
 
-fn panel(title: String, lines: &[Line], caption: String) -> Option<Panel> {
+/// The score while adapting, beside which the losses stand.
+fn probed(results: &Results) -> Option<Panel> {
+    let curves = results.curves.iter().filter(|curve| curve.kind == CurveKind::ProbeScore);
+    let class = colour_class("adapted", &results.routes);
+    let lines = curves.map(|curve| Line::new(class.clone(), shorten(&curve.stage, 32), curve)).collect();
+    let caption = "Of labelled rows that are no test rows, each predicted out of fold by a learner on the vectors of that \
+                   moment. What is forgotten meanwhile is the loss on general text in the next picture."
+        .to_owned();
+    let title = format!("While adapting: {}", metric::label(&results.metric));
+    panel(&Content { title, across: STEPS, lines, caption })
+}
+
+/// A picture of the lines; none without any number.
+pub(super) fn panel(content: &Content) -> Option<Panel> {
+    let Content { title, across, lines, caption } = content;
     let values =
         || lines.iter().flat_map(|line| line.curve.points.iter()).filter(|(_, value)| value.is_finite());
     let last_step = values().map(|(step, _)| *step).max()?;
-    let low = values().map(|(_, value)| *value).fold(f64::INFINITY, f64::min);
-    let high = values().map(|(_, value)| *value).fold(f64::NEG_INFINITY, f64::max);
+    let intervals = || lines.iter().flat_map(|line| &line.intervals);
+    let low = values().map(|(_, value)| *value).chain(intervals().map(|ends| ends.0));
+    let high = values().map(|(_, value)| *value).chain(intervals().map(|ends| ends.1));
+    let (low, high) = (low.fold(f64::INFINITY, f64::min), high.fold(f64::NEG_INFINITY, f64::max));
     let padding = if high > low { (high - low) * 0.06 } else { low.abs().max(0.1) * 0.1 };
     let steps = Scale { domain: (0.0, last_step.max(1) as f64), range: (46.0, WIDTH - 14.0) };
     let scale = Scale { domain: (low - padding, high + padding), range: (HEIGHT - 44.0, 8.0) };
-    let mut svg = Svg::new("panel", WIDTH, HEIGHT, &title, &caption);
-    draw_axes(&mut svg, &steps, &scale);
+    let mut svg = Svg::new("panel", WIDTH, HEIGHT, title, caption);
+    draw_axes(&mut svg, &steps, &scale, across);
     let mut legend: Vec<(String, String)> = Vec::new();
     for line in lines {
         let points = thinned(&line.curve.points);
         svg.open_group(&line.class, &line.meaning);
         svg.path("curve", &path(&points, &steps, &scale));
+        draw_intervals(&mut svg, line, &steps, &scale);
         if let Some((step, value)) = points.last().filter(|(_, value)| value.is_finite()) {
             svg.element(
                 "circle",
@@ -147,10 +180,19 @@ fn panel(title: String, lines: &[Line], caption: String) -> Option<Panel> {
             legend.push(entry);
         }
     }
-    Some(Panel { title, picture: svg.finish(), legend, caption })
+    Some(Panel { title: title.clone(), picture: svg.finish(), legend, caption: caption.clone() })
 }
 
-fn draw_axes(svg: &mut Svg, steps: &Scale, scale: &Scale) {
+/// The interval of each point, and a dot on it.
+fn draw_intervals(svg: &mut Svg, line: &Line, steps: &Scale, scale: &Scale) {
+    for ((step, value), (low, high)) in line.curve.points.iter().zip(&line.intervals) {
+        let x = steps.at(*step as f64);
+        svg.line("whisker thin", (x, scale.at(*low)), (x, scale.at(*high)));
+        svg.marker(Marker::Disc, (x, scale.at(*value)), 3.5);
+    }
+}
+
+fn draw_axes(svg: &mut Svg, steps: &Scale, scale: &Scale, across: &str) {
     let (values, decimals) = ticks(scale.domain, 5);
     for value in values {
         let y = scale.at(value);
@@ -173,7 +215,7 @@ fn draw_axes(svg: &mut Svg, steps: &Scale, scale: &Scale) {
         "axis-title",
         (f64::midpoint(steps.range.0, steps.range.1), scale.range.0 + 38.0),
         Anchor::Middle,
-        "optimizer step",
+        across,
     );
 }
 
@@ -237,7 +279,8 @@ mod tests {
             seed: None,
             points: vec![(1, f64::NAN)],
         };
-        let line = Line { class: "train".into(), meaning: "x".into(), curve: &curve };
-        assert!(panel("t".into(), &[line], String::new()).is_none());
+        let lines = vec![Line::new("train", "x", &curve)];
+        let content = Content { title: "t".into(), across: STEPS, lines, caption: String::new() };
+        assert!(panel(&content).is_none());
     }
 }

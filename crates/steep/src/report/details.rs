@@ -73,6 +73,35 @@ fn pair_row(pair: &Pair) -> PairRow {
     }
 }
 
+/// The main metric of each fold.
+pub(super) struct Folds {
+    pub(super) metric: String,
+    pub(super) names: Vec<String>,
+    pub(super) rows: Vec<(Markup, Vec<String>)>,
+}
+
+impl Folds {
+    /// None where there was one test part.
+    pub(super) fn of(results: &Results) -> Option<Self> {
+        let name = &results.metric;
+        let folded: Vec<&RouteResult> =
+            results.ranked().into_iter().filter(|route| !route.folds.is_empty()).take(MOST_ROWS).collect();
+        let most = folded.iter().map(|route| route.folds.len()).max()?;
+        let values =
+            |route: &RouteResult| route.folds.iter().map(|score| metric::value(name, *score)).collect();
+        Some(Self {
+            metric: capitalised(&metric::label(name)),
+            names: (1..=most).map(|fold| format!("fold {fold}")).collect(),
+            rows: folded.iter().map(|route| (Markup::label(&route.id, 60), values(route))).collect(),
+        })
+    }
+}
+
+fn capitalised(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// A row of the table of classes.
 pub(super) struct ClassRow {
     pub(super) name: Markup,

@@ -51,7 +51,7 @@ pub(super) fn bytes(value: u64) -> String {
 }
 
 /// A duration in the unit that fits it: `0.4 s`, `45 s`, `11 min`, `2 h 05 min`, `1 d 3 h`.
-pub(super) fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     if !seconds.is_finite() {
         return "–".to_owned();
     }

@@ -1,12 +1,13 @@
 //! The report: one HTML file that needs nothing else, neither network nor scripts.
 
 use super::browser::{self, CheckView, Errors, PairFigures, Slices};
-use super::details::{Classes, Data, Mistakes, Settings};
+use super::decided::Decided;
+use super::details::{Classes, Data, Folds, Mistakes, Settings};
 use super::format::{one_line, shorten};
 use super::markup::Markup;
 use super::results::Results;
 use super::sections::{Cost, Differences, Scores, VerdictView};
-use super::{charts, format, learning, map, reliability};
+use super::{charts, format, learning, map, reliability, texts};
 use crate::error::{Error, Result};
 use askama::Template;
 
@@ -23,7 +24,9 @@ struct Page {
     warnings: Vec<Markup>,
     checks: Vec<CheckView>,
     rules: Vec<Markup>,
+    decided: Option<Decided>,
     scores: Scores,
+    folds: Option<Folds>,
     differences: Option<Differences>,
     pairs: Vec<PairFigures>,
     cost: Option<Cost>,
@@ -51,11 +54,13 @@ pub fn html(results: &Results) -> Result<String> {
         warnings: results.warnings.iter().map(|warning| Markup::sentence(&cut(warning))).collect(),
         checks: browser::checks(results),
         rules: results.rules.iter().take(20).map(|rule| Markup::sentence(&cut(rule))).collect(),
+        decided: Decided::of(results),
         scores: Scores::of(results),
+        folds: Folds::of(results),
         differences: Differences::of(results),
         pairs: browser::pairs(results),
         cost: Cost::of(results),
-        panels: learning::panel(results).into_iter().chain(charts::panels(results)).collect(),
+        panels: curves(results),
         reliability: reliability::panel(results),
         maps: map::panels(results),
         mistakes: Mistakes::of(results),
@@ -66,6 +71,12 @@ pub fn html(results: &Results) -> Result<String> {
         settings: Settings::of(results),
     };
     page.render().map_err(|error| Error::data("report.html", format!("cannot be rendered: {error}"), ""))
+}
+
+/// Everything over labels, texts and steps.
+pub(super) fn curves(results: &Results) -> Vec<charts::Panel> {
+    let over_texts = texts::panels(results);
+    learning::panel(results).into_iter().chain(over_texts).chain(charts::panels(results)).collect()
 }
 
 /// A sentence of bounded length: a reason may quote a megabyte of text.

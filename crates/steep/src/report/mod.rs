@@ -5,6 +5,7 @@
 
 mod browser;
 mod charts;
+mod decided;
 mod details;
 mod facts;
 mod findings;
@@ -15,6 +16,8 @@ mod learning;
 mod map;
 mod markup;
 mod metric;
+mod planning;
+mod plots;
 mod reliability;
 mod results;
 mod route;
@@ -24,14 +27,21 @@ mod sections;
 mod strips;
 mod svg;
 mod terminal;
+mod texts;
 mod verdict;
 mod winner;
 
 #[cfg(test)]
+mod chromium_tests;
+#[cfg(test)]
 pub(crate) mod sample;
 #[cfg(test)]
 mod sample_hostile;
+#[cfg(test)]
+mod sample_planning;
 
+pub use decided::decisions;
+pub(crate) use decided::{budget_sentence, pilot_sentence};
 pub use facts::{
     ClassCount, DataFacts, DuplicateKind, DuplicatePair, Duplicates, InputDigest, Machine, Manifest,
     ModelFacts, RowCounts, Truncation,
@@ -39,13 +49,16 @@ pub use facts::{
 pub use findings::{
     Check, CheckKind, CheckedRow, EmbeddingMap, LabelCurve, LabelPoint, MapPoint, MistakenRow, MistakenRows,
 };
+pub(crate) use format::duration;
 pub use html::html;
+pub use planning::{LeftOut, Pilot, PilotOutcome, Plan, PlannedStage, RankedModel, Ranking, TextPoint};
+pub use plots::{Fonts, Plot, plots, write_plots};
 pub use results::{
     Certainty, Comparison, Curve, CurveKind, Disagreement, Outcome, Results, SCHEMA_VERSION, Task, Verdict,
 };
 pub use route::{
     Calibration, CalibrationBin, ClassScore, Confusion, LearnerTried, RouteResult, Score, ScoredBy,
-    SliceScore, StageSeconds, Status,
+    SliceScore, StageSeconds, Status, Threshold,
 };
 pub use rules::rules;
 pub use terminal::table;

@@ -2,6 +2,7 @@
 
 use super::facts::{DataFacts, Machine, Manifest, ModelFacts};
 use super::findings::{Check, EmbeddingMap, LabelCurve, MistakenRows};
+use super::planning::{Pilot, Plan, Ranking, TextPoint};
 use super::route::{RouteResult, null_is_nan};
 use super::winner::Winner;
 use crate::error::{Error, Result};
@@ -182,6 +183,8 @@ pub enum CurveKind {
     ValidationLoss,
     /// The main metric on validation rows.
     ValidationScore,
+    /// The main metric of a learner on the vectors, of labelled rows that it has not seen and that are no test rows.
+    ProbeScore,
     /// Loss on a sample of general text: the forgetting meter.
     Forgetting,
 }
@@ -269,6 +272,18 @@ pub struct Results {
     /// What is needed to repeat it.
     #[serde(default)]
     pub manifest: Manifest,
+    /// How the encoder was chosen; absent where one was given.
+    #[serde(default)]
+    pub ranking: Option<Ranking>,
+    /// Whether adapting was worth going on with; absent where that was not asked.
+    #[serde(default)]
+    pub pilot: Option<Pilot>,
+    /// How the budget was spent; absent without one.
+    #[serde(default)]
+    pub plan: Option<Plan>,
+    /// Scores after adapting to parts of the unlabelled texts; empty where that was not asked for.
+    #[serde(default)]
+    pub text_curve: Vec<TextPoint>,
 }
 
 impl Results {

@@ -92,6 +92,18 @@ impl StageSeconds {
         self.adapt + self.finetune + self.extract + self.fit + self.predict
     }
 
+    /// The mean where this is the sum of so many.
+    #[must_use]
+    pub fn divided(&self, count: f64) -> Self {
+        Self {
+            adapt: self.adapt / count,
+            finetune: self.finetune / count,
+            extract: self.extract / count,
+            fit: self.fit / count,
+            predict: self.predict / count,
+        }
+    }
+
     /// Both together.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
@@ -184,6 +196,29 @@ pub struct Calibration {
     pub scaled_log_loss: Option<f64>,
 }
 
+/// A decision threshold fitted on validation rows, of the first seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Threshold {
+    /// The class that is given from there on: the second of the two.
+    pub class: String,
+    /// The probability.
+    pub value: f64,
+    /// The metric that is best there on the validation rows.
+    pub metric: String,
+    /// Its value on the test rows at one half, which is what the scores rest on.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub plain_score: f64,
+    /// Its value on the test rows with the threshold.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub score: f64,
+    /// The latter less the former: the interval's lower end.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub low: f64,
+    /// The interval's upper end.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub high: f64,
+}
+
 /// The main metric on a part of the test rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SliceScore {
@@ -211,7 +246,8 @@ pub struct RouteResult {
     /// Unique among the results; comparisons and the verdict refer to it.
     pub id: String,
     /// The route: `majority`, `tfidf`, `frozen`, `adapted`, `finetuned`, `adapted+finetuned`, `finetuned+adapted`,
-    /// `table_only`, `table_as_text`, `joint`, `adapted+joint`, `late_average`, `stacked`.
+    /// `contrastive`, `adapted+contrastive`, `table_only`, `table_as_text`, `joint`, `adapted+joint`, `late_average`,
+    /// `stacked`.
     pub name: String,
     /// What the learner was given: `text`, `text+columns`, `columns`, …; empty where there was no choice.
     #[serde(default)]
@@ -257,6 +293,16 @@ pub struct RouteResult {
     /// The main metric on parts of the test rows.
     #[serde(default)]
     pub slices: Vec<SliceScore>,
+    /// From which probability on the second of two classes is given; absent for other numbers of classes, and without
+    /// validation rows.
+    #[serde(default)]
+    pub threshold: Option<Threshold>,
+    /// The main metric of each fold, the mean over seeds; empty where there was one test part.
+    #[serde(default)]
+    pub folds: Vec<f64>,
+    /// The encoder, where several were compared; empty for routes without one.
+    #[serde(default)]
+    pub encoder: String,
 }
 
 impl RouteResult {
@@ -285,6 +331,9 @@ impl RouteResult {
             validation_score: None,
             calibration: None,
             slices: Vec::new(),
+            threshold: None,
+            folds: Vec::new(),
+            encoder: String::new(),
         }
     }
 

@@ -14,6 +14,7 @@ pub fn rules(results: &Results) -> Vec<String> {
     rules.extend(adapting(results));
     rules.extend(seeds(results));
     rules.extend(in_focus(results).and_then(calibration));
+    rules.extend(in_focus(results).and_then(threshold));
     rules.extend(in_focus(results).and_then(|route| weakest_slice(results, route)));
     rules.extend(noise(results));
     rules
@@ -140,6 +141,23 @@ fn calibration(route: &RouteResult) -> Option<String> {
         route.id,
         metric::number(temperature, 2),
         metric::number(100.0 * scaled, 1)
+    ))
+}
+
+/// What another threshold than one half would change.
+fn threshold(route: &RouteResult) -> Option<String> {
+    let found = route.threshold.as_ref().filter(|found| (found.value - 0.5).abs() >= 0.005)?;
+    let name = &found.metric;
+    Some(format!(
+        "Threshold: on the validation rows `{}` has its best {} where {} is given from a probability of {} on; on the test rows \
+         that changes it by {}{} {}.",
+        route.id,
+        metric::label(name),
+        found.class,
+        metric::number(found.value, 2),
+        metric::difference(name, found.score - found.plain_score),
+        metric::difference_unit(name),
+        metric::difference_interval(name, found.low, found.high)
     ))
 }
 

@@ -1,6 +1,7 @@
 //! Made-up results for tests: a small comparison, one with 58 classes, regression, nothing at all.
 
 pub(crate) use super::sample_hostile::{hostile, hostile_strings};
+pub(crate) use super::sample_planning::{plan, planned, ranking};
 use super::*;
 use std::collections::BTreeMap;
 
@@ -9,6 +10,7 @@ pub(crate) fn all() -> Vec<(&'static str, Results)> {
     vec![
         ("small", small()),
         ("large", large()),
+        ("planned", planned()),
         ("hostile", hostile()),
         ("regression", regression()),
         ("empty", empty("nothing")),
@@ -55,6 +57,10 @@ pub(crate) fn empty(title: &str) -> Results {
         winner: None,
         warnings: vec![],
         manifest: Manifest::default(),
+        ranking: None,
+        pilot: None,
+        plan: None,
+        text_curve: vec![],
     }
 }
 

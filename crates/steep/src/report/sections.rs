@@ -24,7 +24,7 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    fn of(draw: impl Fn(Layout) -> Markup) -> Self {
+    pub(super) fn of(draw: impl Fn(Layout) -> Markup) -> Self {
         Self { wide: draw(Layout::Wide), narrow: draw(Layout::Narrow) }
     }
 }

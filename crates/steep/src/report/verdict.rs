@@ -13,7 +13,7 @@ struct Question {
     words: &'static str,
 }
 
-const QUESTIONS: [Question; 9] = [
+const QUESTIONS: [Question; 11] = [
     Question { route: "frozen", over: "tfidf", words: "The encoder as it is, instead of counting words" },
     Question {
         route: "adapted",
@@ -24,6 +24,12 @@ const QUESTIONS: [Question; 9] = [
     Question { route: "adapted+finetuned", over: "finetuned", words: "Adapting before fine-tuning" },
     Question { route: "adapted+finetuned", over: "adapted", words: "Fine-tuning after adapting" },
     Question { route: "finetuned+adapted", over: "finetuned", words: "Adapting after fine-tuning" },
+    Question { route: "contrastive", over: "frozen", words: "Training the vectors on the labels" },
+    Question {
+        route: "finetuned",
+        over: "contrastive",
+        words: "Plain fine-tuning, instead of training the vectors",
+    },
     Question {
         route: "joint",
         over: "finetuned",
@@ -432,6 +438,21 @@ impl<'a> Measured<'a> {
     }
 
     fn missing_routes(&self) -> Vec<String> {
+        // Routes that are left out for the same reason are told together.
+        let mut left_out: Vec<(&str, Vec<String>)> = Vec::new();
+        for route in &self.results.routes {
+            if let Status::Skipped { reason } = &route.status {
+                let name = format!("`{}`", route.id);
+                match left_out.iter_mut().find(|(other, _)| other == reason) {
+                    Some((_, names)) => names.push(name),
+                    None => left_out.push((reason, vec![name])),
+                }
+            }
+        }
+        let told = left_out.into_iter().map(|(reason, names)| {
+            let were = if names.len() > 1 { "were" } else { "was" };
+            format!("{} {were} left out: {}.", names.join(", "), reason.trim_end_matches('.'))
+        });
         let missing = self.results.routes.iter().filter_map(|route| match &route.status {
             Status::Done => (route.measured(self.metric()).is_none()).then(|| {
                 format!("`{}` has no {}, so it is not ranked.", route.id, metric::label(self.metric()))
@@ -439,11 +460,9 @@ impl<'a> Measured<'a> {
             Status::Failed { reason } => {
                 Some(format!("`{}` failed and is not ranked: {}.", route.id, reason.trim_end_matches('.')))
             }
-            Status::Skipped { reason } => {
-                Some(format!("`{}` was left out: {}.", route.id, reason.trim_end_matches('.')))
-            }
+            Status::Skipped { .. } => None,
         });
-        missing.collect()
+        missing.chain(told).collect()
     }
 }
 

@@ -4,8 +4,9 @@ use super::key::{StageAbout, finished, stage_key};
 use super::model_folder::ModelFolder;
 use crate::error::{Error, Result};
 use crate::objectives::{
-    AdaptObjective, Adaptation, CausalLm, HeldOut, MaskedLm, MaskingSettings, SimCse, TokenRange, Tsdae,
-    Words,
+    AdaptObjective, Adaptation, CausalLm, Denoising, Electra, EncoderProbe, HeldOut, MaskedLm,
+    MaskingSettings, MaskingUnit, NoiseTokens, Probed, Seq2Seq, SimCse, TokenRange, Tsdae, Words, full_stops,
+    generator_shape,
 };
 use crate::progress::Context;
 use crate::storage::{ArtefactWriter, write_json};
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use steep_encoder::layers::is_trainable;
 use steep_encoder::pooling::PoolingMode;
-use steep_encoder::{HeadKind, LoadReport, Model};
+use steep_encoder::{Config, HeadKind, LoadReport, Model};
 
 /// How to adapt, with nothing left open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,7 +44,9 @@ pub struct AdaptInput<'a> {
     pub head_source: Option<&'a Path>,
     /// The tokenised corpus.
     pub sequences: &'a dyn Sequences,
-    /// Names the corpus' content.
+    /// What is to be written after each of them, for sequence to sequence.
+    pub targets: Option<&'a dyn Sequences>,
+    /// Names the corpus' content, targets included.
     pub corpus_key: &'a str,
     /// Rows trained on.
     pub train_rows: Vec<u32>,
@@ -92,7 +95,21 @@ pub fn adapt(
     output: &Path,
     ctx: &Context,
 ) -> Result<AdaptReport> {
-    let key = adapt_key(input, settings);
+    adapt_probed(input, settings, None, output, ctx)
+}
+
+/// The same, with a look at the encoder at every evaluation; it changes no weight, and its time is not counted.
+pub(crate) fn adapt_probed(
+    input: &AdaptInput,
+    settings: &AdaptSettings,
+    probe: Option<&dyn EncoderProbe>,
+    output: &Path,
+    ctx: &Context,
+) -> Result<AdaptReport> {
+    let mut key = adapt_key(input, settings);
+    if let Some(probe) = probe {
+        key = stage_key("probed", &[&key, &probe.key()], &());
+    }
     if let Some(report) = finished(output, &key)? {
         return Ok(report);
     }
@@ -101,7 +118,7 @@ pub fn adapt(
     }
     let started = Instant::now();
     let (mut model, load_report) = load(input, settings)?;
-    let objective = objective(input, settings)?;
+    let objective = Probed::new(objective(input, settings)?, probe);
     let work = work_folder(output);
     let limit = settings.training.save_total_limit;
     let checkpoints = Checkpoints::new(work.join("checkpoints"), key.clone(), limit);
@@ -110,15 +127,18 @@ pub fn adapt(
         rows: input.train_rows.len() as u64,
         tokens: outcome.state.num_input_tokens_seen,
         steps: outcome.state.global_step,
-        seconds: started.elapsed().as_secs_f64(),
+        seconds: started.elapsed().as_secs_f64() - objective.probe_seconds(),
         waiting_share: outcome.waiting_share,
         initialised: load_report.initialised,
         log_history: outcome.state.log_history,
     };
-    if settings.objective.head_kind() == HeadKind::Autoencoder {
-        model = model.without_head();
-    }
     let writer = ArtefactWriter::create(output)?;
+    input.model.merge_adapter(&mut model, writer.path())?;
+    model = match model.head_kind() {
+        HeadKind::Autoencoder => model.without_head(),
+        HeadKind::ReplacedTokens { .. } => model.without_generator(),
+        _ => model,
+    };
     input.model.save_with(&model, writer.path())?;
     write_json(&writer.path().join("trainer_log.json"), &report.log_history)?;
     let settings = serde_json::to_value(settings).expect("resolved settings are plain data");
@@ -131,7 +151,13 @@ pub fn adapt(
 fn adapt_key(input: &AdaptInput, settings: &AdaptSettings) -> String {
     let rows = rows_digest(&[&input.train_rows, &input.held_out_rows]);
     let general = input.general.map_or_else(String::new, |general| rows_digest(&[&general.input_ids]));
-    stage_key("adapt", &[&input.model.digest, input.corpus_key, &rows, &general], settings)
+    let mut inputs = vec![input.model.digest.as_str(), input.corpus_key, &rows, &general];
+    let generator = match settings.objective {
+        AdaptObjective::Electra { .. } => input.head_source.map(|folder| folder.display().to_string()),
+        _ => None,
+    };
+    inputs.extend(generator.as_deref());
+    stage_key("adapt", &inputs, settings)
 }
 
 /// Names lists of row numbers.
@@ -148,9 +174,11 @@ pub(super) fn rows_digest(lists: &[&[u32]]) -> String {
 
 /// The model with the head that the objective needs.
 pub(crate) fn load(input: &AdaptInput, settings: &AdaptSettings) -> Result<(Model, LoadReport)> {
-    let (head_kind, seed) = (settings.objective.head_kind(), settings.training.seed);
+    let (head_kind, seed) = (head_kind(input, settings)?, settings.training.seed);
     let (mut model, mut report) = Model::load(&input.model.path, head_kind, seed)?;
-    if let Some(source) = input.head_source
+    if let (Some(source), HeadKind::ReplacedTokens { .. }) = (input.head_source, head_kind) {
+        take_generator(&mut model, source, &mut report)?;
+    } else if let Some(source) = input.head_source
         && !report.initialised.is_empty()
     {
         let (donor, donor_report) = Model::load(source, head_kind, seed)?;
@@ -164,8 +192,42 @@ pub(crate) fn load(input: &AdaptInput, settings: &AdaptSettings) -> Result<(Mode
         }
         report.initialised = donor_report.initialised;
     }
-    settings.training.apply_to(&mut model);
+    settings.training.apply_to(&mut model)?;
     Ok((model, report))
+}
+
+/// The head that the encoder trains with; a generator that is taken from a folder has its size.
+pub fn head_kind(input: &AdaptInput, settings: &AdaptSettings) -> Result<HeadKind> {
+    let config = &input.model.config;
+    match (settings.objective, input.head_source) {
+        (AdaptObjective::Electra { .. }, Some(source)) => {
+            let config = Config::load(source)?;
+            config.check_head(source, HeadKind::ReplacedTokens { generator: None })?;
+            Ok(HeadKind::ReplacedTokens { generator: Some(generator_shape(&config, 1.0)) })
+        }
+        (objective, _) => Ok(objective.head_kind(config)),
+    }
+}
+
+/// The generator of a folder with an `ElectraForMaskedLM`; the tables that both halves share stay the encoder's.
+fn take_generator(model: &mut Model, source: &Path, report: &mut LoadReport) -> Result<()> {
+    let (donor, donor_report) = Model::load(source, HeadKind::MaskedLm, 0)?;
+    for parameter in &mut model.parameters.list {
+        let Some(name) = parameter.spec.name.strip_prefix("generator.") else { continue };
+        let is_head = name.starts_with("generator_");
+        let name = if is_head { name.to_owned() } else { format!("electra.{name}") };
+        let found = donor.parameters.get(&name).filter(|found| found.spec.shape == parameter.spec.shape);
+        let found = found.ok_or_else(|| {
+            let problem = format!("is no generator for this encoder: {name} is missing or of another shape");
+            let hint = "name the generator that the encoder was pretrained with, or leave the key out";
+            Error::model(source.display().to_string(), problem, hint)
+        })?;
+        parameter.set_value(found.value.clone());
+        if !donor_report.initialised.contains(&name) {
+            report.initialised.retain(|initialised| *initialised != parameter.spec.name);
+        }
+    }
+    Ok(())
 }
 
 /// What is trained for.
@@ -199,6 +261,36 @@ pub fn objective<'a>(input: &AdaptInput<'a>, settings: &AdaptSettings) -> Result
             held_out,
             max_tokens,
         }),
+        AdaptObjective::Denoising(noise) => Adaptation::Denoising(Denoising {
+            sequences,
+            rows,
+            noise,
+            tokens: NoiseTokens {
+                mask_token_id: mask_token(input.model, "denoising")?,
+                special_ids: special_ids(input.model),
+                full_stops: full_stops(&input.model.tokenizer),
+            },
+            seed,
+            held_out,
+            max_tokens,
+        }),
+        AdaptObjective::Electra { discriminator_weight, .. } => Adaptation::Electra(Electra {
+            sequences,
+            rows,
+            masking: settings.masking,
+            tokens: token_range(input.model, &settings.masking)?,
+            discriminator_weight,
+            seed,
+            held_out,
+            max_tokens,
+        }),
+        AdaptObjective::Seq2seq { label_smoothing } => {
+            let targets = input.targets.ok_or_else(|| {
+                Error::config("target_column_name", "is needed", "give the column of the texts to write")
+            })?;
+            let sources = sequences;
+            Adaptation::Seq2Seq(Seq2Seq { sources, targets, rows, label_smoothing, held_out, max_tokens })
+        }
     })
 }
 
@@ -240,20 +332,23 @@ fn special_ids(model: &ModelFolder) -> BTreeSet<u32> {
     (0..=model.tokenizer.largest_id()).filter(|&id| model.tokenizer.is_special(id)).collect()
 }
 
-fn token_range(model: &ModelFolder, masking: &MaskingSettings) -> Result<TokenRange> {
-    let tokenizer = &model.tokenizer;
-    let mask = tokenizer.special().mask.ok_or_else(|| {
+fn mask_token(model: &ModelFolder, purpose: &str) -> Result<u32> {
+    model.tokenizer.special().mask.ok_or_else(|| {
         Error::model(
             model.path.display().to_string(),
-            "the tokenizer has no mask token, which masked language modelling needs",
-            "choose an encoder that was pretrained with masked language modelling",
+            format!("the tokenizer has no mask token, which {purpose} needs"),
+            format!("choose a model that was pretrained with {purpose}"),
         )
-    })?;
+    })
+}
+
+pub(super) fn token_range(model: &ModelFolder, masking: &MaskingSettings) -> Result<TokenRange> {
+    let tokenizer = &model.tokenizer;
     Ok(TokenRange {
         vocab_size: tokenizer.vocab_size() as u32,
-        mask_token_id: mask,
+        mask_token_id: mask_token(model, "masked language modelling")?,
         special_ids: special_ids(model),
-        words: masking.whole_word_mask.then(|| Words::of(tokenizer)),
+        words: (masking.unit != MaskingUnit::Token).then(|| Words::of(tokenizer)),
     })
 }
 

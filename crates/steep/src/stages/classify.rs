@@ -17,9 +17,10 @@ use super::extract::{EMBEDDING_COLUMN, ExtractSettings, OutputValue};
 use super::key::{StageAbout, finished, stage_key};
 use super::model_folder::ModelFolder;
 use super::prepared::PreparedFeatures;
-use crate::data::{Task, fingerprint};
+use crate::data::{Labels, Task, fingerprint};
 use crate::error::{Error, Result};
 use crate::evaluation::metrics::Metric;
+use crate::features::matrix::DenseMatrix;
 use crate::features::preparation::Preparation;
 use crate::features::scaling::Scaling;
 use crate::learners::choice::LearnerScore;
@@ -33,6 +34,29 @@ use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
+
+/// A classifier of vectors, or a regression: of those first rows that train, then those that validate, then those that
+/// test; and its metrics on the latter two, by part.
+pub(super) fn classifier_of_vectors(
+    vectors: DenseMatrix,
+    labels: Labels,
+    [train, validation, test]: [usize; 3],
+    settings: &ClassifySettings,
+    ctx: &Context,
+) -> Result<(Head, BTreeMap<String, BTreeMap<String, f64>>)> {
+    let part = |from: usize, count: usize| (from as u32..(from + count) as u32).collect();
+    let rows = rows::Rows {
+        labels,
+        groups: None,
+        train: part(0, train),
+        validation: part(train, validation),
+        test: part(train + validation, test),
+    };
+    let names = (0..vectors.columns()).map(|at| format!("{EMBEDDING_COLUMN}_{at}")).collect();
+    let features = features::NamedFeatures { matrix: vectors, names };
+    let fitted = fit::fit(&rows, features, settings, ctx)?;
+    Ok((fitted.head, fitted.metrics))
+}
 
 /// What the settings, scores and metrics of a classifier are kept in.
 pub(super) const CLASSIFY_FILE: &str = "classify.json";

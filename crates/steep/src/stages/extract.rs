@@ -21,7 +21,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use steep_encoder::{HeadKind, Model};
+use steep_encoder::Model;
 
 /// The column of sentence embeddings.
 pub const EMBEDDING_COLUMN: &str = "embedding";
@@ -164,7 +164,8 @@ pub fn extract(
             })
         },
         || {
-            let (mut model, _) = Model::load(&input.model.path, HeadKind::None, 0)?;
+            let head_kind = settings.embed.features_from.head_kind();
+            let (mut model, _) = Model::load(&input.model.path, head_kind, 0)?;
             apply_dtype(settings.embed.dtype, &mut model);
             Ok(model)
         },

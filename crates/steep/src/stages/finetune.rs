@@ -4,12 +4,15 @@ mod probe;
 
 pub use probe::HeadInit;
 
-use super::adapt::{remove_work, rows_digest, work_folder};
+use super::adapt::{remove_work, rows_digest, token_range, work_folder};
 use super::key::{StageAbout, finished, stage_key};
 use super::model_folder::ModelFolder;
+use crate::config::{Estimate, TrainingAmount, estimate_training};
 use crate::error::{Error, Result};
-use crate::objectives::{Classification, ClassificationSettings, Targets};
-use crate::progress::Context;
+use crate::objectives::{
+    Classification, ClassificationSettings, HeldOut, MaskedLm, MaskingSettings, MultiTask, Targets,
+};
+use crate::progress::{Cancel, Context};
 use crate::storage::{ArtefactWriter, write_json};
 use crate::training::checkpoint::Checkpoints;
 use crate::training::{LogEntry, Sequences, TrainingOutcome, TrainingSettings, train};
@@ -26,10 +29,22 @@ pub struct FinetuneSettings {
     pub head_init: HeadInit,
     /// Details of the loss.
     pub classification: ClassificationSettings,
+    /// Masked language modelling beside the labels, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mlm: Option<MultiTaskSettings>,
     /// The training loop.
     pub training: TrainingSettings,
     /// Texts are cut to so many tokens.
     pub max_seq_length: usize,
+}
+
+/// Masked language modelling beside the labels.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MultiTaskSettings {
+    /// Its loss counts so many times.
+    pub mlm_weight: f64,
+    /// How tokens are masked.
+    pub masking: MaskingSettings,
 }
 
 /// What to fine-tune on.
@@ -109,14 +124,17 @@ pub fn finetune(
     if settings.head_init == HeadInit::LinearProbe {
         probe::begin(&mut model, input, settings, ctx)?;
     }
-    let objective = objective(input, settings);
     let work = work_folder(output);
     let limit = settings.training.save_total_limit;
     let checkpoints = Checkpoints::new(work.join("checkpoints"), key.clone(), limit);
-    let outcome = train(&mut model, &objective, &settings.training, Some(&checkpoints), ctx)?;
+    let checkpoints = Some(&checkpoints);
+    let outcome = match multi_task(input, settings)? {
+        None => train(&mut model, &objective(input, settings), &settings.training, checkpoints, ctx)?,
+        Some(objective) => train(&mut model, &objective, &settings.training, checkpoints, ctx)?,
+    };
     let report = FinetuneReport::of(outcome, input.train_rows.len(), started.elapsed().as_secs_f64());
     let writer = ArtefactWriter::create(output)?;
-    input.model.save_with(&model, writer.path())?;
+    input.model.save_trained(&mut model, writer.path())?;
     write_json(&writer.path().join("trainer_log.json"), &report.log_history)?;
     let settings = serde_json::to_value(settings).expect("resolved settings are plain data");
     let value = serde_json::to_value(&report).expect("a report is plain data");
@@ -144,6 +162,42 @@ pub(crate) fn load(input: &FinetuneInput, settings: &FinetuneSettings) -> Result
     config.set_labels(input.labels.clone(), input.targets.problem_type());
     let head = HeadKind::SequenceClassification { num_labels: input.labels.len() };
     let (mut model, _) = Model::load_with(&input.model.path, config, head, settings.training.seed)?;
-    settings.training.apply_to(&mut model);
+    settings.training.apply_to(&mut model)?;
+    if settings.mlm.is_some() {
+        model.attach_token_head(&input.model.path, settings.training.seed)?;
+    }
     Ok(model)
+}
+
+/// What is trained for with masked language modelling beside it, if it is.
+fn multi_task<'a>(input: &FinetuneInput<'a>, settings: &FinetuneSettings) -> Result<Option<MultiTask<'a>>> {
+    let Some(MultiTaskSettings { mlm_weight, masking }) = settings.mlm else { return Ok(None) };
+    let validation = HeldOut { name: "mlm", sequences: input.sequences, rows: input.validation_rows.clone() };
+    let masked = MaskedLm {
+        sequences: input.sequences,
+        rows: input.train_rows.clone(),
+        masking,
+        tokens: token_range(input.model, &masking)?,
+        seed: settings.training.seed,
+        held_out: vec![validation],
+        max_tokens: settings.training.max_tokens_per_micro_batch,
+    };
+    Ok(Some(MultiTask { classification: objective(input, settings), masked, mlm_weight }))
+}
+
+/// What fine-tuning will take.
+pub fn estimate_finetune(
+    input: &FinetuneInput,
+    settings: &FinetuneSettings,
+    cancel: &Cancel,
+) -> Result<Estimate> {
+    let (mut model, training) = (load(input, settings)?, &settings.training);
+    let amount = TrainingAmount {
+        rows: input.train_rows.len() as u64,
+        evaluation_rows: input.validation_rows.len() as u64,
+    };
+    match multi_task(input, settings)? {
+        None => estimate_training(&mut model, &objective(input, settings), training, amount, cancel),
+        Some(objective) => estimate_training(&mut model, &objective, training, amount, cancel),
+    }
 }

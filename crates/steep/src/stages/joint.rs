@@ -177,16 +177,16 @@ impl Network {
         let columns = layout.arranged(&prepared);
         let training = &settings.finetune.training;
         let (mut model, _) = Model::load(&texts.model.path, HeadKind::None, training.seed)?;
+        training.apply_to(&mut model)?;
         let shape = shape(&layout, model.config.hidden_size * pooling.len(), texts.labels.len());
         model.attach_tabular(&shape, &settings.tabular, training.seed);
         let scale = (settings.tabular_learning_rate / training.learning_rate) as f32;
         model.tabular_parameters_mut().iter_mut().for_each(|parameter| parameter.learning_rate_scale = scale);
-        training.apply_to(&mut model);
         Ok(Self { model, preparation, pooling, columns })
     }
 
-    fn save(&self, input: &JointInput, settings: &JointSettings, folder: &Path) -> Result<()> {
-        input.finetune.model.save_with(&self.model, folder)?;
+    fn save(&mut self, input: &JointInput, settings: &JointSettings, folder: &Path) -> Result<()> {
+        input.finetune.model.save_trained(&mut self.model, folder)?;
         let stored = StoredNetwork {
             tabular: settings.tabular,
             shape: self.model.tabular().expect("the head was attached").shape().clone(),

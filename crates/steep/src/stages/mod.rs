@@ -6,11 +6,14 @@
 
 pub(crate) mod adapt;
 mod classify;
+mod contrastive;
 mod engineered;
 mod extract;
 pub(crate) mod finetune;
+mod generate;
 mod joint;
 mod key;
+mod merge;
 mod model_folder;
 mod output;
 mod predict;
@@ -19,17 +22,28 @@ mod search;
 mod vocabulary;
 mod zeroshot;
 
-pub use adapt::{AdaptInput, AdaptReport, AdaptSettings, adapt, objective as adapt_objective};
+pub(crate) use adapt::adapt_probed;
+pub use adapt::{
+    AdaptInput, AdaptReport, AdaptSettings, adapt, head_kind as adapt_head_kind, objective as adapt_objective,
+};
 pub use classify::{
     ClassifyInput, ClassifyReport, ClassifySettings, EmbeddingRecipe, LearnerSettings, Learners, classify,
     copy_trained_folder, write_classifier_folder,
 };
+pub use contrastive::{
+    ContrastiveReport, ContrastiveSettings, contrastive, contrastive_classifier, estimate_contrastive,
+};
 pub use engineered::{EngineerInput, EngineerSettings, EngineeredColumns, engineer};
 pub use extract::{EMBEDDING_COLUMN, ExtractInput, ExtractReport, ExtractSettings, OutputValue, extract};
-pub use finetune::{FinetuneInput, FinetuneReport, FinetuneSettings, HeadInit, finetune};
+pub use finetune::{
+    FinetuneInput, FinetuneReport, FinetuneSettings, HeadInit, MultiTaskSettings, estimate_finetune, finetune,
+};
+pub use generate::{GENERATED_COLUMN, GenerateInput, GenerateReport, GenerateSettings, generate};
 pub use joint::{JointInput, JointSettings, RawColumns, estimate_joint, evaluate_joint, joint, read_columns};
+pub(crate) use key::finished;
 pub use key::{StageAbout, stage_key};
-pub use model_folder::ModelFolder;
+pub use merge::{MergeReport, merge};
+pub use model_folder::{ADAPTER_FOLDER, ModelFolder};
 #[cfg(test)]
 pub(crate) use output::testing;
 pub use output::{OutputFormat, RowCounts};

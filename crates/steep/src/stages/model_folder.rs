@@ -2,13 +2,17 @@
 
 use crate::config::Dtype;
 use crate::error::{Error, Result};
-use crate::features::embed::EmbedSettings;
+use crate::features::embed::{EmbedSettings, FeaturesFrom};
+use crate::generation::GenerationDefaults;
 use crate::storage::{Artefact, digest_file};
 use crate::text::{EncodeOptions, Tokenizer, Truncation};
 use std::path::{Path, PathBuf};
 use steep_encoder::pooling::PoolingMode;
 use steep_encoder::sentence_transformer::SentenceModules;
-use steep_encoder::{Config, Model};
+use steep_encoder::{Config, HeadKind, Model};
+
+/// Where the folder of a model that was trained by low-rank matrices has these by themselves.
+pub const ADAPTER_FOLDER: &str = "adapter";
 
 /// An opened model folder; the weights are loaded by the stage that knows the head.
 pub struct ModelFolder {
@@ -69,6 +73,7 @@ impl ModelFolder {
     pub fn embed_settings(&self, dtype: Dtype) -> EmbedSettings {
         let modules = self.modules.as_ref();
         EmbedSettings {
+            features_from: FeaturesFrom::Encoder,
             pooling: self.pooling(),
             layers: vec![-1],
             normalize: modules.is_some_and(|modules| modules.normalize),
@@ -88,11 +93,34 @@ impl ModelFolder {
         vec![self.config.default_pooling()]
     }
 
+    /// Writes a trained model as [`Self::save_with`] does, with its adapter as [`Self::merge_adapter`] does.
+    pub(crate) fn save_trained(&self, model: &mut Model, folder: &Path) -> Result<()> {
+        self.merge_adapter(model, folder)?;
+        self.save_with(model, folder)
+    }
+
+    /// Writes the low-rank matrices of a model, if it has some, into a folder of their own within `folder`, as PEFT
+    /// reads them beside the model of this folder, and adds them to the weights.
+    pub(crate) fn merge_adapter(&self, model: &mut Model, folder: &Path) -> Result<()> {
+        if model.lora().is_some() {
+            let adapter = folder.join(ADAPTER_FOLDER);
+            std::fs::create_dir_all(&adapter).map_err(Error::io("create", &adapter))?;
+            model.save_adapter(&adapter, &self.path.display().to_string())?;
+            model.merge_lora();
+        }
+        Ok(())
+    }
+
     /// Writes a model with this folder's tokenizer, modules and sequence length into an existing folder; that
     /// training cut texts shorter does not bind later use.
     pub fn save_with(&self, model: &Model, folder: &Path) -> Result<()> {
         model.save(folder)?;
         self.tokenizer.save_to(folder)?;
+        let generation = self.path.join(GenerationDefaults::FILE);
+        if model.head_kind() == HeadKind::Seq2Seq && generation.is_file() {
+            let target = folder.join(GenerationDefaults::FILE);
+            std::fs::copy(&generation, &target).map_err(Error::io("write", &target))?;
+        }
         let modules = self.modules.clone().unwrap_or_else(|| SentenceModules {
             pooling: self.default_pooling(),
             include_prompt: true,

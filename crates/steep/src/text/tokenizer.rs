@@ -138,6 +138,14 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
+    /// The text of some ids, special tokens left out.
+    ///
+    /// # Errors
+    /// A tokenizer whose decoder cannot put its tokens together.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        guarded(&self.folder.display().to_string(), || self.inner.decode(ids, true))
+    }
+
     /// The greatest length of a sequence that the model folder allows.
     pub fn max_seq_length(&self) -> MaxSeqLength {
         self.facts.max_seq_length

@@ -36,8 +36,8 @@ pub(super) struct Loaded {
 
 const OPTIMIZER: &str = "optimizer.safetensors";
 const BEST: &str = "best.safetensors";
-/// The head over columns, which the model's own files do not hold.
-const TABULAR: &str = "tabular.safetensors";
+/// What was attached to the model, which its own files do not hold.
+const ATTACHED: &str = "attached.safetensors";
 const STATE: &str = "trainer_state.json";
 
 impl Checkpoints {
@@ -87,8 +87,8 @@ impl Checkpoints {
         let writer = ArtefactWriter::create(&target)?;
         model.save(writer.path())?;
         write_values(&writer.path().join(OPTIMIZER), &moments(model, optimizer))?;
-        if !model.tabular_parameters().is_empty() {
-            write_values(&writer.path().join(TABULAR), &named(model.tabular_parameters()))?;
+        if !model.attached_parameters().is_empty() {
+            write_values(&writer.path().join(ATTACHED), &named(model.attached_parameters()))?;
         }
         if let Some(best) = best {
             write_values(&writer.path().join(BEST), &named(&best.list))?;
@@ -138,8 +138,8 @@ fn restore(folder: &Path, model: &mut Model, optimizer: &mut AdamW) -> Result<Lo
     for (parameter, loaded) in model.parameters.list.iter_mut().zip(loaded.parameters.list) {
         parameter.set_value(loaded.value);
     }
-    if !model.tabular_parameters().is_empty() {
-        put_values(model.tabular_parameters_mut(), read_values(&folder.join(TABULAR))?);
+    if !model.attached_parameters().is_empty() {
+        put_values(model.attached_parameters_mut(), read_values(&folder.join(ATTACHED))?);
     }
     let mut values = read_values(&folder.join(OPTIMIZER))?;
     let steps: BTreeMap<String, u32> = read_json(&folder.join("optimizer_steps.json"))?;

@@ -5,12 +5,14 @@
 //! the same bytes as one that was never stopped.
 
 pub mod checkpoint;
+mod freezing;
 mod schedule;
 mod sequences;
 mod settings;
 mod steps;
 mod trainer;
 
+pub use freezing::{Freezing, GradualUnfreezing, ParameterPattern, Position};
 pub use schedule::{LrSchedulerType, Schedule};
 pub use sequences::{Sequences, micro_batches};
 pub use settings::TrainingSettings;

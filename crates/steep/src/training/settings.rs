@@ -1,9 +1,10 @@
 //! What training will do, with nothing left open.
 
-use super::{LrSchedulerType, Schedule};
+use super::{Freezing, LrSchedulerType, Position, Schedule};
 use crate::config::{Dtype, apply_dtype};
+use crate::error::Result;
 use serde::{Deserialize, Serialize};
-use steep_encoder::{AdamWSettings, Model};
+use steep_encoder::{AdamWSettings, LoraSettings, Model};
 
 /// Resolved training settings; names are transformers' where it has them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,12 @@ pub struct TrainingSettings {
     pub gradient_checkpointing: bool,
     /// Numbers in which the encoder computes.
     pub dtype: Dtype,
+    /// What of the model learns.
+    #[serde(default, skip_serializing_if = "Freezing::is_default")]
+    pub freezing: Freezing,
+    /// Low-rank matrices that learn in the encoder's place, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraSettings>,
     /// Steps between log entries.
     pub logging_steps: u64,
     /// Evaluations in an epoch; 0 evaluates at the start and the end only.
@@ -44,10 +51,23 @@ pub struct TrainingSettings {
 }
 
 impl TrainingSettings {
-    /// Makes a model compute as asked.
-    pub fn apply_to(&self, model: &mut Model) {
+    /// Makes a model compute as asked, with low-rank matrices where they are; to be done before a head over columns is
+    /// attached.
+    ///
+    /// # Errors
+    /// Names of layers or parameters that the model does not have.
+    pub fn apply_to(&self, model: &mut Model) -> Result<()> {
         apply_dtype(self.dtype, model);
         model.set_gradient_checkpointing(self.gradient_checkpointing);
+        if let Some(lora) = &self.lora {
+            model.attach_lora(lora, self.seed)?;
+        }
+        self.freezing.check(model)
+    }
+
+    /// Where a step is among all of them.
+    pub fn position(&self, step: u64, rows: usize) -> Position {
+        Position { step, steps_per_epoch: self.steps_per_epoch(rows), total_steps: self.total_steps(rows) }
     }
 
     /// Optimizer steps in one epoch of `rows` sequences.

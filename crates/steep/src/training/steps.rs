@@ -55,12 +55,14 @@ impl<O: Objective> Iterator for Steps<'_, O> {
         let objective = self.objective;
         let budget = objective.micro_batch_tokens(self.settings.max_tokens_per_micro_batch);
         let length = |row: u32| objective.sequences().length(row as usize);
+        let done = step as f64 / self.settings.total_steps(objective.rows().len()).max(1) as f64;
         let (epoch, rows) = self.rows(step);
-        let batches = micro_batches(rows, budget, length).into_iter().map(|rows| MicroBatch {
-            prepared: objective.prepare(rows, epoch),
-            tokens: rows.iter().map(|&row| length(row) as u64).sum(),
-        });
-        Some(Ok(batches.collect()))
+        let parts = micro_batches(rows, budget, length);
+        let mut prepared: Vec<_> = parts.iter().map(|rows| objective.prepare_at(rows, epoch, done)).collect();
+        objective.complete(&mut prepared);
+        let tokens = parts.into_iter().map(|rows| rows.iter().map(|&row| length(row) as u64).sum());
+        let batches = prepared.into_iter().zip(tokens);
+        Some(Ok(batches.map(|(prepared, tokens)| MicroBatch { prepared, tokens }).collect()))
     }
 }
 

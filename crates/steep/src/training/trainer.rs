@@ -11,7 +11,7 @@ use burn::Tensor;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use steep_encoder::{AdamW, Gradients, Model, Parameters, Pass};
+use steep_encoder::{AdamW, Gradients, Model, Parameters, Pass, in_pool};
 
 /// What is trained for: a loss over rows, and how well a model does on held-out rows.
 ///
@@ -33,6 +33,14 @@ pub trait Objective: Sync {
 
     /// Makes some rows ready, on whatever thread and however early. Draws at random by (seed, epoch, row) only.
     fn prepare(&self, rows: &[u32], epoch: u64) -> Self::Prepared;
+
+    /// The same when a share of the steps is done, from 0 to below 1, for what changes as training goes on.
+    fn prepare_at(&self, rows: &[u32], epoch: u64, _done: f64) -> Self::Prepared {
+        self.prepare(rows, epoch)
+    }
+
+    /// Tells all parts of a step, once they are prepared, what each needs to know of the others.
+    fn complete(&self, _step: &mut [Self::Prepared]) {}
 
     /// The loss of prepared rows, summed, and the weight that makes it a mean; `None` where the rows
     /// hold nothing to learn from.
@@ -118,7 +126,7 @@ pub fn train<O: Objective>(
                 return Err(Error::Cancelled);
             }
             let Some(batches) = steps.next().transpose()? else { break };
-            run.step(model, batches)?;
+            in_pool(|| run.step(model, batches))?;
             run.after_step(model, ctx)?;
             ctx.progress.advance(1);
         }
@@ -176,11 +184,22 @@ impl<'a, O: Objective> Run<'a, O> {
             run.state = loaded.state;
             run.best = loaded.best;
         }
+        settings.freezing.check(model)?;
+        run.choose_learning(model);
         Ok(run)
+    }
+
+    /// Freezes and frees parameters as the next step wants them.
+    fn choose_learning(&self, model: &mut Model) {
+        let position = self.settings.position(self.state.global_step, self.objective.rows().len());
+        self.settings.freezing.apply(model, position);
     }
 
     fn step(&mut self, model: &mut Model, batches: Vec<MicroBatch<O::Prepared>>) -> Result<()> {
         let (step, started) = (self.state.global_step, Instant::now());
+        if self.settings.freezing.is_gradual() {
+            self.choose_learning(model);
+        }
         let (mut gradients, mut loss_sum, mut weight_sum) = (Gradients::default(), 0.0, 0.0);
         for (index, batch) in batches.into_iter().enumerate() {
             let seed = hash(self.settings.seed, &[DROPOUT, step, index as u64]);

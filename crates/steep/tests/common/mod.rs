@@ -41,7 +41,7 @@ pub(crate) fn objective(texts: &Texts) -> MaskedLm<'_> {
             mlm_probability: 0.3,
             mask_share: 0.8,
             random_share: 0.1,
-            whole_word_mask: false,
+            ..MaskingSettings::EVALUATION
         },
         tokens: TokenRange { vocab_size: 48, mask_token_id: 4, special_ids: (0..5).collect(), words: None },
         seed: 7,

@@ -55,13 +55,13 @@ impl WeightCache {
 
     fn get_or_make<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
         let Some(place) = &self.0 else { return Arc::new(make()) };
-        let mut made = None;
-        let kept = place.get_or_init(|| {
-            let value = Arc::new(make());
-            made = Some(value.clone());
-            value
-        });
-        made.or_else(|| kept.clone().downcast().ok()).expect("a place serves one block of one backend")
+        if let Some(kept) = place.get() {
+            return kept.clone().downcast().ok().expect("a place serves one block of one backend");
+        }
+        // Not while the place is held: a thread that waits for others in `make` may take up work that comes here again.
+        let made = Arc::new(make());
+        let _ = place.set(made.clone());
+        made
     }
 }
 

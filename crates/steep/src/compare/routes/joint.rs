@@ -3,7 +3,7 @@
 use super::Measured;
 use crate::compare::features::no_columns;
 use crate::compare::matrix_store::{MatrixReport, stored_or};
-use crate::compare::runner::{MadeEncoder, Prediction, Runner, stage_name};
+use crate::compare::runner::{MadeEncoder, Prediction, Runner, TrainingLog, stage_name};
 use crate::compare::settings::{CompareSettings, FeatureSet, Route};
 use crate::compare::table::text_columns;
 use crate::error::Result;
@@ -98,7 +98,9 @@ impl Runner<'_> {
         let report = joint(&input, &self.joint_settings(seed)?, &folder, self.ctx)?;
         made.folder = folder;
         made.seconds.finetune += report.seconds;
-        made.logs.push((route.name().to_owned(), seed, report.log_history));
+        made.has_seen_labels = true;
+        let (stage, seconds, log) = (route.name().to_owned(), report.seconds, report.log_history);
+        made.logs.push(TrainingLog { stage, seed, seconds, log });
         Ok(made)
     }
 

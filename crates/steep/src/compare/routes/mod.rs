@@ -13,7 +13,7 @@ use super::runner::{MadeEncoder, Prediction, Runner};
 use super::score::{Scorer, metric_name};
 use super::settings::{CompareSettings, FeatureSet, Route};
 use crate::error::{Error, Result};
-use crate::report::{Check, RouteResult, ScoredBy, Status};
+use crate::report::{Check, Pilot, RouteResult, ScoredBy, Status};
 use crate::training::LogEntry;
 use std::collections::BTreeMap;
 
@@ -40,8 +40,26 @@ pub(super) struct Measured {
     /// Routes that failed or were left out.
     pub(super) others: Vec<RouteResult>,
     pub(super) logs: BTreeMap<(String, u64), Vec<LogEntry>>,
+    /// Seconds of each training.
+    pub(super) training_seconds: BTreeMap<(String, u64), f64>,
     /// What should be known of the data.
     pub(super) checks: Vec<Check>,
+    /// What a trial of adapting led to.
+    pub(super) pilot: Option<Pilot>,
+}
+
+/// A result of a route's variant without any figure yet.
+fn new_result(route: Route, variant: Variant) -> RouteResult {
+    let mut result = RouteResult::new(route.name(), variant.way, route.description());
+    if let Some(set) = variant.features {
+        // There is no network of this kind without columns, so that its name need not tell of them.
+        result.with_features(set.name(), if route.is_joint() { "" } else { set.suffix() });
+    } else if route == Route::TableOnly {
+        result.with_features("columns", "");
+    } else if route.needs_columns() {
+        result.with_features("text+columns", "");
+    }
+    result
 }
 
 /// The variants of a route.
@@ -70,17 +88,16 @@ impl Measured {
     /// Measures a route in each way it can be scored. A route that fails does not stop the others.
     pub(super) fn run(&mut self, route: Route, runner: &Runner, scorer: &Scorer) -> Result<()> {
         for variant in variants(route, runner.settings) {
-            let mut result = RouteResult::new(route.name(), variant.way, route.description());
-            if let Some(set) = variant.features {
-                // There is no network of this kind without columns, so that its name need not tell of them.
-                result.with_features(set.name(), if route.is_joint() { "" } else { set.suffix() });
-            } else if route == Route::TableOnly {
-                result.with_features("columns", "");
-            } else if route.needs_columns() {
-                result.with_features("text+columns", "");
-            }
+            let mut result = new_result(route, variant);
             if route.adapts() && runner.prepared.unlabelled.is_none() {
                 result.status = Status::Skipped { reason: "there are no unlabelled texts".into() };
+                self.others.push(result);
+                continue;
+            }
+            if route.trains_vectors()
+                && let Err(error) = runner.settings.contrastive.loss.check(&runner.prepared.labelled.targets)
+            {
+                result.status = Status::Skipped { reason: error.to_string() };
                 self.others.push(result);
                 continue;
             }
@@ -122,9 +139,36 @@ impl Measured {
     }
 
     fn remember(&mut self, encoder: &MadeEncoder) {
-        for (stage, seed, log) in &encoder.logs {
-            self.logs.insert((stage.clone(), *seed), log.clone());
+        for of in &encoder.logs {
+            let key = (of.stage.clone(), of.seed);
+            self.training_seconds.insert(key.clone(), of.seconds);
+            self.logs.insert(key, of.log.clone());
         }
+    }
+
+    /// Seconds of all stages, those that routes share once.
+    pub(super) fn seconds(&self) -> f64 {
+        let mut seconds = self.training_seconds.values().sum::<f64>();
+        let mut embedded: Vec<Route> = Vec::new();
+        for measured in &self.routes {
+            let is_first = !embedded.contains(&measured.route);
+            embedded.push(measured.route);
+            for prediction in &measured.predictions {
+                let of = prediction.seconds;
+                let is_combined = measured.variant.way == ScoredBy::Combined;
+                let extract = if is_first && !is_combined { of.extract } else { 0.0 };
+                seconds += extract + if is_combined { 0.0 } else { of.fit + of.predict };
+            }
+        }
+        seconds
+    }
+
+    /// Says why a route is not measured.
+    pub(super) fn leave_out(&mut self, route: Route, settings: &CompareSettings, reason: &str) {
+        // Once, however many ways there are to measure it.
+        let variant = Variant { features: None, ..variants(route, settings)[0] };
+        let status = Status::Skipped { reason: reason.to_owned() };
+        self.others.push(RouteResult { status, ..new_result(route, variant) });
     }
 
     /// The measured result of a route and variant.

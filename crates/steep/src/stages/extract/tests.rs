@@ -8,6 +8,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::fs;
 use std::fs::File;
+use steep_encoder::HeadKind;
 
 const FORMATS: [(&str, OutputFormat); 4] = [
     ("a.parquet", OutputFormat::Parquet),

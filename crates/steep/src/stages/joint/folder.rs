@@ -3,7 +3,7 @@
 use crate::config::{Dtype, apply_dtype};
 use crate::data::Task;
 use crate::error::{Error, Result};
-use crate::features::embed::EmbedSettings;
+use crate::features::embed::{EmbedSettings, FeaturesFrom};
 use crate::features::matrix::DenseMatrix;
 use crate::features::preparation::{
     PREPARATION_FILE, PREPARATION_TENSORS, Preparation, PreparedLayout, RawRows,
@@ -163,6 +163,7 @@ impl JointNetwork {
     /// How the text vectors are made, which the head takes as they are pooled.
     pub(in crate::stages) fn embed_settings(&self) -> EmbedSettings {
         EmbedSettings {
+            features_from: FeaturesFrom::Encoder,
             pooling: self.stored.pooling.clone(),
             layers: vec![-1],
             normalize: false,

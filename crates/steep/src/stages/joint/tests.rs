@@ -9,7 +9,7 @@ use crate::objectives::{ClassificationSettings, Targets};
 use crate::stages::output::testing::{StopAfter, model_folder, quietly};
 use crate::stages::{HeadInit, OutputFormat, PredictInput, PredictSettings, Predictor, predict};
 use crate::text::Encodings;
-use crate::training::{LrSchedulerType, TrainingSettings};
+use crate::training::{Freezing, LrSchedulerType, TrainingSettings};
 use serde_json::Value;
 use std::fmt::Write;
 use std::fs;
@@ -37,6 +37,7 @@ fn settings(combine_feat_method: CombineMethod, epochs: f64) -> JointSettings {
         finetune: FinetuneSettings {
             head_init: HeadInit::Random,
             classification: ClassificationSettings { label_smoothing_factor: 0.0, class_weights: Vec::new() },
+            mlm: None,
             training: TrainingSettings {
                 num_train_epochs: epochs,
                 max_steps: None,
@@ -55,6 +56,8 @@ fn settings(combine_feat_method: CombineMethod, epochs: f64) -> JointSettings {
                 },
                 seed: 1,
                 gradient_checkpointing: false,
+                freezing: Freezing::default(),
+                lora: None,
                 dtype: Dtype::F32,
                 logging_steps: 10,
                 evaluations_per_epoch: 1,

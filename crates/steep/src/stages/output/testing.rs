@@ -1,7 +1,7 @@
 //! A tiny encoder, texts, and a stop at a chosen moment, for tests of the stages.
 
 use crate::config::Dtype;
-use crate::features::embed::EmbedSettings;
+use crate::features::embed::{EmbedSettings, FeaturesFrom};
 use crate::progress::{Cancel, Context, Progress, Silent};
 use crate::stages::{ExtractInput, ExtractSettings, ModelFolder, OutputFormat, OutputValue};
 use crate::text::Truncation;
@@ -45,6 +45,7 @@ pub(in crate::stages) fn text_file(folder: &Path, rows: usize) -> String {
 pub(in crate::stages) fn settings(format: OutputFormat) -> ExtractSettings {
     ExtractSettings {
         embed: EmbedSettings {
+            features_from: FeaturesFrom::Encoder,
             pooling: vec![PoolingMode::Cls, PoolingMode::Mean],
             layers: vec![-1],
             normalize: false,

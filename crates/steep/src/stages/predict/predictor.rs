@@ -132,7 +132,7 @@ impl Predictor {
         let head_folder = folder.path.join(HEAD_FOLDER);
         let head = Head::load(&head_folder)?;
         let stored: StoredRecipe = read_json(&head_folder.join(RECIPE_FILE))?;
-        let (mut model, _) = Model::load(&folder.path, HeadKind::None, 0)?;
+        let (mut model, _) = Model::load(&folder.path, stored.recipe.embed.features_from.head_kind(), 0)?;
         let dtype = dtype.unwrap_or(stored.recipe.embed.dtype);
         apply_dtype(dtype, &mut model);
         let width = Embedder::new(&model, dense(&folder), stored.recipe.embed.clone())?.width();

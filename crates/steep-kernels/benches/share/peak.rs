@@ -1,6 +1,7 @@
 //! How many operations a second does a processor do that has nothing to load or store?
 
 #![allow(unsafe_code, reason = "instructions that only some processors have")]
+#![allow(dead_code, reason = "not every benchmark needs every kind")]
 
 use std::time::Instant;
 
