@@ -10,13 +10,14 @@ use crate::objectives::ClassificationSettings;
 use crate::stages::output::testing::{model_folder, quietly, texts};
 use crate::stages::{FinetuneReport, ModelFolder, finetune};
 use crate::text::Encodings;
-use crate::training::{LrSchedulerType, Objective, TrainingSettings};
+use crate::training::{Freezing, LrSchedulerType, Objective, TrainingSettings};
 use std::path::Path;
 use steep_encoder::AdamWSettings;
 
 fn settings(head_init: HeadInit, steps: u64) -> FinetuneSettings {
     FinetuneSettings {
         head_init,
+        mlm: None,
         classification: ClassificationSettings { label_smoothing_factor: 0.0, class_weights: Vec::new() },
         training: TrainingSettings {
             num_train_epochs: 1.0,
@@ -37,6 +38,8 @@ fn settings(head_init: HeadInit, steps: u64) -> FinetuneSettings {
             seed: 1,
             gradient_checkpointing: false,
             dtype: Dtype::F32,
+            freezing: Freezing::default(),
+            lora: None,
             logging_steps: 10,
             evaluations_per_epoch: 1,
             save_steps: 100,
@@ -131,7 +134,7 @@ fn decisions(probe: &Probe, features: DenseMatrix, classes: usize) -> DenseMatri
     LinearHead::new(parts).unwrap().decision_function(&Features::Dense(features)).unwrap()
 }
 
-/// Tolerance 1e-4 on logits of about 10; measured 1e-5 at most.
+/// Tolerance 1e-4 on logits of about 10; measured 2e-5 at most, for all kinds of targets.
 #[test]
 fn logits_before_the_first_step_are_the_logistic_regressions() {
     let place = tempfile::tempdir().unwrap();
