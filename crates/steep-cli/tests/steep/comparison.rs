@@ -118,6 +118,8 @@ fn suspicious_columns_are_told_before_anything_runs() {
         "{plan}"
     );
     assert!(plan.contains("1 column with a single value, of no use (nothing)"), "{plan}");
+    // Two seeds of joint and of adapted+joint.
+    assert!(plan.contains("joint, 4 times"), "{plan}");
     assert!(!place.path("out").join("results.json").exists());
 }
 

@@ -1,13 +1,13 @@
 //! A column with known signal beside vectors that know the training labels by heart.
 
 use super::*;
-use crate::compare::data::{Prepared, prepare};
+use crate::compare::data::Prepared;
 use crate::compare::settings::CompareSettings;
+use crate::compare::trial::Trial;
 use crate::config::{CompareFacts, CompareRequest, Facts, List};
 use crate::evaluation::metrics::Metric;
 use crate::objectives::Targets;
 use crate::random::Stream;
-use crate::stages::ModelFolder;
 use crate::stages::testing::{model_folder, quietly};
 use std::fmt::Write;
 use std::fs;
@@ -69,6 +69,7 @@ fn settings(place: &Path) -> CompareSettings {
         ..CompareRequest::default()
     };
     let facts = CompareFacts {
+        name: "model".to_owned(),
         model: model_folder(place, "base"),
         labelled: Facts { rows: ROWS as u64, hidden_size: 32, num_hidden_layers: 2, max_seq_length: 24 },
         unlabelled_rows: 0,
@@ -94,16 +95,15 @@ fn scores(prepared: &Prepared, outputs: &DenseMatrix) -> (f64, f64) {
 fn columns_beside_seen_vectors_get_the_weight_they_deserve() {
     let place = tempfile::tempdir().unwrap();
     let settings = settings(place.path());
-    let model = ModelFolder::open(&settings.model).unwrap();
     quietly(|ctx| {
-        let prepared = prepare(&settings, &model, ctx).unwrap();
-        let runner = Runner { settings: &settings, model: &model, prepared: &prepared, general: None, ctx };
+        let trial = Trial::open(&settings, String::new(), 0, ctx).unwrap();
+        let runner = trial.runner(ctx);
         let (vectors, set) = (vectors(&runner), FeatureSet::TextColumns);
         let plain = runner.features(Some(vectors.clone()), Beside::Set(set)).unwrap();
         let (plain, _) = runner.learn(&plain, &runner.plan(set), None).unwrap();
         let head = place.path().join("head");
         let (found, report) = runner.learn_beside_seen(&vectors, set, (&head, "key")).unwrap();
-        let (plain, found) = (scores(&prepared, &plain), scores(&prepared, &found));
+        let (plain, found) = (scores(&trial.prepared, &plain), scores(&trial.prepared, &found));
         let weight = report.learner.unwrap().vector_weight.unwrap();
         println!(
             "on folds of the training rows {plain:?}, on validation rows {found:?} with weight {weight}"

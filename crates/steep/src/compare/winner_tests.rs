@@ -1,7 +1,6 @@
 //! Whatever route wins, its folder predicts from raw rows what the comparison has scored.
 
 use super::*;
-use crate::compare::data::prepare;
 use crate::compare::settings::CompareSettings;
 use crate::config::{CompareFacts, CompareRequest, Facts, List};
 use crate::evaluation::temperature::at_temperature;
@@ -53,6 +52,7 @@ fn settings(place: &Path) -> CompareSettings {
         ..CompareRequest::default()
     };
     let facts = CompareFacts {
+        name: "model".to_owned(),
         model: model_folder(place, "base"),
         labelled: Facts { rows: 150, hidden_size: 16, num_hidden_layers: 2, max_seq_length: 16 },
         unlabelled_rows: 0,
@@ -96,22 +96,16 @@ fn largest_difference(one: &DenseMatrix, other: &DenseMatrix) -> f32 {
     one.values().iter().zip(other.values()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// Tolerance 1e-6 on probabilities; measured 1e-7 at most.
+/// Tolerance 1e-6 on probabilities; measured: the same bits.
 fn every_winner_predicts_what_was_scored(place: &Path, ctx: &Context) {
     let settings = settings(place);
-    let model = ModelFolder::open(&settings.model).unwrap();
-    let prepared = prepare(&settings, &model, ctx).unwrap();
-    let runner = Runner { settings: &settings, model: &model, prepared: &prepared, general: None, ctx };
-    let scorer = Scorer::new(&settings, &prepared.labelled, Vec::new()).unwrap();
-    let mut measured = Measured::default();
-    for &route in &settings.routes {
-        measured.run(route, &runner, &scorer).unwrap();
-    }
+    let measurement = Measurement::new(&settings, &settings.routes, "", ctx).unwrap();
+    let measured = &measurement.measured;
     assert!(measured.others.is_empty(), "{:?}", measured.others);
-    let (labels, split) = (&prepared.labelled.names, &prepared.labelled.split);
+    let (labels, split) = (&measurement.trial.prepared.labelled.names, &measurement.split);
     let mut folders = 0;
     for route in &measured.routes {
-        let winner = write_winner(route, &measured, &runner, &scorer).unwrap();
+        let winner = write_winner(route, &measurement, ctx).unwrap();
         if route.route == Route::Majority {
             assert_eq!(winner, None);
             continue;
@@ -121,6 +115,7 @@ fn every_winner_predicts_what_was_scored(place: &Path, ctx: &Context) {
         let all = predicted(&settings, labels, true);
         let expected = &route.predictions[0].test;
         let difference = largest_difference(&all.select_rows(&split.test), expected);
+        println!("{}: {difference:e}", route.result.id);
         assert!(difference < 1e-6, "{}: {difference}", route.result.id);
         let has = |name: &str| winner.columns.iter().any(|column| column == name);
         assert_eq!(has("price"), route.result.features.contains("columns"), "{}", route.result.id);
