@@ -56,7 +56,10 @@ impl WeightCache {
     fn get_or_make<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
         let Some(place) = &self.0 else { return Arc::new(make()) };
         if let Some(kept) = place.get() {
-            return kept.clone().downcast().ok().expect("a place serves one block of one backend");
+            let Ok(kept) = kept.clone().downcast() else {
+                unreachable!("a place serves one block of one backend")
+            };
+            return kept;
         }
         // Not while the place is held: a thread that waits for others in `make` may take up work that comes here again.
         let made = Arc::new(make());
