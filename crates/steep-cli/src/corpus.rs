@@ -180,16 +180,16 @@ impl Iterator for Texts {
     type Item = steep::Result<Vec<String>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let is_text = |text: &Option<&str>| text.is_some_and(|text| !text.trim().is_empty());
+        let is_text = |text: Option<&str>| text.is_some_and(|text| !text.trim().is_empty());
         let chunk = self.texts.next()?;
         // The same source is read in the same chunks.
         let beside = self.beside.as_mut().and_then(Iterator::next);
         Some(chunk.and_then(|chunk| {
             let beside = beside.transpose()?;
-            let others = beside.as_ref().map(|beside| beside.texts.iter().map(|text| is_text(&text)));
+            let others = beside.as_ref().map(|beside| beside.texts.iter().map(is_text));
             let mut others = others.into_iter().flatten();
-            let mut is_whole = |text: &Option<&str>| others.next() != Some(false) && is_text(text);
-            let texts = chunk.texts.iter().filter(|text| is_whole(text));
+            let mut is_whole = |text: Option<&str>| others.next() != Some(false) && is_text(text);
+            let texts = chunk.texts.iter().filter(|text| is_whole(*text));
             Ok(texts.flatten().map(str::to_owned).collect())
         }))
     }

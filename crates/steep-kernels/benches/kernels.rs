@@ -29,7 +29,7 @@ fn numbers(length: usize) -> Vec<f32> {
 }
 
 /// One measurement whose rate is shown per second: `amount` is operations or bytes.
-fn measure(criterion: &mut Criterion, name: &str, amount: Throughput, mut work: impl FnMut()) {
+fn measure(criterion: &mut Criterion, name: &str, amount: &Throughput, mut work: impl FnMut()) {
     let mut group = criterion.benchmark_group(name);
     group.throughput(amount.clone());
     let mut fastest = f64::INFINITY;
@@ -45,7 +45,7 @@ fn measure(criterion: &mut Criterion, name: &str, amount: Throughput, mut work: 
         });
     });
     group.finish();
-    let (limit, done, of) = match amount {
+    let (limit, done, of) = match *amount {
         Throughput::Elements(done) => (peak(), done, "the f32 peak"),
         Throughput::Bytes(done) => (Some(copied_bytes_per_second()), done, "a copy of memory"),
         _ => return,
@@ -92,18 +92,18 @@ fn linear_layers(criterion: &mut Criterion) {
         let (weight, bias) = (numbers(in_features * out_features), numbers(out_features));
         let (mut y, mut dx) = (dy.clone(), x.clone());
         let (mut dweight, mut dbias) = (weight.clone(), bias.clone());
-        let flops = operations(2 * TOKENS * in_features * out_features);
+        let flops = &operations(2 * TOKENS * in_features * out_features);
         let name = |what: &str| format!("linear {what} {TOKENS}x{in_features}x{out_features}");
-        measure(criterion, &name("forward"), flops.clone(), || {
+        measure(criterion, &name("forward"), flops, || {
             linear::forward(&x, &weight, Some(&bias), &mut y, shape);
         });
-        measure(criterion, &name("backward_input"), flops.clone(), || {
+        measure(criterion, &name("backward_input"), flops, || {
             linear::backward_input(&dy, &weight, &mut dx, shape);
         });
         measure(criterion, &name("backward_weight"), flops, || {
             linear::backward_weight(&dy, &x, &mut dweight, shape);
         });
-        measure(criterion, &name("backward_bias"), floats(dy.len()), || {
+        measure(criterion, &name("backward_bias"), &floats(dy.len()), || {
             linear::backward_bias(&dy, &mut dbias, shape);
         });
     }
@@ -118,7 +118,7 @@ fn norm(criterion: &mut Criterion) {
     let (mut dgamma, mut dbeta) = (gamma.clone(), beta.clone());
     for probability in [0.0, 0.1] {
         let dropout = Dropout { probability, seed: 1 };
-        measure(criterion, &format!("add_norm forward dropout {probability}"), floats(3 * x.len()), || {
+        measure(criterion, &format!("add_norm forward dropout {probability}"), &floats(3 * x.len()), || {
             add_norm_forward(
                 &x,
                 Some(&residual),
@@ -132,7 +132,7 @@ fn norm(criterion: &mut Criterion) {
                 shape,
             );
         });
-        measure(criterion, &format!("add_norm backward dropout {probability}"), floats(5 * x.len()), || {
+        measure(criterion, &format!("add_norm backward dropout {probability}"), &floats(5 * x.len()), || {
             add_norm_backward(
                 &x,
                 Some(&residual),
@@ -154,13 +154,13 @@ fn norm(criterion: &mut Criterion) {
 fn elements(criterion: &mut Criterion) {
     let x = numbers(TOKENS * 4 * HIDDEN);
     let (dy, mut y, mut dx) = (x.clone(), x.clone(), x.clone());
-    measure(criterion, "gelu forward 2048x1536", floats(2 * x.len()), || {
+    measure(criterion, "gelu forward 2048x1536", &floats(2 * x.len()), || {
         activation::forward(Activation::Gelu, &x, &mut y);
     });
-    measure(criterion, "gelu backward 2048x1536", floats(3 * x.len()), || {
+    measure(criterion, "gelu backward 2048x1536", &floats(3 * x.len()), || {
         activation::backward(Activation::Gelu, &x, &dy, &mut dx);
     });
-    measure(criterion, "dropout 2048x1536", floats(2 * x.len()), || {
+    measure(criterion, "dropout 2048x1536", &floats(2 * x.len()), || {
         dropout::apply(Dropout { probability: 0.1, seed: 1 }, &x, &mut y);
     });
 }
@@ -170,14 +170,14 @@ fn embeddings(criterion: &mut Criterion) {
     let mut weight = numbers(vocabulary * HIDDEN);
     let ids: Vec<u32> = (0..tokens).map(|t| (t * t * 7919 % vocabulary) as u32).collect();
     let mut out = numbers(tokens * HIDDEN);
-    measure(criterion, "embedding gather 4096x384", floats(2 * out.len()), || {
+    measure(criterion, "embedding gather 4096x384", &floats(2 * out.len()), || {
         embedding::gather(&weight, &ids, &mut out, HIDDEN);
     });
-    measure(criterion, "embedding scatter_add 4096x384", floats(3 * out.len()), || {
+    measure(criterion, "embedding scatter_add 4096x384", &floats(3 * out.len()), || {
         embedding::scatter_add(&out, &ids, &mut weight, HIDDEN);
     });
     let mut types = numbers(2 * HIDDEN);
-    measure(criterion, "embedding scatter_add to one row 4096x384", floats(out.len()), || {
+    measure(criterion, "embedding scatter_add to one row 4096x384", &floats(out.len()), || {
         embedding::scatter_add(&out, &vec![0; tokens], &mut types, HIDDEN);
     });
 }
@@ -188,10 +188,10 @@ fn cross_entropy(criterion: &mut Criterion) {
     let labels: Vec<u32> = (0..rows as u32).collect();
     let (mut losses, mut log_sum_exp, dlosses) = (vec![0.0; rows], vec![0.0; rows], vec![1.0; rows]);
     let mut dlogits = logits.clone();
-    measure(criterion, "cross_entropy forward 512x30522", floats(logits.len()), || {
+    measure(criterion, "cross_entropy forward 512x30522", &floats(logits.len()), || {
         cross_entropy_forward(&logits, &labels, 0.0, &mut losses, &mut log_sum_exp);
     });
-    measure(criterion, "cross_entropy backward 512x30522", floats(2 * logits.len()), || {
+    measure(criterion, "cross_entropy backward 512x30522", &floats(2 * logits.len()), || {
         cross_entropy_backward(&logits, &labels, 0.0, &log_sum_exp, &dlosses, &mut dlogits);
     });
 }
@@ -209,10 +209,10 @@ fn optimizer(criterion: &mut Criterion) {
         step: 10,
         gradient_scale: 0.5,
     };
-    measure(criterion, "adamw 4M parameters", floats(7 * length), || {
+    measure(criterion, "adamw 4M parameters", &floats(7 * length), || {
         adamw(&mut parameter, &gradient, &mut first, &mut second, &step);
     });
-    measure(criterion, "sum_of_squares 4M", floats(length), || {
+    measure(criterion, "sum_of_squares 4M", &floats(length), || {
         std::hint::black_box(sum_of_squares(&gradient));
     });
 }

@@ -37,6 +37,7 @@ impl FeaturesFrom {
         }
     }
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
     fn is_encoder(&self) -> bool {
         *self == Self::Encoder
     }

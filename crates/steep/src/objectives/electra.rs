@@ -110,7 +110,7 @@ impl Electra<'_> {
         ElectraBatch { whole, masked, draws }
     }
 
-    fn fill(&self, model: &Model, pass: &Pass, prepared: ElectraBatch) -> Option<Filled> {
+    fn fill(model: &Model, pass: &Pass, prepared: ElectraBatch) -> Option<Filled> {
         let ElectraBatch { whole, masked, draws } = prepared;
         if draws.is_empty() {
             return None;
@@ -129,7 +129,7 @@ impl Electra<'_> {
         Some(Filled { losses: ops::cross_entropy(logits, masked.labels, 0.0), batch, is_replaced })
     }
 
-    fn discriminator_losses(&self, model: &Model, pass: &Pass, filled: &Filled) -> Tensor<1> {
+    fn discriminator_losses(model: &Model, pass: &Pass, filled: &Filled) -> Tensor<1> {
         let hidden = model.last_hidden_state(pass, &filled.batch);
         replaced_token_losses(model.replaced_token_logits(pass, hidden), &filled.is_replaced)
     }
@@ -157,8 +157,8 @@ impl Objective for Electra<'_> {
 
     /// The generator's mean loss and the discriminator's, weighted.
     fn loss(&self, model: &Model, pass: &Pass, prepared: ElectraBatch) -> Option<(Tensor<1>, f64)> {
-        let filled = self.fill(model, pass, prepared)?;
-        let discriminator = self.discriminator_losses(model, pass, &filled).mean();
+        let filled = Self::fill(model, pass, prepared)?;
+        let discriminator = Self::discriminator_losses(model, pass, &filled).mean();
         Some((filled.losses.mean() + discriminator * self.discriminator_weight as f32, 1.0))
     }
 
@@ -174,10 +174,10 @@ impl Objective for Electra<'_> {
             (f64::from(losses.sum().into_scalar::<f32>()), count)
         };
         let discriminator = |prepared| {
-            let filled = self.fill(model, &pass, prepared)?;
-            Some(summed(self.discriminator_losses(model, &pass, &filled)))
+            let filled = Self::fill(model, &pass, prepared)?;
+            Some(summed(Self::discriminator_losses(model, &pass, &filled)))
         };
-        let generator = |prepared| Some(summed(self.fill(model, &pass, prepared)?.losses));
+        let generator = |prepared| Some(summed(Self::fill(model, &pass, prepared)?.losses));
         let mut all = measures(&self.held_out, Perplexity::None, batches, prepare, discriminator, ctx)?;
         for (name, value) in measures(&self.held_out, Perplexity::None, batches, prepare, generator, ctx)? {
             let name =

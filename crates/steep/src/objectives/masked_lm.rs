@@ -54,6 +54,7 @@ impl MaskingUnit {
     pub const ALL: [(&'static str, Self); 3] =
         [("token", Self::Token), ("whole_word", Self::WholeWord), ("span", Self::Span)];
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
     fn is_token(&self) -> bool {
         *self == Self::Token
     }

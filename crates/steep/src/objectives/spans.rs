@@ -88,8 +88,8 @@ mod tests {
 
     #[test]
     fn lengths_have_their_distributions() {
-        let mut stream = Stream::new(2, &[]);
         const DRAWS: usize = 100_000;
+        let mut stream = Stream::new(2, &[]);
         let lengths: Vec<usize> = (0..DRAWS).map(|_| poisson(3.0, &mut stream)).collect();
         let mut expected = (-3f64).exp();
         for count in 0..8 {
