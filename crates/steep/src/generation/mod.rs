@@ -1,5 +1,5 @@
 //! How does a model write a text? Token by token, each chosen after the ones before it: always the likeliest
-//! ([`greedy`]), or several beginnings followed at once ([`beam`]). Results are transformers' `generate`'s.
+//! (`greedy`), or several beginnings followed at once (`beam`). Results are transformers' `generate`'s.
 
 mod beam;
 mod greedy;
