@@ -6,7 +6,7 @@ use steep::data::{
     DuplicateOptions, Labelled, Labels, Split, find_duplicates, fingerprint, load_labelled, split,
 };
 use steep::objectives::Targets;
-use steep::stages::{ModelFolder, stage_key};
+use steep::stages::{FinetuneInput, ModelFolder, stage_key};
 use steep::text::Encodings;
 use steep::{Error, Result};
 
@@ -48,6 +48,23 @@ impl LabelledRows {
         let mut loaded = Self { rows, targets, names, split, key };
         loaded.keep_test_texts_out_of_training(session)?;
         Ok(loaded)
+    }
+
+    /// What training on these rows starts from.
+    pub(crate) fn finetune_input<'a>(
+        &'a self,
+        model: &'a ModelFolder,
+        encodings: &'a Encodings,
+    ) -> FinetuneInput<'a> {
+        FinetuneInput {
+            model,
+            sequences: encodings,
+            data_key: &self.key,
+            targets: &self.targets,
+            labels: self.names.clone(),
+            train_rows: self.split.train.clone(),
+            validation_rows: self.split.validation.clone(),
+        }
     }
 
     /// Training rows that repeat a test text would make the test easier than the task.

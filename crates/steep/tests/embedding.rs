@@ -3,19 +3,15 @@
 mod common;
 
 use burn::Tensor;
-use common::{StopAfter, Texts};
+use common::{Texts, a_stop_changes_no_byte, held_out_loss_falls, train_in};
 use safetensors::SafeTensors;
 use std::path::Path;
-use steep::config::Dtype;
 use steep::encoder::pooling::PoolingMode;
-use steep::encoder::{AdamWSettings, HeadKind, Model, Pass, Value};
-use steep::error::Error;
+use steep::encoder::{HeadKind, Model, Pass, Value};
 use steep::objectives::{
     Embedding, EmbeddingLoss, EmbeddingSettings, PairLabels, Targets, TripletMining, VectorForm,
 };
-use steep::progress::{Cancel, Context};
-use steep::training::checkpoint::Checkpoints;
-use steep::training::{Freezing, LrSchedulerType, Objective, TrainerState, TrainingSettings, train};
+use steep::training::{LrSchedulerType, Objective, TrainingSettings};
 
 fn golden(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens").join(name)
@@ -113,32 +109,13 @@ fn a_step_of_one_class_has_nothing_to_learn_and_equal_vectors_have_finite_slopes
 }
 
 fn settings() -> TrainingSettings {
+    let (lr_scheduler_type, warmup_ratio) = (LrSchedulerType::Linear, 0.1);
     TrainingSettings {
         num_train_epochs: 6.0,
-        max_steps: None,
-        train_batch_size: 6,
-        max_tokens_per_micro_batch: 24,
         learning_rate: 3e-3,
-        lr_scheduler_type: LrSchedulerType::Linear,
-        warmup_ratio: 0.1,
-        adamw: AdamWSettings {
-            adam_beta1: 0.9,
-            adam_beta2: 0.98,
-            adam_epsilon: 1e-6,
-            weight_decay: 0.01,
-            max_grad_norm: 1.0,
-            layerwise_lr_decay: 1.0,
-        },
-        seed: 7,
-        logging_steps: 2,
-        evaluations_per_epoch: 1,
-        save_steps: 3,
-        gradient_checkpointing: false,
-        dtype: Dtype::F32,
-        freezing: Freezing::default(),
-        lora: None,
-        save_total_limit: 2,
-        load_best_model_at_end: false,
+        lr_scheduler_type,
+        warmup_ratio,
+        ..common::settings()
     }
 }
 
@@ -165,30 +142,16 @@ fn targets() -> Targets {
     Targets::Classes((0..23).map(|row| row % 7 / 3).collect())
 }
 
-fn run(loss: EmbeddingLoss, folder: &Path, stop_after: u64) -> Result<(Vec<u32>, TrainerState), Error> {
-    let (mut model, texts, targets, cancel) = (model(), Texts, targets(), Cancel::default());
-    let progress = StopAfter::new(stop_after, &cancel);
-    let ctx = Context { progress: &progress, cancel: &cancel };
-    let checkpoints = Checkpoints::new(folder, "one run", 2);
-    let outcome =
-        train(&mut model, &embedding(loss, &texts, &targets), &settings(), Some(&checkpoints), &ctx)?;
-    let values = model.parameters.list.iter().flat_map(|parameter| parameter.value.to_vec());
-    Ok((values.map(f32::to_bits).collect(), outcome.state))
-}
-
 #[test]
 fn every_loss_learns_and_a_stop_in_between_changes_no_byte() {
     for loss in LOSSES {
-        let [whole, parts] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
-        let (expected, state) = run(loss, whole.path(), u64::MAX).expect("trains");
-        let losses: Vec<f64> =
-            state.log_history.iter().filter_map(|entry| entry.values.get("eval_loss").copied()).collect();
-        let (first, last) = (losses[0], losses[losses.len() - 1]);
-        assert!(last < first, "{loss:?}: the held-out loss falls from {first} to {last}");
-        assert!(matches!(run(loss, parts.path(), 5), Err(Error::Cancelled)), "{loss:?}");
-        let (found, resumed) = run(loss, parts.path(), u64::MAX).expect("resumes");
-        assert!(found == expected, "{loss:?}: the same bytes");
-        assert_eq!(resumed, state, "{loss:?}");
+        let (name, texts, targets) = (format!("{loss:?}"), Texts, targets());
+        let state = a_stop_changes_no_byte(&name, |folder, stop_after| {
+            let (mut model, objective) = (model(), embedding(loss, &texts, &targets));
+            let state = train_in(folder, stop_after, &mut model, &objective, &settings())?;
+            Ok((model, state))
+        });
+        held_out_loss_falls(&name, &state);
     }
 }
 

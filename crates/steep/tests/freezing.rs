@@ -4,47 +4,16 @@ mod common;
 
 use burn::Tensor;
 use burn::backend::{Autodiff, Flex};
-use common::{StopAfter, Texts, model, objective};
+use common::{Texts, a_stop_changes_no_byte, bits, model, objective, train_in};
 use safetensors::SafeTensors;
 use std::path::Path;
 use std::sync::Arc;
-use steep::config::Dtype;
-use steep::encoder::{AdamW, AdamWSettings, HeadKind, LoraSettings, Model, PackedBatch, Pass, Value, ops};
+use steep::encoder::{AdamW, AdamWSettings, HeadKind, LoraSettings, Model, PackedBatch, Pass, ops};
 use steep::error::Error;
-use steep::progress::{Cancel, Context};
-use steep::training::checkpoint::Checkpoints;
-use steep::training::{
-    Freezing, GradualUnfreezing, LrSchedulerType, Objective, Position, TrainerState, TrainingSettings, train,
-};
+use steep::training::{Freezing, GradualUnfreezing, Objective, Position, TrainerState, TrainingSettings};
 
 fn settings(freezing: Freezing) -> TrainingSettings {
-    TrainingSettings {
-        num_train_epochs: 3.0,
-        max_steps: None,
-        train_batch_size: 6,
-        max_tokens_per_micro_batch: 24,
-        learning_rate: 5e-3,
-        lr_scheduler_type: LrSchedulerType::Constant,
-        warmup_ratio: 0.0,
-        adamw: AdamWSettings {
-            adam_beta1: 0.9,
-            adam_beta2: 0.98,
-            adam_epsilon: 1e-6,
-            weight_decay: 0.01,
-            max_grad_norm: 1.0,
-            layerwise_lr_decay: 1.0,
-        },
-        seed: 7,
-        logging_steps: 2,
-        evaluations_per_epoch: 1,
-        save_steps: 2,
-        gradient_checkpointing: false,
-        dtype: Dtype::F32,
-        freezing,
-        lora: None,
-        save_total_limit: 2,
-        load_best_model_at_end: false,
-    }
+    TrainingSettings { save_steps: 2, freezing, ..common::settings() }
 }
 
 fn freezing(freeze: &[&str], train_only: &[&str]) -> Freezing {
@@ -54,19 +23,10 @@ fn freezing(freeze: &[&str], train_only: &[&str]) -> Freezing {
 
 /// Trains until done or stopped; the model and its state.
 fn run(settings: &TrainingSettings, folder: &Path, stop_after: u64) -> Result<(Model, TrainerState), Error> {
-    let (mut model, texts, cancel) = (model(), Texts, Cancel::default());
+    let (mut model, texts) = (model(), Texts);
     settings.apply_to(&mut model)?;
-    let progress = StopAfter::new(stop_after, &cancel);
-    let ctx = Context { progress: &progress, cancel: &cancel };
-    let checkpoints = Checkpoints::new(folder, "one run", 2);
-    let outcome = train(&mut model, &objective(&texts), settings, Some(&checkpoints), &ctx)?;
-    Ok((model, outcome.state))
-}
-
-fn bits(model: &Model) -> Vec<(String, Vec<u32>)> {
-    let bits = |value: &Value| value.to_vec().into_iter().map(f32::to_bits).collect();
-    let list = model.parameters.list.iter();
-    list.map(|parameter| (parameter.spec.name.clone(), bits(&parameter.value))).collect()
+    let state = train_in(folder, stop_after, &mut model, &objective(&texts), settings)?;
+    Ok((model, state))
 }
 
 #[test]
@@ -130,13 +90,8 @@ fn a_stop_in_between_changes_no_byte_while_layers_are_freed_and_matrices_are_bes
     let mut lora = settings(freezing(&["layers:0"], &[]));
     lora.lora = Some(LoraSettings { rank: 2, alpha: 4.0, dropout: 0.2, targets: Vec::new() });
     lora.load_best_model_at_end = true;
-    for settings in [gradual, lora] {
-        let [whole, parts] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
-        let (expected, state) = run(&settings, whole.path(), u64::MAX).expect("trains");
-        assert!(matches!(run(&settings, parts.path(), 4), Err(Error::Cancelled)));
-        let (found, resumed) = run(&settings, parts.path(), u64::MAX).expect("resumes");
-        assert!(bits(&found) == bits(&expected), "the same bytes");
-        assert_eq!(resumed, state);
+    for (name, settings) in [("gradual unfreezing", gradual), ("lora", lora)] {
+        a_stop_changes_no_byte(name, |folder, stop_after| run(&settings, folder, stop_after));
     }
 }
 

@@ -3,20 +3,17 @@
 mod common;
 
 use burn::Tensor;
-use common::{StopAfter, Texts};
+use common::{StopAfter, Texts, a_stop_changes_no_byte, held_out_loss_falls, train_in};
 use safetensors::SafeTensors;
 use std::path::Path;
-use steep::config::Dtype;
 use steep::encoder::pooling::PoolingMode;
-use steep::encoder::{AdamWSettings, Config, HeadKind, Model, Pass, Value};
-use steep::error::Error;
+use steep::encoder::{Config, HeadKind, Model, Pass, Value};
 use steep::objectives::{
     AdaptObjective, Adaptation, CausalLm, Denoising, Electra, HeldOut, MaskingSettings, NoiseSettings,
     NoiseTokens, Seq2Seq, SimCse, TokenRange, Tsdae, contrastive_losses,
 };
 use steep::progress::{Cancel, Context};
-use steep::training::checkpoint::Checkpoints;
-use steep::training::{Freezing, LrSchedulerType, Objective, TrainerState, TrainingSettings, train};
+use steep::training::{LrSchedulerType, Objective, TrainingSettings};
 
 const OBJECTIVES: [AdaptObjective; 6] = [
     AdaptObjective::Clm,
@@ -110,60 +107,21 @@ fn adaptation(objective: AdaptObjective, texts: &Texts) -> Adaptation<'_> {
 }
 
 fn settings() -> TrainingSettings {
-    TrainingSettings {
-        num_train_epochs: 4.0,
-        max_steps: None,
-        train_batch_size: 6,
-        max_tokens_per_micro_batch: 24,
-        learning_rate: 5e-3,
-        lr_scheduler_type: LrSchedulerType::Linear,
-        warmup_ratio: 0.1,
-        adamw: AdamWSettings {
-            adam_beta1: 0.9,
-            adam_beta2: 0.98,
-            adam_epsilon: 1e-6,
-            weight_decay: 0.01,
-            max_grad_norm: 1.0,
-            layerwise_lr_decay: 1.0,
-        },
-        seed: 7,
-        logging_steps: 2,
-        evaluations_per_epoch: 1,
-        save_steps: 3,
-        gradient_checkpointing: false,
-        freezing: Freezing::default(),
-        lora: None,
-        dtype: Dtype::F32,
-        save_total_limit: 2,
-        load_best_model_at_end: false,
-    }
-}
-
-/// Trains until done or stopped; the bits of all parameters, and the state.
-fn run(objective: AdaptObjective, folder: &Path, stop_after: u64) -> Result<(Vec<u32>, TrainerState), Error> {
-    let (mut model, texts, cancel) = (model(objective), Texts, Cancel::default());
-    let progress = StopAfter::new(stop_after, &cancel);
-    let ctx = Context { progress: &progress, cancel: &cancel };
-    let checkpoints = Checkpoints::new(folder, "one run", 2);
-    let adaptation = adaptation(objective, &texts);
-    let outcome = train(&mut model, &adaptation, &settings(), Some(&checkpoints), &ctx)?;
-    let values = model.parameters.list.iter().flat_map(|parameter| parameter.value.to_vec());
-    Ok((values.map(f32::to_bits).collect(), outcome.state))
+    let (lr_scheduler_type, warmup_ratio) = (LrSchedulerType::Linear, 0.1);
+    TrainingSettings { num_train_epochs: 4.0, lr_scheduler_type, warmup_ratio, ..common::settings() }
 }
 
 #[test]
 fn every_objective_learns_and_a_stop_in_between_changes_no_byte() {
     for objective in OBJECTIVES {
-        let [whole, parts] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
-        let (expected, state) = run(objective, whole.path(), u64::MAX).expect("trains");
-        let losses: Vec<f64> =
-            state.log_history.iter().filter_map(|entry| entry.values.get("eval_loss").copied()).collect();
-        let (first, last) = (losses[0], losses[losses.len() - 1]);
-        assert!(last < first, "{objective:?}: the held-out loss falls from {first} to {last}");
-        assert!(matches!(run(objective, parts.path(), 5), Err(Error::Cancelled)), "{objective:?}");
-        let (found, resumed) = run(objective, parts.path(), u64::MAX).expect("resumes");
-        assert!(found == expected, "{objective:?}: the same bytes");
-        assert_eq!(resumed, state, "{objective:?}");
+        let (name, texts) = (format!("{objective:?}"), Texts);
+        let state = a_stop_changes_no_byte(&name, |folder, stop_after| {
+            let mut model = model(objective);
+            let state =
+                train_in(folder, stop_after, &mut model, &adaptation(objective, &texts), &settings())?;
+            Ok((model, state))
+        });
+        held_out_loss_falls(&name, &state);
     }
 }
 

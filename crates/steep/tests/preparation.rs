@@ -6,13 +6,12 @@ use common::{Texts, model, objective};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use steep::config::Dtype;
-use steep::encoder::{AdamW, AdamWSettings, Gradients, Model, Pass};
+use steep::encoder::{AdamW, Gradients, Model, Pass};
 use steep::error::{Error, Result};
 use steep::objectives::{MaskedBatch, MaskedLm};
 use steep::progress::{Cancel, Context, Silent};
 use steep::training::checkpoint::Checkpoints;
-use steep::training::{Freezing, LrSchedulerType, Objective, Sequences, TrainingSettings, train};
+use steep::training::{Objective, Sequences, TrainingSettings, train};
 
 /// What happens when rows are prepared.
 enum Event {
@@ -68,33 +67,7 @@ impl Objective for Watched<'_> {
 }
 
 fn settings() -> TrainingSettings {
-    TrainingSettings {
-        num_train_epochs: 3.0,
-        max_steps: None,
-        train_batch_size: 8,
-        max_tokens_per_micro_batch: 24,
-        learning_rate: 5e-3,
-        lr_scheduler_type: LrSchedulerType::Constant,
-        warmup_ratio: 0.0,
-        adamw: AdamWSettings {
-            adam_beta1: 0.9,
-            adam_beta2: 0.98,
-            adam_epsilon: 1e-6,
-            weight_decay: 0.01,
-            max_grad_norm: 1.0,
-            layerwise_lr_decay: 1.0,
-        },
-        seed: 7,
-        logging_steps: 2,
-        evaluations_per_epoch: 1,
-        save_steps: 100,
-        gradient_checkpointing: false,
-        freezing: Freezing::default(),
-        lora: None,
-        dtype: Dtype::F32,
-        save_total_limit: 2,
-        load_best_model_at_end: false,
-    }
+    TrainingSettings { train_batch_size: 8, save_steps: 100, ..common::settings() }
 }
 
 fn watched(texts: &Texts, event: Event) -> Watched<'_> {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{StopAfter, Texts, model, objective};
+use common::{StopAfter, Texts, bits, model, objective, train_in};
 use proptest::prelude::*;
 use std::path::Path;
 use steep::config::Dtype;
@@ -10,54 +10,30 @@ use steep::encoder::AdamWSettings;
 use steep::error::Error;
 use steep::progress::{Cancel, Context};
 use steep::training::checkpoint::Checkpoints;
-use steep::training::{Freezing, LrSchedulerType, TrainerState, TrainingOutcome, TrainingSettings, train};
+use steep::training::{LrSchedulerType, TrainerState, TrainingSettings, train};
 
 fn settings(batch: usize, save_steps: u64) -> TrainingSettings {
+    let common = common::settings();
     TrainingSettings {
-        num_train_epochs: 3.0,
-        max_steps: None,
         train_batch_size: batch,
-        max_tokens_per_micro_batch: 24,
-        learning_rate: 5e-3,
         lr_scheduler_type: LrSchedulerType::Linear,
         warmup_ratio: 0.1,
-        adamw: AdamWSettings {
-            adam_beta1: 0.9,
-            adam_beta2: 0.98,
-            adam_epsilon: 1e-6,
-            weight_decay: 0.01,
-            max_grad_norm: 1.0,
-            layerwise_lr_decay: 0.9,
-        },
-        seed: 7,
-        logging_steps: 2,
-        evaluations_per_epoch: 1,
+        adamw: AdamWSettings { layerwise_lr_decay: 0.9, ..common.adamw },
         save_steps,
-        gradient_checkpointing: false,
-        freezing: Freezing::default(),
-        lora: None,
-        dtype: Dtype::F32,
-        save_total_limit: 2,
         load_best_model_at_end: true,
+        ..common
     }
 }
 
 /// Trains until done or stopped; the bits of all parameters and the log.
-fn run(
-    settings: &TrainingSettings,
-    folder: &Path,
-    stop_after: u64,
-) -> Result<(Vec<Vec<u32>>, TrainerState), Error> {
-    let (mut model, texts, cancel) = (model(), Texts, Cancel::default());
-    let progress = StopAfter::new(stop_after, &cancel);
-    let ctx = Context { progress: &progress, cancel: &cancel };
-    let checkpoints = Checkpoints::new(folder, "one run", 2);
-    let TrainingOutcome { state, .. } =
-        train(&mut model, &objective(&texts), settings, Some(&checkpoints), &ctx)?;
-    let bits = model.parameters.list.iter();
-    let bits = bits.map(|parameter| parameter.value.to_vec().iter().map(|value| value.to_bits()).collect());
-    Ok((bits.collect(), state))
+fn run(settings: &TrainingSettings, folder: &Path, stop_after: u64) -> Result<(Bits, TrainerState), Error> {
+    let (mut model, texts) = (model(), Texts);
+    let state = train_in(folder, stop_after, &mut model, &objective(&texts), settings)?;
+    Ok((bits(&model), state))
 }
+
+/// Of all parameters, by name.
+type Bits = Vec<(String, Vec<u32>)>;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]

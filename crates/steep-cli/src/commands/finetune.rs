@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use steep::config::{Facts, FinetuneRequest, FinetuneSources, RESOLVED, apply_dtype, write_resolved};
 use steep::encoder::{HeadKind, Model};
 use steep::objectives::Classification;
-use steep::stages::{FinetuneInput, FinetuneReport, FinetuneSettings, estimate_finetune, finetune};
+use steep::stages::{FinetuneReport, FinetuneSettings, estimate_finetune, finetune};
 use steep::text::Encodings;
 use steep::training::Objective;
 
@@ -38,15 +38,7 @@ pub(crate) fn run(asked: Asked<FinetuneRequest>, session: &Session) -> anyhow::R
     let settings = request.resolve(&facts, weights)?;
     let encodings = rows.encode(&model, settings.max_seq_length, session)?;
     let work = Work { rows: &rows, encodings: &encodings, settings: &settings };
-    let input = FinetuneInput {
-        model: &model,
-        sequences: &encodings,
-        data_key: &rows.key,
-        targets: &rows.targets,
-        labels: rows.names.clone(),
-        train_rows: rows.split.train.clone(),
-        validation_rows: rows.split.validation.clone(),
-    };
+    let input = rows.finetune_input(&model, &encodings);
     if session.is_dry_run() {
         let estimate = estimate_finetune(&input, &settings, &session.cancel)?;
         return session.say_plan(&request, &[parts(&rows, &settings), estimate.to_string()]);

@@ -2,11 +2,11 @@
 //! at in a step, and those among the best half that end go to the finished ones, scored by their length.
 
 use super::scores::log_softmax;
-use super::{EarlyStopping, GenerationSettings};
+use super::{EarlyStopping, GenerationSettings, first_tokens, next_scores};
 use crate::error::Result;
 use crate::progress::Context;
 use std::cmp::Ordering;
-use steep_encoder::{Model, NextToken, PackedBatch, Pass, Value};
+use steep_encoder::{Model, NextToken, PackedBatch, Pass};
 
 /// A beginning with the sum of its log-probabilities, or a finished text with its score.
 #[derive(Debug, Clone)]
@@ -51,16 +51,13 @@ pub(super) fn write(
     let begin = || Search { running: vec![Beam { tokens: Vec::new(), score: 0.0 }], finished: Vec::new() };
     let mut searches: Vec<Search> = (0..source.len()).map(|_| begin()).collect();
     let mut decoding = model.begin_decoding(pass, source);
-    let start = settings.tokens.decoder_start;
-    let mut next: Vec<NextToken> =
-        (0..source.len()).map(|text| NextToken { parent: text, source: text, token: start }).collect();
+    let mut next = first_tokens(source.len(), settings);
     for _ in 0..settings.max_new_tokens {
         if next.is_empty() {
             break;
         }
         ctx.cancel.check()?;
-        let mut scores = Value::Matrix(model.next_token_logits(pass, &mut decoding, &next)).to_vec();
-        let vocab_size = scores.len() / next.len();
+        let (mut scores, vocab_size) = next_scores(model, pass, &mut decoding, &next);
         let mut following = Vec::new();
         let mut first = 0;
         for group in next.chunk_by(|one, other| one.source == other.source) {

@@ -1,9 +1,9 @@
 //! Greedy search: always the likeliest token.
 
-use super::GenerationSettings;
+use super::{GenerationSettings, first_tokens, next_scores};
 use crate::error::Result;
 use crate::progress::Context;
-use steep_encoder::{Model, NextToken, PackedBatch, Pass, Value};
+use steep_encoder::{Model, NextToken, PackedBatch, Pass};
 
 /// Texts with the token that ends them, where they have ended.
 pub(super) fn write(
@@ -15,16 +15,13 @@ pub(super) fn write(
 ) -> Result<Vec<Vec<u32>>> {
     let mut texts: Vec<Vec<u32>> = vec![Vec::new(); source.len()];
     let mut decoding = model.begin_decoding(pass, source);
-    let start = settings.tokens.decoder_start;
-    let mut next: Vec<NextToken> =
-        (0..source.len()).map(|text| NextToken { parent: text, source: text, token: start }).collect();
+    let mut next = first_tokens(source.len(), settings);
     for _ in 0..settings.max_new_tokens {
         if next.is_empty() {
             break;
         }
         ctx.cancel.check()?;
-        let mut scores = Value::Matrix(model.next_token_logits(pass, &mut decoding, &next)).to_vec();
-        let vocab_size = scores.len() / next.len();
+        let (mut scores, vocab_size) = next_scores(model, pass, &mut decoding, &next);
         let under_way = std::mem::take(&mut next);
         for (place, (scores, now)) in scores.chunks_exact_mut(vocab_size).zip(under_way).enumerate() {
             let text = &mut texts[now.source];

@@ -10,7 +10,7 @@ pub use settings::{EarlyStopping, GenerationDefaults, GenerationSettings, Specia
 
 use crate::error::Result;
 use crate::progress::Context;
-use steep_encoder::{Model, PackedBatch, Pass};
+use steep_encoder::{Decoding, Model, NextToken, PackedBatch, Pass, Value};
 
 /// Writes a text for each of the batch: its tokens, up to the one that ends it or to `max_new_tokens`, without the one
 /// that begins every text and without the one that ends it.
@@ -37,6 +37,19 @@ pub fn generate(
         text.pop_if(|last| Some(*last) == settings.tokens.eos);
     }
     Ok(texts)
+}
+
+/// The token that begins every text of a batch.
+fn first_tokens(texts: usize, settings: &GenerationSettings) -> Vec<NextToken> {
+    let token = settings.tokens.decoder_start;
+    (0..texts).map(|text| NextToken { parent: text, source: text, token }).collect()
+}
+
+/// Writes some tokens. What speaks for each token of the vocabulary to come after them, `[N, V]`, and V.
+fn next_scores(model: &Model, pass: &Pass, decoding: &mut Decoding, next: &[NextToken]) -> (Vec<f32>, usize) {
+    let scores = Value::Matrix(model.next_token_logits(pass, decoding, next)).to_vec();
+    let vocab_size = scores.len() / next.len();
+    (scores, vocab_size)
 }
 
 #[cfg(test)]

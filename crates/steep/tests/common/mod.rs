@@ -4,10 +4,15 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use steep::encoder::{HeadKind, Model};
+use steep::config::Dtype;
+use steep::encoder::{AdamWSettings, HeadKind, Model, Value};
+use steep::error::Error;
 use steep::objectives::{HeldOut, MaskedLm, MaskingSettings, TokenRange};
-use steep::progress::{Cancel, Progress};
-use steep::training::Sequences;
+use steep::progress::{Cancel, Context, Progress};
+use steep::training::checkpoint::Checkpoints;
+use steep::training::{
+    Freezing, LrSchedulerType, Objective, Sequences, TrainerState, TrainingSettings, train,
+};
 
 /// Short sequences over the small models' vocabulary of 48.
 pub(crate) struct Texts;
@@ -48,6 +53,81 @@ pub(crate) fn objective(texts: &Texts) -> MaskedLm<'_> {
         held_out: vec![HeldOut { name: "", sequences: texts, rows: vec![20, 21, 22] }],
         max_tokens: 64,
     }
+}
+
+/// Three passes at a constant rate, as `f32`.
+pub(crate) fn settings() -> TrainingSettings {
+    TrainingSettings {
+        num_train_epochs: 3.0,
+        max_steps: None,
+        train_batch_size: 6,
+        max_tokens_per_micro_batch: 24,
+        learning_rate: 5e-3,
+        lr_scheduler_type: LrSchedulerType::Constant,
+        warmup_ratio: 0.0,
+        adamw: AdamWSettings {
+            adam_beta1: 0.9,
+            adam_beta2: 0.98,
+            adam_epsilon: 1e-6,
+            weight_decay: 0.01,
+            max_grad_norm: 1.0,
+            layerwise_lr_decay: 1.0,
+        },
+        seed: 7,
+        logging_steps: 2,
+        evaluations_per_epoch: 1,
+        save_steps: 3,
+        gradient_checkpointing: false,
+        freezing: Freezing::default(),
+        lora: None,
+        dtype: Dtype::F32,
+        save_total_limit: 2,
+        load_best_model_at_end: false,
+    }
+}
+
+/// Trains until done or stopped after so many steps, with checkpoints in `folder`.
+pub(crate) fn train_in(
+    folder: &Path,
+    stop_after: u64,
+    model: &mut Model,
+    objective: &impl Objective,
+    settings: &TrainingSettings,
+) -> Result<TrainerState, Error> {
+    let cancel = Cancel::default();
+    let progress = StopAfter::new(stop_after, &cancel);
+    let ctx = Context { progress: &progress, cancel: &cancel };
+    let checkpoints = Checkpoints::new(folder, "one run", 2);
+    Ok(train(model, objective, settings, Some(&checkpoints), &ctx)?.state)
+}
+
+/// The bits of all parameters, by name.
+pub(crate) fn bits(model: &Model) -> Vec<(String, Vec<u32>)> {
+    let bits = |value: &Value| value.to_vec().into_iter().map(f32::to_bits).collect();
+    let list = model.parameters.list.iter();
+    list.map(|parameter| (parameter.spec.name.clone(), bits(&parameter.value))).collect()
+}
+
+/// `run` trains in a folder until a step: a stop in between leaves the same bytes and the same log. The log.
+pub(crate) fn a_stop_changes_no_byte(
+    name: &str,
+    run: impl Fn(&Path, u64) -> Result<(Model, TrainerState), Error>,
+) -> TrainerState {
+    let [whole, parts] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let (expected, state) = run(whole.path(), u64::MAX).expect("trains");
+    assert!(matches!(run(parts.path(), 5), Err(Error::Cancelled)), "{name}");
+    let (found, resumed) = run(parts.path(), u64::MAX).expect("resumes");
+    assert!(bits(&found) == bits(&expected), "{name}: the same bytes");
+    assert_eq!(resumed, state, "{name}");
+    state
+}
+
+/// The held-out loss at the end is below the one at the beginning.
+pub(crate) fn held_out_loss_falls(name: &str, state: &TrainerState) {
+    let losses = state.log_history.iter().filter_map(|entry| entry.values.get("eval_loss").copied());
+    let losses: Vec<f64> = losses.collect();
+    let (first, last) = (losses[0], losses[losses.len() - 1]);
+    assert!(last < first, "{name}: the held-out loss falls from {first} to {last}");
 }
 
 /// Cancels when so many steps were reported.

@@ -6,9 +6,7 @@ use crate::labelled::LabelledRows;
 use crate::session::Session;
 use steep::config::{Facts, FinetuneRequest, FinetuneSources, RESOLVED, write_resolved};
 use steep::objectives::EmbeddingSettings;
-use steep::stages::{
-    ContrastiveReport, FinetuneInput, ModelFolder, contrastive_classifier, estimate_contrastive,
-};
+use steep::stages::{ContrastiveReport, ModelFolder, contrastive_classifier, estimate_contrastive};
 
 pub(super) fn run(
     mut request: FinetuneRequest,
@@ -26,15 +24,7 @@ pub(super) fn run(
     let first = parts(&rows, &resolved);
     let (settings, classifier) = request.resolve_contrastive(resolved, embedding)?;
     let encodings = rows.encode(model, settings.max_seq_length, session)?;
-    let input = FinetuneInput {
-        model,
-        sequences: &encodings,
-        data_key: &rows.key,
-        targets: &rows.targets,
-        labels: rows.names.clone(),
-        train_rows: rows.split.train.clone(),
-        validation_rows: rows.split.validation.clone(),
-    };
+    let input = rows.finetune_input(model, &encodings);
     if session.is_dry_run() {
         let estimate = estimate_contrastive(&input, &settings, &session.cancel)?;
         return session.say_plan(&request, &[first, estimate.to_string()]);

@@ -8,10 +8,9 @@ use std::collections::BTreeMap;
 use steep::config::{Facts, FinetuneRequest, FinetuneSources, RESOLVED, write_resolved};
 use steep::data::text_columns;
 use steep::stages::{
-    FinetuneInput, JointInput, JointSettings, ModelFolder, PreparedFeatures, RawColumns, estimate_joint,
-    evaluate_joint, joint, read_columns,
+    JointInput, JointSettings, ModelFolder, PreparedFeatures, RawColumns, estimate_joint, evaluate_joint,
+    joint, read_columns,
 };
-use steep::text::Encodings;
 
 pub(super) fn run(
     mut request: FinetuneRequest,
@@ -34,8 +33,11 @@ pub(super) fn run(
     let finetune = request.resolve(&facts, weights)?;
     let settings = request.resolve_joint(finetune, features)?;
     let encodings = rows.encode(model, settings.finetune.max_seq_length, session)?;
-    let input =
-        JointInput { finetune: input(model, &rows, &encodings), columns: &columns, text_columns: texts };
+    let input = JointInput {
+        finetune: rows.finetune_input(model, &encodings),
+        columns: &columns,
+        text_columns: texts,
+    };
     let mut lines = vec![super::parts(&rows, &settings.finetune)];
     lines.extend(columns.notes.iter().map(|note| format!("  {note}")));
     if session.is_dry_run() {
@@ -52,18 +54,6 @@ pub(super) fn run(
     }
     lines.push(format!("model: {}", sources.output_dir.display()));
     session.say(&lines)
-}
-
-fn input<'a>(model: &'a ModelFolder, rows: &'a LabelledRows, encodings: &'a Encodings) -> FinetuneInput<'a> {
-    FinetuneInput {
-        model,
-        sequences: encodings,
-        data_key: &rows.key,
-        targets: &rows.targets,
-        labels: rows.names.clone(),
-        train_rows: rows.split.train.clone(),
-        validation_rows: rows.split.validation.clone(),
-    }
 }
 
 /// The columns of all files, in the order of the labelled rows. Those with another meaning are left out.
