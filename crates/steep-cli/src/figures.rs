@@ -37,6 +37,15 @@ pub(crate) fn per_cent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
+/// Some names for one line, `most` of them.
+pub(crate) fn listed(names: &[String], most: usize) -> String {
+    let shown = names.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(most) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 /// Bytes as megabytes.
 pub(crate) fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)

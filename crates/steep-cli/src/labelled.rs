@@ -4,9 +4,10 @@ use crate::session::Session;
 use steep::config::FinetuneSources;
 use steep::data::{
     DuplicateOptions, Labelled, Labels, Split, find_duplicates, fingerprint, load_labelled, split,
+    text_columns,
 };
 use steep::objectives::Targets;
-use steep::stages::{FinetuneInput, ModelFolder, stage_key};
+use steep::stages::{FinetuneInput, ModelFolder, TextRecipe, stage_key};
 use steep::text::Encodings;
 use steep::{Error, Result};
 
@@ -19,6 +20,8 @@ pub(crate) struct LabelledRows {
     pub(crate) split: Split,
     /// Names the content.
     pub(crate) key: String,
+    /// How a row became its text.
+    text: TextRecipe,
 }
 
 impl LabelledRows {
@@ -45,7 +48,12 @@ impl LabelledRows {
         let inputs: Vec<&str> = digests.iter().map(String::as_str).collect();
         let key = stage_key("labelled rows", &inputs, &settings);
         let (targets, names) = targets(rows.labels.clone(), &sources.columns.label_column);
-        let mut loaded = Self { rows, targets, names, split, key };
+        let text = TextRecipe {
+            text_columns: text_columns(&sources.train_file, columns)?,
+            text_column_delimiter: columns.text_column_delimiter.clone(),
+            ..TextRecipe::default()
+        };
+        let mut loaded = Self { rows, targets, names, split, key, text };
         loaded.keep_test_texts_out_of_training(session)?;
         Ok(loaded)
     }
@@ -62,6 +70,7 @@ impl LabelledRows {
             data_key: &self.key,
             targets: &self.targets,
             labels: self.names.clone(),
+            text: Some(self.text.clone()),
             train_rows: self.split.train.clone(),
             validation_rows: self.split.validation.clone(),
         }

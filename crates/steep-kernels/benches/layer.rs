@@ -16,7 +16,8 @@ use steep_kernels::block::{
 };
 use steep_kernels::dropout::Dropout;
 
-const TOKENS: usize = 2048;
+/// Sequences and their length: 2,048 tokens in two ways, and a number that no chunk divides.
+const BATCHES: [(usize, usize); 3] = [(16, 128), (128, 16), (110, 17)];
 const EPSILON: f32 = 1e-12;
 
 /// Small numbers around zero.
@@ -93,21 +94,22 @@ impl Layer {
     }
 }
 
-fn measure<E: Operand>(table: &Table, kind: Kind, hidden: usize, length: usize) {
+fn measure<E: Operand>(table: &Table, kind: Kind, hidden: usize, (sequences, length): (usize, usize)) {
     let layer = Layer::new(hidden);
-    let offsets: Vec<u32> = (0..=TOKENS / length).map(|sequence| (sequence * length) as u32).collect();
-    let (x, dy) = (numbers(TOKENS * hidden), numbers(TOKENS * hidden));
-    let name = format!("layer {:?} hidden {hidden}, {} x {length}", E::PRECISION, TOKENS / length);
-    let operations = 3 * TOKENS * (24 * hidden * hidden + 4 * hidden * length);
+    let tokens = sequences * length;
+    let offsets: Vec<u32> = (0..=sequences).map(|sequence| (sequence * length) as u32).collect();
+    let (x, dy) = (numbers(tokens * hidden), numbers(tokens * hidden));
+    let name = format!("layer {:?} hidden {hidden}, {sequences} x {length}", E::PRECISION);
+    let operations = 3 * tokens * (24 * hidden * hidden + 4 * hidden * length);
     table.line(&name, kind, operations, || layer.train::<E>(&x, &dy, &offsets, 12));
 }
 
 fn main() {
     share::tables("encoder layer, forward and backward", |table| {
         for hidden in [384, 768] {
-            for length in [128, 16] {
-                measure::<bf16>(table, Kind::Bf16, hidden, length);
-                measure::<f32>(table, Kind::F32, hidden, length);
+            for batch in BATCHES {
+                measure::<bf16>(table, Kind::Bf16, hidden, batch);
+                measure::<f32>(table, Kind::F32, hidden, batch);
             }
         }
     });

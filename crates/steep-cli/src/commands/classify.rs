@@ -1,7 +1,7 @@
 //! `steep classify`: a classifier on feature files.
 
 use crate::arguments::Asked;
-use crate::figures::{count, duration, metrics};
+use crate::figures::{count, duration, listed, metrics};
 use crate::session::Session;
 use anyhow::Context;
 use serde_json::Value;
@@ -59,7 +59,7 @@ fn summary(report: &ClassifyReport, request: &ClassifyRequest, output: &Path) ->
     )];
     lines.extend(report.preparation.iter().map(|line| format!("  {line}")));
     if !report.classes.is_empty() {
-        lines.push(format!("{} classes: {}", report.classes.len(), listed(&report.classes)));
+        lines.push(format!("{} classes: {}", report.classes.len(), listed(&report.classes, 12)));
     }
     lines.extend(choice_lines(report, request.metric.as_deref().unwrap_or("score")));
     for (part, values) in &report.metrics {
@@ -93,14 +93,4 @@ fn choice_lines(report: &ClassifyReport, metric: &str) -> Vec<String> {
         lines.push(format!("  {name} {value:<8} {metric} {:.4} in cross-validation{mark}", candidate.mean));
     }
     lines
-}
-
-/// Some names, for one line.
-fn listed(names: &[String]) -> String {
-    const MOST: usize = 12;
-    let shown = names.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(MOST) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
 }

@@ -1,5 +1,7 @@
 //! `steep inspect`: what is in a model folder.
 
+mod trained;
+
 use crate::arguments::Inspect;
 use crate::figures::{count, megabytes};
 use crate::session::Session;
@@ -8,7 +10,7 @@ use std::fmt::Write;
 use std::path::Path;
 use steep::config::{InspectFormat, default_dtype};
 use steep::encoder::{HeadKind, LoadReport, Model};
-use steep::stages::ModelFolder;
+use steep::stages::{ModelFolder, TrainedAbout, about_trained};
 use steep::text::{LengthSource, TokenizerFacts};
 
 pub(crate) fn run(mut arguments: Inspect, session: &Session) -> anyhow::Result<()> {
@@ -19,8 +21,18 @@ pub(crate) fn run(mut arguments: Inspect, session: &Session) -> anyhow::Result<(
     if session.is_dry_run() {
         return session.say_plan(&request, &[]);
     }
-    let folder = session.model(&name, revision.as_ref())?;
-    let facts = Facts::gather(&folder)?;
+    let path = session.model_path(&name, revision.as_ref())?;
+    let trained = about_trained(&path)?;
+    if let (Some(trained), false) = (&trained, path.join("config.json").is_file()) {
+        return match format {
+            InspectFormat::Text => session.say(&[path.display().to_string(), trained::text(trained)]),
+            InspectFormat::Json => session.say(&[serde_json::to_string_pretty(
+                &serde_json::json!({"path": path, "trained": trained}),
+            )?]),
+        };
+    }
+    let folder = ModelFolder::open(&path)?;
+    let facts = Facts::gather(&folder, trained)?;
     match format {
         InspectFormat::Text => session.say(&[facts.text()]),
         InspectFormat::Json => session.say(&[serde_json::to_string_pretty(&facts)?]),
@@ -47,6 +59,8 @@ struct Facts<'a> {
     prompts: Vec<(String, String)>,
     max_seq_length: usize,
     max_seq_length_source: &'static str,
+    /// What the folder predicts, where anything was trained to.
+    trained: Option<TrainedAbout>,
     digest: &'a str,
 }
 
@@ -77,7 +91,7 @@ struct Part {
 }
 
 impl<'a> Facts<'a> {
-    fn gather(folder: &'a ModelFolder) -> anyhow::Result<Self> {
+    fn gather(folder: &'a ModelFolder, trained: Option<TrainedAbout>) -> anyhow::Result<Self> {
         let (model, encoder) = Model::load(&folder.path, HeadKind::None, 0)?;
         let parameters = parts(&model);
         drop(model);
@@ -105,6 +119,7 @@ impl<'a> Facts<'a> {
             prompts: modules.map_or_else(Vec::new, |modules| modules.prompts.clone()),
             max_seq_length,
             max_seq_length_source: words(source),
+            trained,
             digest: &folder.digest,
         })
     }
@@ -132,7 +147,11 @@ impl<'a> Facts<'a> {
             }
         }
         self.write_tokenizer(text)?;
-        self.write_embeddings(text)
+        self.write_embeddings(text)?;
+        match &self.trained {
+            Some(trained) => write!(text, "\n{}", trained::text(trained)),
+            None => Ok(()),
+        }
     }
 
     fn write_config(&self, text: &mut String) -> std::fmt::Result {

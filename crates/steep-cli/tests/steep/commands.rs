@@ -164,8 +164,60 @@ fn finetune_then_predict() {
     let text =
         place.succeed(&["predict", "--model", "trained", "--input", "rows.csv", "--output", "labels.csv"]);
     assert!(text.contains("predicted 120 rows") && text.contains("file: labels.csv"), "{text}");
+    let about = place.succeed(&["inspect", "trained"]);
+    assert!(
+        about.contains("trained      network\n  2 labels: ") && about.contains("text from: text"),
+        "{about}"
+    );
     let header = std::fs::read_to_string(place.path("labels.csv")).expect("the labels");
     assert!(header.starts_with("text,label,predicted_label,predicted_probability"), "{}", &header[..80]);
+}
+
+/// The trained folder knows which columns it read, and how they were joined and cut.
+#[test]
+fn predict_reads_the_columns_that_were_trained_on() {
+    let place = Workplace::new();
+    let rows: Vec<String> = (0..40).map(|row| format!("{row},w{},noise,{}\n", row % 7, row % 2)).collect();
+    place.write("rows.csv", &format!("title,body,text,label\n{}", rows.concat()));
+    place.succeed(&[
+        "finetune",
+        "--model",
+        "model",
+        "--input",
+        "rows.csv",
+        "--output",
+        "trained",
+        "--text_column_names",
+        "title,body",
+        "--text_column_delimiter",
+        " | ",
+        "--num_train_epochs",
+        "1",
+        "--max_seq_length",
+        "8",
+    ]);
+    let saved = std::fs::read_to_string(place.path("trained/text.json")).expect("how a row becomes its text");
+    let saved: serde_json::Value = serde_json::from_str(&saved).expect("JSON");
+    assert_eq!(saved["text_columns"], serde_json::json!(["title", "body"]));
+    assert_eq!((&saved["text_column_delimiter"], &saved["max_seq_length"]), (&" | ".into(), &8.into()));
+    let by_itself = ["predict", "--model", "trained", "--input", "rows.csv", "--output", "by_itself.csv"];
+    place.succeed(&by_itself);
+    place.succeed(&[
+        "predict",
+        "--model",
+        "trained",
+        "--input",
+        "rows.csv",
+        "--output",
+        "told.csv",
+        "--text_column_names",
+        "title,body",
+        "--text_column_delimiter",
+        " | ",
+        "--max_seq_length",
+        "8",
+    ]);
+    assert!(same_bytes(&place.path("by_itself.csv"), &place.path("told.csv")));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::attention::{
 };
 use crate::dispatch::Path;
 use crate::dropout::{Dropout, Mask};
-use crate::gemm::{Packed, QuantizedRows, product_rows, transposed_product};
+use crate::gemm::{Packed, QuantizedRows, product_rows, weight_gradient};
 use crate::parallel::zeros;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -292,20 +292,10 @@ pub fn attention_block_backward<E: Operand>(
     });
     let totals = add_up(&sums, sums_width);
     let (norm_sums, bias_sums) = totals.split_at(3 * hidden);
-    let mut output = zeros(hidden * width);
-    transposed_product(&dattended, hidden, hidden, &saved.context, width, width, tokens, &mut output, false);
     let operand = E::kept(x, &saved.x);
-    let mut projections = zeros(3 * width * hidden);
-    transposed_product(
-        &dprojected,
-        3 * width,
-        3 * width,
-        operand,
-        hidden,
-        hidden,
-        tokens,
-        &mut projections,
-        false,
+    let (output, projections) = rayon::join(
+        || weight_gradient(&dattended, hidden, &saved.context, width, tokens),
+        || weight_gradient(&dprojected, 3 * width, operand, hidden, tokens),
     );
     let third = |index: usize| projections[index * width * hidden..][..width * hidden].to_vec();
     let bias_third = |index: usize| bias_sums[index * width..][..width].to_vec();

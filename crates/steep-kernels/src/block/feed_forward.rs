@@ -9,7 +9,7 @@ use super::{Operands, Prepared};
 use crate::activation::Activation;
 use crate::dispatch::Path;
 use crate::dropout::{Dropout, Mask};
-use crate::gemm::{Packed, QuantizedRows, product_rows, transposed_product};
+use crate::gemm::{Packed, QuantizedRows, product_rows, weight_gradient};
 use crate::parallel::zeros;
 use rayon::prelude::*;
 
@@ -239,11 +239,11 @@ pub fn feed_forward_block_backward<E: Operand>(
     let (gamma, rest) = totals.split_at(hidden);
     let (beta, rest) = rest.split_at(hidden);
     let (output_bias, intermediate_bias) = rest.split_at(hidden);
-    let mut output = zeros(hidden * inner);
-    transposed_product(&dprojection, hidden, hidden, &after, inner, inner, tokens, &mut output, false);
-    let mut intermediate = zeros(inner * hidden);
     let operand = E::kept(x, &saved.x);
-    transposed_product(&dbefore, inner, inner, operand, hidden, hidden, tokens, &mut intermediate, false);
+    let (output, intermediate) = rayon::join(
+        || weight_gradient(&dprojection, hidden, &after, inner, tokens),
+        || weight_gradient(&dbefore, inner, operand, hidden, tokens),
+    );
     FeedForwardGradients {
         x: dx,
         intermediate,

@@ -31,7 +31,7 @@ pub use packed::Packed;
 pub(crate) use packed::with_scratch;
 pub use tile::fetch;
 pub use transposed::transposed_product;
-pub(crate) use transposed::{rows, transposed_product_on};
+pub(crate) use transposed::{rows, transposed_product_on, weight_gradient};
 
 /// Columns in a panel, and in every run of sums that an [`Epilogue`] receives but the last one of a row.
 pub const TILE_COLUMNS: usize = 64;

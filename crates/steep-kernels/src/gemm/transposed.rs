@@ -6,6 +6,7 @@ use super::packing::columns_to_rows;
 use super::tile::fetch;
 use super::{Element, Epilogue, Packed, Precision, TILE_COLUMNS};
 use crate::dispatch::Path;
+use crate::parallel::zeros;
 use rayon::prelude::*;
 use std::cell::Cell;
 use std::ops::Range;
@@ -44,6 +45,13 @@ pub fn transposed_product<E: Element>(
     transposed_product_on(Path::best(), &a, m, &b, n, E::PRECISION, out, add);
 }
 
+/// The gradient `[m, n]` of a weight from the output's gradient `dy` `[tokens, m]` and the input `x` `[tokens, n]`.
+pub(crate) fn weight_gradient<E: Element>(dy: &[E], m: usize, x: &[E], n: usize, tokens: usize) -> Vec<f32> {
+    let mut gradient = zeros(m * n);
+    transposed_product(dy, m, m, x, n, n, tokens, &mut gradient, false);
+    gradient
+}
+
 /// The first `length` numbers of each of `count` rows.
 pub(crate) fn rows<E>(values: &[E], stride: usize, length: usize, count: usize) -> Vec<&[E]> {
     assert!(stride >= length || count <= 1, "the rows of an operand overlap");
@@ -68,7 +76,7 @@ pub(crate) fn transposed_product_on<E: Element>(
     if out.is_empty() {
         return;
     }
-    let task = m.div_ceil(rayon::current_num_threads()).next_multiple_of(6).clamp(FEWEST_ROWS, ROWS);
+    let task = rows_per_task(m);
     let tokens = WORDS * precision.per_word();
     let group = SLICES * tokens;
     for (index, (a, b)) in a.chunks(group).zip(b.chunks(group)).enumerate() {
@@ -88,6 +96,13 @@ pub(crate) fn transposed_product_on<E: Element>(
             });
         });
     }
+}
+
+/// As many tasks as threads, or twice as many and so on until none is too large: so they end together.
+fn rows_per_task(m: usize) -> usize {
+    let threads = rayon::current_num_threads();
+    let tasks = threads * m.div_ceil(threads * ROWS);
+    m.div_ceil(tasks.max(1)).next_multiple_of(6).max(FEWEST_ROWS)
 }
 
 thread_local! {

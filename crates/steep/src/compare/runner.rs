@@ -219,6 +219,7 @@ impl Runner<'_> {
             data_key: &labelled.key,
             targets: &labelled.targets,
             labels: labelled.names.clone(),
+            text: None,
             train_rows: labelled.split.train.clone(),
             validation_rows: labelled.split.validation.clone(),
         }

@@ -15,7 +15,7 @@ use crate::stages::{
     Combination, CombinationMember, CombinationMethod, EmbeddingRecipe, ModelFolder, SavedTemperature,
     TextRecipe, copy_trained_folder, write_classifier_folder, write_terms_folder,
 };
-use crate::storage::ArtefactWriter;
+use crate::storage::{ArtefactWriter, remove_artefact};
 use std::path::{Path, PathBuf};
 
 /// A temperature is applied from so many validation rows on.
@@ -40,12 +40,14 @@ pub(super) fn write_winner(
     let (trial, measured) = (&measurement.trial, measurement.on_trial());
     let is_it =
         |route: &&MeasuredRoute| route.route == recommended.route && route.variant == recommended.variant;
-    let Some(route) = measured.routes.iter().find(is_it).filter(|route| route.route != Route::Majority)
-    else {
-        return Ok(None);
-    };
     let (runner, scorer) = (&trial.runner(ctx), &trial.scorer(&trial.prepared.labelled.split)?);
     let folder = runner.settings.output_dir.join("winner");
+    let Some(route) = measured.routes.iter().find(is_it).filter(|route| route.route != Route::Majority)
+    else {
+        // What an earlier run recommended is not what the report recommends now.
+        remove_artefact(&folder)?;
+        return Ok(None);
+    };
     let writer = ArtefactWriter::create(&folder)?;
     let winner = Writing { measured, runner, scorer };
     winner.route(route, writer.path())?;

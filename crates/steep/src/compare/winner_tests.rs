@@ -8,7 +8,7 @@ use crate::features::matrix::DenseMatrix;
 use crate::progress::Context;
 use crate::report::Calibration;
 use crate::stages::testing::{model_folder, quietly};
-use crate::stages::{OutputFormat, PredictInput, PredictSettings, predict};
+use crate::stages::{OutputFormat, PredictInput, PredictSettings, about_trained, predict};
 use serde_json::Value;
 use std::fmt::Write;
 use std::fs;
@@ -117,6 +117,9 @@ fn every_winner_predicts_what_was_scored(place: &Path, ctx: &Context) {
         let difference = largest_difference(&all.select_rows(&split.test), expected);
         println!("{}: {difference:e}", route.result.id);
         assert!(difference < 1e-6, "{}: {difference}", route.result.id);
+        let about = about_trained(&settings.output_dir.join("winner")).unwrap().expect("a trained folder");
+        assert_eq!(about.labels, *labels, "{}", route.result.id);
+        assert_eq!([about.text_columns, about.columns].concat(), winner.columns, "{}", route.result.id);
         let has = |name: &str| winner.columns.iter().any(|column| column == name);
         assert_eq!(has("price"), route.result.features.contains("columns"), "{}", route.result.id);
         assert_eq!(has("body"), route.route != Route::TableOnly, "{}", route.result.id);
@@ -129,6 +132,9 @@ fn every_winner_predicts_what_was_scored(place: &Path, ctx: &Context) {
         fs::remove_file(settings.output_dir.join("winner/calibration.json")).unwrap();
         folders += 1;
     }
+    let majority = measured.routes.iter().find(|route| route.route == Route::Majority).unwrap();
+    assert_eq!(write_winner(majority, &measurement, ctx).unwrap(), None);
+    assert!(!settings.output_dir.join("winner").exists(), "another route's folder stayed");
     // tfidf, table_only, frozen × 3, table_as_text, finetuned × 3 and own head, joint, late_average, stacked.
     assert_eq!(folders, 13);
 }

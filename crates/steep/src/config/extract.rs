@@ -69,7 +69,7 @@ request! {
         engineered_features_file: PathBuf;
         /// The column that says train for the rows from which it is learned what is frequent; default: from all rows
         split_column: String;
-        /// Tokens computed at once, 1 or more; bounds the memory and changes no bit; default 4096
+        /// Tokens that a thread computes at once, 1 or more; bounds the memory and changes no bit; default 2048
         max_tokens_per_micro_batch: u64, old ["max_batch_tokens"];
         /// Numbers in which the encoder computes: f32, bf16, int8, or auto for what is quick on this machine; default auto
         dtype: String, old ["torch_dtype"];

@@ -50,7 +50,7 @@ request! {
         keep_columns: bool;
         /// Longer texts are cut to so many tokens, at least 3; default: what the model folder says
         max_seq_length: u64, old ["max_source_length"];
-        /// Tokens read at once, 1 or more; bounds the memory and changes no bit; default 4096
+        /// Tokens read at once, 1 or more; bounds the memory and changes no bit; default 2048
         max_tokens_per_micro_batch: u64, old ["max_batch_tokens"];
         /// Numbers in which the model computes: f32, bf16, int8, or auto for what is quick on this machine; default auto
         dtype: String, old ["torch_dtype"];

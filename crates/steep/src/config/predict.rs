@@ -37,7 +37,7 @@ request! {
         keep_columns: bool;
         /// Longer texts are cut to so many tokens, at least 3; default: as in training
         max_seq_length: u64;
-        /// Tokens computed at once, 1 or more; bounds the memory and changes no bit; default 4096
+        /// Tokens that a thread computes at once, 1 or more; bounds the memory and changes no bit; default 2048
         max_tokens_per_micro_batch: u64, old ["max_batch_tokens"];
         /// Numbers in which the encoder computes: f32, bf16, int8, or auto for those in which a classifier's features were
         /// made, and else what is quick on this machine; default auto

@@ -56,7 +56,7 @@ request! {
         near_duplicates: f64;
         /// The file to write what was found into, which ends in .jsonl or .csv; default: the first lines are shown
         output_file: PathBuf, also ["output"];
-        /// Tokens computed at once, 1 or more; bounds the memory and changes no bit; default 4096
+        /// Tokens that a thread computes at once, 1 or more; bounds the memory and changes no bit; default 2048
         max_tokens_per_micro_batch: u64, old ["max_batch_tokens"];
         /// Numbers in which the encoder computes: f32, bf16, int8, or auto for what is quick on this machine; default auto
         dtype: String, old ["torch_dtype"];

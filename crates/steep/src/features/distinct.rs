@@ -2,7 +2,9 @@
 
 use crate::error::Result;
 use crate::features::matrix::DenseMatrix;
+use crate::progress::Context;
 use crate::training::{Sequences, micro_batches};
+use rayon::prelude::*;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -46,6 +48,24 @@ impl DistinctRows {
     /// The batches, the longest sequences first.
     pub fn batches(&self) -> impl Iterator<Item = &[u32]> {
         self.bounds.windows(2).map(|bounds| &self.distinct[bounds[0]..bounds[1]])
+    }
+
+    /// The values that `work` gives for the rows of each batch, one batch after the other. As many batches at a time as there
+    /// are threads, and a thread that is done helps the others: nobody waits for the slowest part of every kernel.
+    ///
+    /// # Errors
+    /// A stop on request.
+    pub fn compute<T: Send>(&self, work: impl Fn(&[u32]) -> Vec<T> + Sync, ctx: &Context) -> Result<Vec<T>> {
+        let batches: Vec<&[u32]> = self.batches().collect();
+        let mut values = Vec::new();
+        for group in batches.chunks(rayon::current_num_threads()) {
+            ctx.cancel.check()?;
+            let parts: Vec<Vec<T>> = group.par_iter().with_max_len(1).map(|batch| work(batch)).collect();
+            values.extend(parts.into_iter().flatten());
+            ctx.progress.advance(group.iter().map(|batch| batch.len() as u64).sum());
+        }
+        ctx.progress.advance(self.repeated() as u64);
+        Ok(values)
     }
 
     /// How many rows repeat another one.

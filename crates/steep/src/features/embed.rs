@@ -62,13 +62,13 @@ pub struct EmbedSettings {
     /// Numbers in which the encoder computes.
     #[serde(default = "Dtype::before_there_was_a_choice")]
     pub dtype: Dtype,
-    /// Tokens computed at once; bounds the memory, changes no bit of the result.
+    /// Tokens that a thread computes at once; bounds the memory, changes no bit of the result.
     pub max_tokens: usize,
 }
 
 impl EmbedSettings {
-    /// Enough to keep two cores busy, little enough for their caches.
-    pub const DEFAULT_MAX_TOKENS: usize = 4096;
+    /// Enough to stream the weights seldom, little enough for the caches and for a thread each.
+    pub const DEFAULT_MAX_TOKENS: usize = 2048;
 }
 
 /// What the settings mean for a model of this shape.
@@ -178,13 +178,7 @@ impl<'a> Embedder<'a> {
         prompt_tokens: usize,
         ctx: &Context,
     ) -> Result<DenseMatrix> {
-        let mut values = Vec::new();
-        for rows in plan.batches() {
-            ctx.cancel.check()?;
-            values.extend(self.vectors(&sequences.pack(rows), prompt_tokens));
-            ctx.progress.advance(rows.len() as u64);
-        }
-        ctx.progress.advance(plan.repeated() as u64);
+        let values = plan.compute(|rows| self.vectors(&sequences.pack(rows), prompt_tokens), ctx)?;
         plan.spread(&values, self.width())
     }
 

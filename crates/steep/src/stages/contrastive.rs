@@ -2,7 +2,7 @@
 
 use super::adapt::{remove_work, rows_digest, work_folder};
 use super::classify::{ClassifySettings, EmbeddingRecipe, classifier_of_vectors, write_classifier_folder};
-use super::finetune::{FinetuneInput, FinetuneReport};
+use super::finetune::{FinetuneInput, FinetuneReport, save_text_recipe};
 use super::key::{StageAbout, finished, stage_key};
 use super::model_folder::{ADAPTER_FOLDER, ModelFolder};
 use crate::config::{Estimate, TrainingAmount, apply_dtype, estimate_training};
@@ -110,6 +110,7 @@ pub fn contrastive_classifier(
     let report = ContrastiveReport { training, metrics, classifier_seconds: started.elapsed().as_secs_f64() };
     let writer = ArtefactWriter::create(output)?;
     write_classifier_folder(&model, &head, None, &recipe, writer.path())?;
+    save_text_recipe(input, settings.max_seq_length, writer.path())?;
     write_json(&writer.path().join("trainer_log.json"), &report.training.log_history)?;
     copy_adapter(&encoder, writer.path())?;
     commit(writer, "contrastive classifier", key, &both, &report)?;

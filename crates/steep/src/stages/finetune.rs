@@ -7,6 +7,7 @@ pub use probe::HeadInit;
 use super::adapt::{remove_work, rows_digest, token_range, work_folder};
 use super::key::{StageAbout, finished, stage_key};
 use super::model_folder::ModelFolder;
+use super::predict::TextRecipe;
 use crate::config::{Estimate, TrainingAmount, estimate_training};
 use crate::error::{Error, Result};
 use crate::objectives::{
@@ -59,6 +60,8 @@ pub struct FinetuneInput<'a> {
     pub targets: &'a Targets,
     /// Names of the labels or outputs.
     pub labels: Vec<String>,
+    /// How a row becomes its text, for the folder to say so; none where nobody will ask the folder.
+    pub text: Option<TextRecipe>,
     /// Rows trained on.
     pub train_rows: Vec<u32>,
     /// Rows that choose the best checkpoint.
@@ -135,12 +138,19 @@ pub fn finetune(
     let report = FinetuneReport::of(outcome, input.train_rows.len(), started.elapsed().as_secs_f64());
     let writer = ArtefactWriter::create(output)?;
     input.model.save_trained(&mut model, writer.path())?;
+    save_text_recipe(input, settings.max_seq_length, writer.path())?;
     write_json(&writer.path().join("trainer_log.json"), &report.log_history)?;
     let settings = serde_json::to_value(settings).expect("resolved settings are plain data");
     let value = serde_json::to_value(&report).expect("a report is plain data");
     writer.commit(&StageAbout { stage: "finetune".into(), key, settings, report: value })?;
     remove_work(&work)?;
     Ok(report)
+}
+
+/// Writes how a row becomes its text, cut as in training.
+pub(super) fn save_text_recipe(input: &FinetuneInput, max_seq_length: usize, folder: &Path) -> Result<()> {
+    let Some(text) = &input.text else { return Ok(()) };
+    TextRecipe { max_seq_length: Some(max_seq_length), ..text.clone() }.save(folder)
 }
 
 /// What is trained for.

@@ -49,7 +49,7 @@ pub(crate) use output::testing;
 pub use output::{OutputFormat, RowCounts};
 pub use predict::{
     Combination, CombinationMember, CombinationMethod, PredictInput, PredictReport, PredictSettings,
-    Predictor, SavedTemperature, TextRecipe, predict, write_terms_folder,
+    Predictor, SavedTemperature, TextRecipe, TrainedAbout, about_trained, predict, write_terms_folder,
 };
 pub use prepared::PreparedFeatures;
 pub(crate) use prepared::{RawReader, VectorSource, plan as reading_plan};

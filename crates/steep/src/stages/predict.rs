@@ -1,5 +1,6 @@
 //! Labels and probabilities of texts, from any folder that was trained.
 
+mod about;
 mod columns;
 mod combination;
 mod predictor;
@@ -8,6 +9,7 @@ mod temperature;
 mod terms;
 mod text;
 
+pub use about::{TrainedAbout, about_trained};
 pub(super) use columns::PredictionColumns;
 pub use combination::{Combination, CombinationMember, CombinationMethod};
 pub use predictor::Predictor;

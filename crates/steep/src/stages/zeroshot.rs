@@ -12,7 +12,7 @@ use crate::data::Task;
 use crate::error::{Error, Result};
 use crate::features::distinct::DistinctRows;
 use crate::features::matrix::DenseMatrix;
-use crate::progress::Context;
+use crate::progress::{Context, Silent};
 use crate::text::PairEncodings;
 use crate::training::Sequences;
 use serde::{Deserialize, Serialize};
@@ -118,14 +118,14 @@ impl ZeroShot {
         let all: Vec<u32> = (0..pairs.len() as u32).collect();
         let plan = DistinctRows::new(pairs, &all, self.max_tokens);
         let pass = Pass::evaluate(&self.model.parameters);
-        let mut logits = Vec::new();
-        for batch in plan.batches() {
-            ctx.cancel.check()?;
+        let of_batch = |batch: &[u32]| {
             let batch = pairs.pack(batch);
             let hidden = self.model.last_hidden_state(&pass, &batch);
-            logits.extend(Value::Matrix(self.model.classification_logits(&pass, hidden, &batch)).to_vec());
-        }
-        let logits = plan.spread(&logits, self.classes)?;
+            Value::Matrix(self.model.classification_logits(&pass, hidden, &batch)).to_vec()
+        };
+        // Progress is told in texts, not in pairs.
+        let silent = Context { progress: &Silent, cancel: ctx.cancel };
+        let logits = plan.spread(&plan.compute(of_batch, &silent)?, self.classes)?;
         let labels = self.hypotheses.len();
         let scores =
             (0..texts).flat_map(|text| self.text_scores(&logits, text * labels..(text + 1) * labels));

@@ -30,4 +30,4 @@ pub use atomic::atomic_file;
 pub use digest::digest_file;
 pub use json::{read_json, write_json};
 pub use operations::{StoredFile, sync_directory};
-pub use writer::ArtefactWriter;
+pub use writer::{ArtefactWriter, remove_artefact};

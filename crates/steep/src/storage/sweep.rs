@@ -1,7 +1,7 @@
 //! Every file operation of writing an artefact is made to fail once; the old or the new version must stand.
 
 use super::faults::tests::{FaultPlan, under};
-use super::{Artefact, ArtefactWriter, MANIFEST};
+use super::{Artefact, ArtefactWriter, MANIFEST, remove_artefact};
 use crate::error::{Error, Result};
 use std::fs;
 use std::io::Write;
@@ -152,7 +152,12 @@ fn files_of_the_user_are_never_replaced() {
     write_version(&target, 1).unwrap();
     fs::write(target.join("notes.txt"), "mine").unwrap();
     assert!(refuse().to_string().contains("notes.txt"));
+    assert!(remove_artefact(&target).unwrap_err().to_string().contains("notes.txt"));
     assert!(target.join("notes.txt").is_file());
+    fs::remove_file(target.join("notes.txt")).unwrap();
+    remove_artefact(&target).unwrap();
+    assert!(!target.exists());
+    remove_artefact(&target).unwrap();
 }
 
 #[cfg(unix)]

@@ -90,6 +90,15 @@ impl ArtefactWriter {
     }
 }
 
+/// Removes an artefact, if there is one.
+///
+/// # Errors
+/// A folder with files of others, as [`ArtefactWriter::create`] refuses to replace it.
+pub fn remove_artefact(target: &Path) -> Result<()> {
+    check_replaceable(target)?;
+    if target.exists() { operations::remove_directory(target) } else { Ok(()) }
+}
+
 impl Drop for ArtefactWriter {
     fn drop(&mut self) {
         if self.temporary.exists() {

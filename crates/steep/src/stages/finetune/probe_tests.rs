@@ -75,6 +75,7 @@ impl Work {
             data_key: "texts",
             targets: &self.targets,
             labels: self.labels.clone(),
+            text: None,
             train_rows: (0..45).collect(),
             validation_rows: (45..60).collect(),
         }

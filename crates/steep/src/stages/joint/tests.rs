@@ -122,6 +122,7 @@ impl Work {
                 data_key: "rows",
                 targets: &self.targets,
                 labels: self.names.clone(),
+                text: None,
                 train_rows: (0..90).collect(),
                 validation_rows: (90..120).collect(),
             },

@@ -55,7 +55,7 @@ pub enum CombinationMember {
 }
 
 impl CombinationMember {
-    fn folder(&self) -> &str {
+    pub(super) fn folder(&self) -> &str {
         match self {
             Self::Columns { folder } | Self::Texts { folder } | Self::Vectors { folder } => folder,
         }

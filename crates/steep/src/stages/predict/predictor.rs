@@ -73,15 +73,14 @@ impl Predictor {
         }
         let opened = ModelFolder::open(folder)?;
         let text = TextRecipe::load(folder)?;
-        let predictor = if folder.join(HEAD_FOLDER).join("head.json").is_file() {
-            Self::with_learned_head(opened, dtype)
-        } else if folder.join(HEAD_FOLDER).join(JOINT_FILE).is_file() {
-            Self::with_joint_head(opened, dtype)
-        } else if is_classifier(&opened.config) {
-            let saved = text.as_ref().and_then(|text| text.dtype);
-            Self::with_network_head(opened, dtype.or(saved).unwrap_or_else(default_dtype))
-        } else {
-            fault("holds an encoder without a classifier", "run finetune or classify first")
+        let predictor = match on_top(&opened) {
+            Some(OnTop::Learner) => Self::with_learned_head(opened, dtype),
+            Some(OnTop::JointNetwork) => Self::with_joint_head(opened, dtype),
+            Some(OnTop::Network) => {
+                let saved = text.as_ref().and_then(|text| text.dtype);
+                Self::with_network_head(opened, dtype.or(saved).unwrap_or_else(default_dtype))
+            }
+            None => fault("holds an encoder without a classifier", "run finetune or classify first"),
         }?;
         Ok(Self { text, ..predictor })
     }
@@ -403,20 +402,37 @@ impl Predictor {
     ) -> Result<DenseMatrix> {
         let width = self.labels.len();
         let pass = Pass::evaluate(&model.parameters);
-        let mut outputs = Vec::new();
-        for rows in plan.batches() {
-            ctx.cancel.check()?;
+        let of_batch = |rows: &[u32]| {
             let batch = sequences.pack(rows);
             let hidden = model.last_hidden_state(&pass, &batch);
             let logits = Value::Matrix(model.classification_logits(&pass, hidden, &batch)).to_vec();
-            for logits in logits.chunks_exact(width) {
-                outputs.extend(linked(self.task, logits));
-            }
-            ctx.progress.advance(rows.len() as u64);
-        }
-        ctx.progress.advance(plan.repeated() as u64);
-        plan.spread(&outputs, width)
+            logits.chunks_exact(width).flat_map(|logits| linked(self.task, logits)).collect()
+        };
+        plan.spread(&plan.compute(of_batch, ctx)?, width)
     }
+}
+
+/// What was trained on top of an encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnTop {
+    /// A learner on its vectors.
+    Learner,
+    /// A network's head over text and columns.
+    JointNetwork,
+    /// A network's own head.
+    Network,
+}
+
+/// What was trained on top of a folder's encoder, if anything was.
+pub(super) fn on_top(folder: &ModelFolder) -> Option<OnTop> {
+    let head = folder.path.join(HEAD_FOLDER);
+    if head.join("head.json").is_file() {
+        return Some(OnTop::Learner);
+    }
+    if head.join(JOINT_FILE).is_file() {
+        return Some(OnTop::JointNetwork);
+    }
+    is_classifier(&folder.config).then_some(OnTop::Network)
 }
 
 fn dense(folder: &ModelFolder) -> &[steep_encoder::sentence_transformer::Dense] {
