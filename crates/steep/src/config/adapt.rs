@@ -2,6 +2,7 @@
 
 use super::check::{at_least_one, fill, one_of, positive, required, within};
 use super::training::{Facts, adapt_defaults, request_with_training};
+use super::vocabulary::vocabulary_warmup;
 use crate::error::{Error, Result};
 use crate::objectives::{AdaptObjective, MaskingSettings, MaskingUnit, NoiseSettings};
 use crate::stages::AdaptSettings;
@@ -87,6 +88,9 @@ request_with_training! {
         learning_rate: f64, also ["lr"];
         /// Share of the optimizer steps spent on warm-up, from 0 to 1; default 0.06
         warmup_ratio: f64;
+        /// Optimizer steps in which nothing but the rows of new tokens learns, of a model that `steep vocab extend` wrote;
+        /// below 1 a share of all steps; default 0
+        vocabulary_warmup_steps: f64;
         /// AdamW's decay of the second moment, from 0 to below 1; default 0.98
         adam_beta2: f64;
         /// Added to AdamW's denominator, above 0; default 1e-6
@@ -174,7 +178,9 @@ impl AdaptRequest {
         if let Some(end) = self.mlm_probability_end {
             positive("mlm_probability_end", within("mlm_probability_end", end, 0.0..=0.9)?)?;
         }
-        let training = self.training_keys().resolve(&adapt_defaults(), facts)?;
+        let mut training = self.training_keys().resolve(&adapt_defaults(), facts)?;
+        training.freezing.vocabulary_warmup =
+            vocabulary_warmup(&mut self.vocabulary_warmup_steps, &training, facts)?;
         Ok(AdaptSettings { objective, masking, training, max_seq_length: facts.max_seq_length })
     }
 
@@ -338,7 +344,8 @@ mod tests {
     use super::*;
     use crate::config::{Request, to_toml};
 
-    const FACTS: Facts = Facts { rows: 1000, hidden_size: 768, num_hidden_layers: 12, max_seq_length: 512 };
+    const FACTS: Facts =
+        Facts { rows: 1000, hidden_size: 768, num_hidden_layers: 12, max_seq_length: 512, new_rows: None };
 
     #[test]
     fn defaults_are_those_of_the_keys_help() {
