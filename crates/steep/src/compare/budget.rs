@@ -35,13 +35,15 @@ enum Step {
 }
 
 /// What gives way, the first first, and why in this order.
-const LADDER: [(Step, &str); 17] = [
+const LADDER: [(Step, &str); 19] = [
     (Step::TextCurve, "it shows how much text is enough, and decides nothing"),
     (
         Step::Route(Route::FinetunedAdapted),
         "adapting after fine-tuning undoes a part of it, and takes an adaptation for every seed",
     ),
     (Step::Route(Route::AdaptedContrastive), "adapting before it is the smaller step"),
+    (Step::Route(Route::VocabAdaptedFinetuned), "new tokens bring speed more than scores"),
+    (Step::Route(Route::VocabAdapted), "new tokens bring speed more than scores"),
     (Step::Seeds(2), "two seeds still tell a route from its luck"),
     (Step::Encoders, "the first of the ranking is the likeliest to be the best"),
     (Step::Adapt(0.5), "most of what adapting brings comes early"),
@@ -67,6 +69,7 @@ const LADDER: [(Step, &str); 17] = [
 /// How often each kind of stage runs, in runs of everything that was asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Runs {
+    vocabulary: f64,
     adapt: f64,
     finetune: f64,
     contrastive: f64,
@@ -91,13 +94,17 @@ impl Runs {
         let adapted_once =
             [Route::Adapted, Route::AdaptedFinetuned, Route::AdaptedContrastive, Route::AdaptedJoint];
         let shared = adapted_once.into_iter().map(has).fold(0.0, f64::max);
+        let extended = has(Route::VocabAdapted).max(has(Route::VocabAdaptedFinetuned));
         let networks = settings.routes.iter().filter(|route| route.is_joint()).count() as f64;
         let probed = if settings.adaptation_curve { 1.0 + PROBE_SHARE } else { 1.0 };
         let mut runs = Self {
-            adapt: adapt_share * (shared * probed + has(Route::FinetunedAdapted) * seeds),
+            vocabulary: extended,
+            adapt: adapt_share * (shared * probed + extended + has(Route::FinetunedAdapted) * seeds),
             finetune: finetune_share
                 * seeds
-                * (has(Route::Finetuned).max(has(Route::FinetunedAdapted)) + has(Route::AdaptedFinetuned)),
+                * (has(Route::Finetuned).max(has(Route::FinetunedAdapted))
+                    + has(Route::AdaptedFinetuned)
+                    + has(Route::VocabAdaptedFinetuned)),
             contrastive: finetune_share * seeds * (has(Route::Contrastive) + has(Route::AdaptedContrastive)),
             joint: finetune_share * seeds * networks,
             tfidf: has(Route::Tfidf),
@@ -129,6 +136,7 @@ impl Runs {
 
     fn times(self, count: f64) -> Self {
         Self {
+            vocabulary: self.vocabulary * count,
             adapt: self.adapt * count,
             finetune: self.finetune * count,
             contrastive: self.contrastive * count,
@@ -141,6 +149,7 @@ impl Runs {
 
     fn plus(self, other: Self) -> Self {
         Self {
+            vocabulary: self.vocabulary + other.vocabulary,
             adapt: self.adapt + other.adapt,
             finetune: self.finetune + other.finetune,
             contrastive: self.contrastive + other.contrastive,
@@ -162,7 +171,8 @@ impl Runs {
 
     fn seconds(&self, times: &StageTimes) -> f64 {
         let of = |estimate: Option<crate::config::Estimate>| estimate.map_or(0.0, |found| found.seconds);
-        self.adapt * of(times.adapt)
+        self.vocabulary * times.vocabulary
+            + self.adapt * of(times.adapt)
             + self.finetune * of(times.finetune)
             + self.contrastive * of(times.contrastive)
             + self.joint * of(times.joint)
@@ -175,6 +185,7 @@ impl Runs {
         let speed = |estimate: Option<crate::config::Estimate>| estimate.map(|found| found.tokens_per_second);
         let seconds = |estimate: Option<crate::config::Estimate>| estimate.map_or(0.0, |found| found.seconds);
         let rows = [
+            ("vocab", self.vocabulary, times.vocabulary, None),
             ("adapt", self.adapt, seconds(times.adapt), speed(times.adapt)),
             ("finetune", self.finetune, seconds(times.finetune), speed(times.finetune)),
             ("contrastive", self.contrastive, seconds(times.contrastive), speed(times.contrastive)),
@@ -349,7 +360,13 @@ mod tests {
         let facts = CompareFacts {
             name: "model".into(),
             model: "model".into(),
-            labelled: Facts { rows: 2000, hidden_size: 384, num_hidden_layers: 6, max_seq_length: 128 },
+            labelled: Facts {
+                rows: 2000,
+                hidden_size: 384,
+                num_hidden_layers: 6,
+                max_seq_length: 128,
+                new_rows: None,
+            },
             unlabelled_rows: 3000,
         };
         request.resolve(&facts).unwrap()
@@ -361,6 +378,7 @@ mod tests {
             Some(Estimate { tokens, tokens_per_second: 100.0, steps, seconds, peak_bytes })
         };
         StageTimes {
+            vocabulary: 3.0,
             adapt: estimate(600.0, 300),
             finetune: estimate(200.0, 100),
             contrastive: None,
@@ -382,6 +400,22 @@ mod tests {
         assert_eq!(stages.len(), 5);
         let folded = CompareSettings { out_of_fold: Some(5), ..plain };
         assert!((cost(&folded, &times()).0 - 5.0 * expected).abs() < 1e-6);
+    }
+
+    #[test]
+    fn new_tokens_cost_their_choice_an_adaptation_and_fine_tuning_of_their_own() {
+        let plain = CompareSettings { adaptation_curve: false, ..settings() };
+        let with = |route: Route| {
+            let routes = plain.routes.iter().copied().chain([route]).collect();
+            CompareSettings { routes, ..plain.clone() }
+        };
+        let more = |route: Route| cost(&with(route), &times()).0 - cost(&plain, &times()).0;
+        assert!((more(Route::VocabAdapted) - (3.0 + 600.0 + 20.0 + 5.0)).abs() < 1e-6);
+        let tuned = 3.0 + 600.0 + 3.0 * (200.0 + 20.0 + 2.0 * 5.0);
+        assert!((more(Route::VocabAdaptedFinetuned) - tuned).abs() < 1e-6);
+        let planned = within(&with(Route::VocabAdapted), &times(), 4000.0, 0.0).unwrap();
+        let left_out = planned.plan.unwrap().left_out;
+        assert!(left_out.iter().any(|left| left.route.as_deref() == Some("vocab+adapted")), "{left_out:?}");
     }
 
     #[test]

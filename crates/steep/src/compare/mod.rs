@@ -29,11 +29,14 @@ mod text_curve;
 mod times;
 mod trial;
 mod tsne;
+mod vocabulary;
 mod winner;
 
 pub use plan::{plan, plan_within_budget};
 pub use ranking::{RankingOptions, rank};
-pub use settings::{CompareSettings, FeatureSet, LabelledSource, Route, TableSettings, UnlabelledSource};
+pub use settings::{
+    CompareSettings, FeatureSet, LabelledSource, Route, TableSettings, UnlabelledSource, VocabularySettings,
+};
 
 use crate::error::{Error, Result};
 use crate::progress::Context;

@@ -7,6 +7,7 @@ use super::matrix_store::{MatrixReport, stored_or};
 use super::probe::{Probe, TrainingProbe};
 use super::score::Scorer;
 use super::settings::{CompareSettings, FeatureSet, Route};
+use super::vocabulary::Extended;
 use crate::config::apply_dtype;
 use crate::error::Result;
 use crate::features::embed::{EmbedSettings, Embedder};
@@ -26,6 +27,7 @@ use crate::storage::{Artefact, ArtefactWriter};
 use crate::text::Encodings;
 use crate::training::{LogEntry, TrainingSettings};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Instant;
 use steep_encoder::{HeadKind, Model};
 
@@ -87,6 +89,10 @@ pub(super) struct Runner<'a> {
     pub(super) model: &'a ModelFolder,
     pub(super) prepared: &'a Prepared,
     pub(super) general: Option<&'a Encodings>,
+    /// Where the encoder with new tokens is kept once it is made.
+    pub(super) extended: &'a OnceLock<Extended>,
+    /// What this encoder's new tokens are, where it has some.
+    pub(super) vocabulary: Option<&'a Extended>,
     pub(super) ctx: &'a Context<'a>,
 }
 
@@ -101,17 +107,21 @@ impl Runner<'_> {
         Texts { encodings: &labelled.encodings, key: &labelled.key, name: "" }
     }
 
-    /// The encoder as it was given.
+    /// The encoder as it was given, or with new tokens.
     pub(super) fn untouched(&self) -> MadeEncoder {
-        MadeEncoder {
+        let made = MadeEncoder {
             folder: self.model.path.clone(),
             seconds: StageSeconds::default(),
             has_seen_labels: false,
             logs: Vec::new(),
+        };
+        match self.vocabulary {
+            None => made,
+            Some(extended) => extended.counted_in(made, self.settings.seeds[0]),
         }
     }
 
-    /// The encoder of a route. Adapting draws from the first seed, so that it runs once.
+    /// The encoder of a route, by the runner [`Self::of_route`]. Adapting draws from the first seed, so that it runs once.
     pub(super) fn encoder(&self, route: Route, seed: u64) -> Result<MadeEncoder> {
         let (base, first) = (self.untouched(), self.settings.seeds[0]);
         match route {
@@ -120,6 +130,11 @@ impl Runner<'_> {
             Route::AdaptedFinetuned => {
                 let adapted = self.adapted(base, "adapted", first)?;
                 self.finetuned(adapted, "adapted+finetuned", seed)
+            }
+            Route::VocabAdapted => self.adapted(base, "vocab+adapted", first),
+            Route::VocabAdaptedFinetuned => {
+                let adapted = self.adapted(base, "vocab+adapted", first)?;
+                self.finetuned(adapted, "vocab+adapted+finetuned", seed)
             }
             Route::Contrastive => self.contrastive(base, "contrastive", seed),
             Route::AdaptedContrastive => {
@@ -135,10 +150,14 @@ impl Runner<'_> {
     }
 
     pub(super) fn adapt_settings(&self, seed: u64) -> AdaptSettings {
+        let mut training = TrainingSettings { seed, ..self.settings.adapt.clone() };
+        let texts = self.prepared.unlabelled.as_ref().map_or(0, |unlabelled| unlabelled.train_rows.len());
+        training.freezing.vocabulary_warmup =
+            self.vocabulary.and_then(|extended| extended.warmup(self.settings, training.total_steps(texts)));
         AdaptSettings {
             objective: AdaptObjective::Mlm,
             masking: self.settings.masking,
-            training: TrainingSettings { seed, ..self.settings.adapt.clone() },
+            training,
             max_seq_length: self.prepared.max_seq_length,
         }
     }
@@ -291,7 +310,7 @@ impl Runner<'_> {
 
     /// A folder beside the encoder's stage, or for the untouched encoder one of its own.
     pub(super) fn companion(&self, encoder: &MadeEncoder, suffix: &str) -> PathBuf {
-        let name = if encoder.folder == self.model.path {
+        let name = if encoder.folder == self.model.path && self.vocabulary.is_none() {
             "frozen".to_owned()
         } else {
             encoder.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
@@ -487,7 +506,7 @@ pub(super) fn stored_head(folder: &Path) -> Result<(Head, Option<Preparation>)> 
 
 /// The name of a training stage's folder; the shared adaptation has no seed in it.
 pub(super) fn stage_name(name: &str, seed: u64, settings: &CompareSettings) -> String {
-    if name == "adapted" && seed == settings.seeds[0] {
+    if matches!(name, "adapted" | "vocab+adapted") && seed == settings.seeds[0] {
         return name.to_owned();
     }
     format!("{name}-seed{seed}")

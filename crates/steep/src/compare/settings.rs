@@ -8,6 +8,7 @@ use crate::features::preparation::PreparationSettings;
 use crate::objectives::{ClassificationSettings, EmbeddingSettings, MaskingSettings};
 use crate::report::{Plan, Ranking};
 use crate::stages::{HeadInit, JointSettings, LearnerSettings};
+use crate::text::vocabulary::ChooseSettings;
 use crate::training::TrainingSettings;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -48,6 +49,12 @@ pub enum Route {
     /// Adapted, then its vectors trained on the labels.
     #[serde(rename = "adapted+contrastive")]
     AdaptedContrastive,
+    /// New tokens in the vocabulary, then adapted.
+    #[serde(rename = "vocab+adapted")]
+    VocabAdapted,
+    /// New tokens in the vocabulary, then adapted, then fine-tuned.
+    #[serde(rename = "vocab+adapted+finetuned")]
+    VocabAdaptedFinetuned,
     /// One network over texts and columns, trained end to end.
     #[serde(rename = "joint")]
     Joint,
@@ -64,7 +71,7 @@ pub enum Route {
 
 impl Route {
     /// All routes, in their order, with the names used everywhere and a description.
-    pub const ALL: [(&'static str, Self, &'static str); 15] = [
+    pub const ALL: [(&'static str, Self, &'static str); 17] = [
         ("majority", Self::Majority, "always the most frequent class"),
         ("tfidf", Self::Tfidf, "word and character n-grams, logistic regression"),
         ("table_only", Self::TableOnly, "the columns without the text"),
@@ -81,6 +88,16 @@ impl Route {
             "finetuned+adapted",
             Self::FinetunedAdapted,
             "trained on the labels, then adapted to the unlabelled texts",
+        ),
+        (
+            "vocab+adapted",
+            Self::VocabAdapted,
+            "the encoder with new tokens for words of the unlabelled texts, after adapting to these texts",
+        ),
+        (
+            "vocab+adapted+finetuned",
+            Self::VocabAdaptedFinetuned,
+            "new tokens for words of the unlabelled texts, adapted to these texts, then trained on the labels",
         ),
         ("joint", Self::Joint, "one network over the text and the columns, trained end to end"),
         (
@@ -138,7 +155,17 @@ impl Route {
                 | Self::FinetunedAdapted
                 | Self::AdaptedContrastive
                 | Self::AdaptedJoint
-        )
+        ) || self.extends_vocabulary()
+    }
+
+    /// Whether its encoder has new tokens.
+    pub fn extends_vocabulary(self) -> bool {
+        matches!(self, Self::VocabAdapted | Self::VocabAdaptedFinetuned)
+    }
+
+    /// Whether it is measured only where it is named.
+    pub fn is_measured_where_named(self) -> bool {
+        self.trains_vectors() || self.extends_vocabulary()
     }
 
     /// Whether its encoder is trained on the labels.
@@ -148,17 +175,17 @@ impl Route {
 
     /// Whether its encoder is trained on the labels through a head.
     pub fn trains_head(self) -> bool {
-        matches!(self, Self::Finetuned | Self::AdaptedFinetuned | Self::FinetunedAdapted)
+        self.has_own_head() || self == Self::FinetunedAdapted
     }
 
-    /// Whether its vectors are trained on the labels, without a head. Such routes are measured where they are named.
+    /// Whether its vectors are trained on the labels, without a head.
     pub fn trains_vectors(self) -> bool {
         matches!(self, Self::Contrastive | Self::AdaptedContrastive)
     }
 
     /// Whether training leaves a head that predicts by itself; adapting afterwards leaves it behind.
     pub fn has_own_head(self) -> bool {
-        matches!(self, Self::Finetuned | Self::AdaptedFinetuned)
+        matches!(self, Self::Finetuned | Self::AdaptedFinetuned | Self::VocabAdaptedFinetuned)
     }
 
     /// Whether it trains one network over texts and columns.
@@ -242,6 +269,15 @@ impl FeatureSet {
     pub fn has_engineered(self) -> bool {
         matches!(self, Self::TextEngineered | Self::TextEngineeredColumns)
     }
+}
+
+/// How routes add tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct VocabularySettings {
+    /// Which ones.
+    pub choose: ChooseSettings,
+    /// Optimizer steps of adapting in which their rows learn alone; below 1 a share of all steps.
+    pub warmup_steps: f64,
 }
 
 /// The person's columns that routes may use.
@@ -338,6 +374,8 @@ pub struct CompareSettings {
     pub masking: MaskingSettings,
     /// Adaptation's training loop; its seed is replaced by the run's.
     pub adapt: TrainingSettings,
+    /// How tokens are added, where a route does.
+    pub vocabulary: Option<VocabularySettings>,
     /// Share of the unlabelled texts held out to follow the loss, at most 2,000 texts.
     pub held_out_fraction: f64,
     /// Where the heads of fine-tuned encoders begin.

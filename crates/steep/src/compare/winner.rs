@@ -153,7 +153,7 @@ impl Writing<'_> {
         if route.route.is_joint() {
             return self.runner.joint_network(route.route, seed, &self.runner.joint_columns()?);
         }
-        self.runner.encoder(route.route, seed)
+        self.runner.of_route(route.route)?.encoder(route.route, seed)
     }
 
     fn head_folder(&self, route: &MeasuredRoute, encoder: &MadeEncoder) -> PathBuf {

@@ -116,8 +116,8 @@ request! {
         /// nearest_centroid, knn, lda, boosted_trees, mlp, or all; default logistic_regression, for a regression ridge
         learner: List<String>, also ["learners"], old ["classifier"];
         /// Routes among majority, tfidf, table_only, frozen, table_as_text, adapted, finetuned, adapted+finetuned,
-        /// finetuned+adapted, contrastive, adapted+contrastive, joint, adapted+joint, late_average, stacked; default all
-        /// that the data allows but the two contrastive ones
+        /// finetuned+adapted, contrastive, adapted+contrastive, vocab+adapted, vocab+adapted+finetuned, joint, adapted+joint,
+        /// late_average, stacked; default all that the data allows but those of contrastive and vocab
         routes: List<String>;
         /// Measure also what fewer labels would give; default true
         label_curve: bool;
@@ -157,6 +157,13 @@ request! {
         adapt_batch_size: u64, old ["adapt_per_device_train_batch_size"];
         /// Adaptation: share of the tokens that are predicted, above 0 and at most 0.9; default 0.15
         mlm_probability: f64;
+        /// Routes of vocab: tokens to add at most, from 1 to 200000; default 2000
+        num_new_tokens: u64;
+        /// Routes of vocab: a new token must occur so often in the unlabelled texts; default 10
+        min_frequency: u64;
+        /// Routes of vocab: optimizer steps of adapting in which nothing but the rows of new tokens learns; below 1 a share
+        /// of all steps; default 0.1
+        vocabulary_warmup_steps: f64;
         /// Fine-tuning: passes over the rows; default 3 from 10,000 rows on, else enough for 400 steps, from 3 to 20
         finetune_epochs: f64, also ["epochs"], old ["num_train_epochs", "finetune_num_train_epochs"];
         /// Fine-tuning: stop after so many optimizer steps; default -1, no limit

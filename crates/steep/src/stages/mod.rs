@@ -54,5 +54,6 @@ pub use predict::{
 pub use prepared::PreparedFeatures;
 pub(crate) use prepared::{RawReader, VectorSource, plan as reading_plan};
 pub use search::{IndexReport, IndexSettings, ListChoice, SearchIndex, SearchMethod, build_index};
+pub(crate) use vocabulary::extend_vocabulary_as;
 pub use vocabulary::{EXTENSION_FOLDER, VocabularyExtension, extend_vocabulary, restore_vocabulary};
 pub use zeroshot::{ZeroShot, ZeroShotSettings, zeroshot};

@@ -103,6 +103,10 @@ impl Measured {
             }
             match self.predictions(route, variant, runner, scorer) {
                 Ok(predictions) => {
+                    if let Some(extended) = runner.of_route(route)?.vocabulary {
+                        result.description = format!("{}; {}", result.description, extended.change.words());
+                        result.vocabulary = Some(extended.change);
+                    }
                     scorer.fill(&mut result, &predictions)?;
                     runner.ctx.progress.line(&summary(&result, &metric_name(scorer.metric)));
                     self.routes.push(MeasuredRoute { route, variant, result, predictions });

@@ -91,6 +91,8 @@ impl CompareRequest {
         } else {
             None
         };
+        let adds_tokens = routes.iter().any(|route| route.extends_vocabulary());
+        let vocabulary = adds_tokens.then(|| self.vocabulary()).transpose()?;
         let folds = within("cv_folds", fill(&mut self.cv_folds, || 5), 2..=20)? as u32;
         let out_of_fold = self.folds.map(|folds| within("folds", folds, 2..=20)).transpose()?;
         if out_of_fold.is_some() && self.split_column.is_some() {
@@ -120,6 +122,7 @@ impl CompareRequest {
             metric: self.metric.as_ref().map(|name| metric("metric", name)).transpose()?,
             masking: adapt.masking,
             adapt: adapt.training,
+            vocabulary,
             held_out_fraction: self.held_out()?,
             head_init: finetune.head_init,
             classification: finetune.classification,
@@ -218,7 +221,7 @@ impl CompareRequest {
         let has_its_columns =
             |route: Route| (has_columns || !route.needs_columns()) && (has_beside || !route.is_joint());
         let is_possible = |route: Route| (has_unlabelled || !route.adapts()) && has_its_columns(route);
-        let usual = |route: Route| is_possible(route) && !route.trains_vectors();
+        let usual = |route: Route| is_possible(route) && !route.is_measured_where_named();
         let possible = Route::ALL.iter().filter(|(_, route, _)| usual(*route));
         let names =
             fill(&mut self.routes, || List(possible.map(|(name, ..)| (*name).to_owned()).collect())).0;

@@ -2,11 +2,12 @@
 //! the same defaults and ranges.
 
 use super::{CompareFacts, CompareRequest};
-use crate::compare::LabelledSource;
+use crate::compare::{LabelledSource, VocabularySettings};
 use crate::config::adapt::AdaptRequest;
-use crate::config::check::fill;
+use crate::config::check::{fill, within};
 use crate::config::classify::ClassifyRequest;
 use crate::config::finetune::FinetuneRequest;
+use crate::config::vocabulary::choose_settings;
 use crate::data::LabelBudget;
 use crate::error::{Error, Result};
 use crate::objectives::EmbeddingSettings;
@@ -110,6 +111,15 @@ impl CompareRequest {
         self.max_tokens_per_micro_batch = request.max_tokens_per_micro_batch;
         self.save_steps = request.save_steps;
         resolved
+    }
+
+    /// How tokens are added.
+    pub(super) fn vocabulary(&mut self) -> Result<VocabularySettings> {
+        let warmup_steps = fill(&mut self.vocabulary_warmup_steps, || 0.1);
+        Ok(VocabularySettings {
+            choose: choose_settings(&mut self.num_new_tokens, &mut self.min_frequency)?,
+            warmup_steps: within("vocabulary_warmup_steps", warmup_steps, 0.0..=1e12)?,
+        })
     }
 
     /// How vectors are trained.

@@ -9,7 +9,13 @@ fn facts() -> CompareFacts {
     CompareFacts {
         name: "model".into(),
         model: "folder".into(),
-        labelled: Facts { rows: 2225, hidden_size: 384, num_hidden_layers: 6, max_seq_length: 256 },
+        labelled: Facts {
+            rows: 2225,
+            hidden_size: 384,
+            num_hidden_layers: 6,
+            max_seq_length: 256,
+            new_rows: None,
+        },
         unlabelled_rows: 2000,
     }
 }
