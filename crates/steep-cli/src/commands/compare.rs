@@ -7,7 +7,7 @@ use steep::compare::{
     CompareOutcome, CompareSettings, LabelledSource, UnlabelledSource, compare, plan, plan_within_budget,
     rank,
 };
-use steep::config::{CompareFacts, CompareRequest, Dtype, Facts, RESOLVED, write_resolved};
+use steep::config::{CompareFacts, CompareRequest, Dtype, Facts, RESOLVED, usual_objective, write_resolved};
 use steep::data::{ReadOptions, TextOptions, open, stream_texts};
 use steep::report;
 
@@ -51,6 +51,7 @@ fn facts(request: &mut CompareRequest, session: &Session) -> anyhow::Result<Vec<
             model: model.path.clone(),
             labelled: Facts::of(&model, request.max_seq_length, labelled_rows)?,
             unlabelled_rows,
+            usual_objective: usual_objective(&model.config),
         })
     };
     names.into_iter().map(of).collect()
@@ -72,6 +73,7 @@ fn settings(
     // These depend on the encoder, and the saved request is for all of them.
     request.max_seq_length = asked.max_seq_length;
     request.finetune_learning_rate = asked.finetune_learning_rate;
+    request.adapt_objective = asked.adapt_objective;
     settings.further = kept[1..].iter().map(|&at| candidates[at].clone()).collect();
     settings.ranking = Some(ranking);
     Ok(settings)

@@ -172,3 +172,35 @@ fn without_columns_the_table_stays_short() {
     assert_eq!(code, Some(1));
     assert!(errors.contains("stacked needs columns") && errors.contains("--feature_columns"), "{errors}");
 }
+
+#[test]
+fn encoders_are_adapted_by_any_objective_of_their_family() {
+    for (golden, flags, objective) in [
+        ("encoders/bert/base", &["--adapt_objective", "tsdae", "--deletion_ratio", "0.4"][..], "tsdae"),
+        ("encoders/bert/base", &["--adapt_objective", "simcse"], "simcse"),
+        ("encoders/bert/base", &["--masking", "whole_word"], "mlm"),
+        ("electra/discriminator", &["--adapt_objective", "electra"], "electra"),
+        ("families/gpt2/base", &[], "clm"),
+        ("families/bart/base", &["--infilling_ratio", "0.2"], "denoising"),
+    ] {
+        let place = Workplace::with_model(golden);
+        place.write_labelled("rows.csv", 120);
+        place.write_texts("texts.txt", 40);
+        let config = ["compare", "--model", "model", "--labelled", "rows.csv", "--unlabelled", "texts.txt"];
+        let steps =
+            ["--output", "out", "--adapt_max_steps", "3", "--finetune_max_steps", "2", "--seeds", "42"];
+        let routes =
+            ["--routes", "majority,adapted,adapted+finetuned,finetuned+adapted", "--resamples", "100"];
+        let curves = ["--label_curve", "false"];
+        place.succeed(&[&config[..], &steps, &routes, &curves, flags].concat());
+        let results = results(&place);
+        assert_eq!(results["adapt_objective"], objective);
+        for route in results["routes"].as_array().expect("routes") {
+            assert_eq!(route["status"]["state"], "done", "{golden} {objective}: {route}");
+        }
+        let resolved = std::fs::read_to_string(place.path("out/resolved.toml")).expect("the request");
+        assert!(resolved.contains(&format!("adapt_objective = \"{objective}\"")), "{resolved}");
+        let rules = results["rules"].to_string();
+        assert_eq!(rules.contains("perplexity"), !["simcse", "electra"].contains(&objective), "{rules}");
+    }
+}

@@ -368,6 +368,7 @@ mod tests {
                 new_rows: None,
             },
             unlabelled_rows: 3000,
+            usual_objective: Some("mlm"),
         };
         request.resolve(&facts).unwrap()
     }

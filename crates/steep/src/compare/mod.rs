@@ -157,6 +157,11 @@ fn finish(
         pilot: first.measured.pilot.clone(),
         plan: settings.plan.clone().map(|plan| Plan { taken_seconds: Some(taken), ..plan }),
         text_curve,
+        adapt_objective: if settings.routes.iter().any(|route| route.adapts()) {
+            settings.objective.name().to_owned()
+        } else {
+            String::new()
+        },
     };
     results.verdict = report::conclude(&results);
     let focus = results.verdict.recommended.as_ref();

@@ -155,7 +155,7 @@ impl Runner<'_> {
         training.freezing.vocabulary_warmup =
             self.vocabulary.and_then(|extended| extended.warmup(self.settings, training.total_steps(texts)));
         AdaptSettings {
-            objective: AdaptObjective::Mlm,
+            objective: self.settings.objective,
             masking: self.settings.masking,
             training,
             max_seq_length: self.prepared.max_seq_length,
@@ -183,7 +183,10 @@ impl Runner<'_> {
 
     fn adapted(&self, from: MadeEncoder, name: &str, seed: u64) -> Result<MadeEncoder> {
         let model = ModelFolder::open(&from.folder)?;
-        let head_source = (from.folder != self.model.path).then_some(self.model.path.as_path());
+        // A generator is new; what predicts tokens may have been lost in fine-tuning.
+        let is_lost = from.folder != self.model.path
+            && !matches!(self.settings.objective, AdaptObjective::Electra { .. });
+        let head_source = is_lost.then_some(self.model.path.as_path());
         let input = self.adapt_input(&model, head_source);
         let folder = self.stage_folder(&stage_name(name, seed, self.settings));
         let settings = self.adapt_settings(seed);

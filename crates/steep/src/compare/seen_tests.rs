@@ -79,6 +79,7 @@ fn settings(place: &Path) -> CompareSettings {
             new_rows: None,
         },
         unlabelled_rows: 0,
+        usual_objective: Some("mlm"),
     };
     request.resolve(&facts).unwrap()
 }

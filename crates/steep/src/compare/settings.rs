@@ -5,7 +5,7 @@ use crate::evaluation::metrics::Metric;
 use crate::features::columns::ColumnKind;
 use crate::features::engineered::EngineeredSettings;
 use crate::features::preparation::PreparationSettings;
-use crate::objectives::{ClassificationSettings, EmbeddingSettings, MaskingSettings};
+use crate::objectives::{AdaptObjective, ClassificationSettings, EmbeddingSettings, MaskingSettings};
 use crate::report::{Plan, Ranking};
 use crate::stages::{HeadInit, JointSettings, LearnerSettings};
 use crate::text::vocabulary::ChooseSettings;
@@ -77,7 +77,7 @@ impl Route {
         ("table_only", Self::TableOnly, "the columns without the text"),
         ("frozen", Self::Frozen, "the encoder as it is"),
         ("table_as_text", Self::TableAsText, "the encoder as it is, with the columns written into the text"),
-        ("adapted", Self::Adapted, "the encoder after masked language modelling on the unlabelled texts"),
+        ("adapted", Self::Adapted, "the encoder after adapting to the unlabelled texts"),
         ("finetuned", Self::Finetuned, "the encoder after training on the labels"),
         (
             "adapted+finetuned",
@@ -370,7 +370,9 @@ pub struct CompareSettings {
     pub max_seq_length: Option<usize>,
     /// The main metric; the task's usual one where absent.
     pub metric: Option<Metric>,
-    /// How tokens are masked.
+    /// What encoders are adapted by.
+    pub objective: AdaptObjective,
+    /// How tokens are masked, in objectives that do.
     pub masking: MaskingSettings,
     /// Adaptation's training loop; its seed is replaced by the run's.
     pub adapt: TrainingSettings,

@@ -192,12 +192,10 @@ impl AdaptRequest {
         if self.objective.is_some() {
             return Ok(());
         }
-        let name = match config.token_head() {
-            HeadKind::MaskedLm => "mlm",
-            HeadKind::CausalLm => "clm",
-            HeadKind::Seq2Seq if self.target_column_name.is_some() => "seq2seq",
-            HeadKind::Seq2Seq => "denoising",
-            _ => {
+        let name = match usual_objective(config) {
+            Some("denoising") if self.target_column_name.is_some() => "seq2seq",
+            Some(name) => name,
+            None => {
                 let problem =
                     format!("is needed, since {} has no head that predicts tokens", config.model_type.name());
                 return Err(Error::config("objective", problem, "give --objective tsdae or simcse"));
@@ -301,6 +299,16 @@ impl AdaptRequest {
             poisson_lambda: within("poisson_lambda", lambda, 0.5..=20.0)?,
             rotation_ratio: share("rotation_ratio", &mut self.rotation_ratio, defaults.rotation_ratio, 1.0)?,
         })
+    }
+}
+
+/// What a family was pretrained with, as far as that needs texts only; none where it predicts no tokens.
+pub fn usual_objective(config: &Config) -> Option<&'static str> {
+    match config.token_head() {
+        HeadKind::MaskedLm => Some("mlm"),
+        HeadKind::CausalLm => Some("clm"),
+        HeadKind::Seq2Seq => Some("denoising"),
+        _ => None,
     }
 }
 

@@ -155,8 +155,30 @@ request! {
         adapt_learning_rate: f64;
         /// Adaptation: texts in a step, 1 or more; default 32
         adapt_batch_size: u64, old ["adapt_per_device_train_batch_size"];
-        /// Adaptation: share of the tokens that are predicted, above 0 and at most 0.9; default 0.15
+        /// Adaptation: what is trained for: mlm, clm, simcse, tsdae, electra or denoising, as adapt's objective; default mlm,
+        /// clm for a decoder, denoising for an encoder-decoder
+        adapt_objective: String;
+        /// Adaptation by mlm or electra: share of the tokens that are predicted, above 0 and at most 0.9; default 0.15
         mlm_probability: f64;
+        /// Adaptation by mlm or electra: what is hidden together: token, whole_word or span; default token
+        masking: String;
+        /// Adaptation by simcse: cosines are divided by this, above 0; default 0.05
+        temperature: f64;
+        /// Adaptation by electra: width of the generator as a share of the encoder's, above 0 and at most 1; default 0.25
+        generator_size: f64;
+        /// Adaptation by electra: how much finding replaced tokens counts beside replacing them, above 0; default 50
+        discriminator_weight: f64;
+        /// Adaptation by tsdae or denoising: share of the tokens that are deleted, from 0 to 0.95; default 0.6, and 0 in
+        /// denoising
+        deletion_ratio: f64;
+        /// Adaptation by denoising: share of the tokens that are hidden in spans, from 0 to 0.9; default 0.3
+        infilling_ratio: f64;
+        /// Adaptation by denoising: mean length of these spans, from 0.5 to 20; default 3
+        poisson_lambda: f64;
+        /// Adaptation by denoising: share of a text's sentences that change places, from 0 to 1; default 1
+        permute_sentence_ratio: f64;
+        /// Adaptation by denoising: share of the texts that are turned to begin at another token, from 0 to 1; default 0
+        rotation_ratio: f64;
         /// Routes of vocab: tokens to add at most, from 1 to 200000; default 2000
         num_new_tokens: u64;
         /// Routes of vocab: a new token must occur so often in the unlabelled texts; default 10
@@ -213,6 +235,8 @@ pub struct CompareFacts {
     pub labelled: Facts,
     /// Unlabelled texts.
     pub unlabelled_rows: u64,
+    /// What the encoder's family is adapted by where nothing else is asked for.
+    pub usual_objective: Option<&'static str>,
 }
 
 impl CompareFacts {

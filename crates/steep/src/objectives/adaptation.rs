@@ -63,6 +63,32 @@ impl AdaptObjective {
         }
     }
 
+    /// The objective in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Mlm => "masked language modelling",
+            Self::Clm => "causal language modelling",
+            Self::Simcse { .. } => "SimCSE",
+            Self::Tsdae { .. } => "TSDAE",
+            Self::Denoising(_) => "denoising",
+            Self::Electra { .. } => "replaced-token detection",
+            Self::Seq2seq { .. } => "writing one text after another",
+        }
+    }
+
+    /// The name by which `adapt` is asked for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mlm => "mlm",
+            Self::Clm => "clm",
+            Self::Simcse { .. } => "simcse",
+            Self::Tsdae { .. } => "tsdae",
+            Self::Denoising(_) => "denoising",
+            Self::Electra { .. } => "electra",
+            Self::Seq2seq { .. } => "seq2seq",
+        }
+    }
+
     pub(crate) fn is_mlm(&self) -> bool {
         *self == Self::Mlm
     }

@@ -49,8 +49,11 @@ pub(super) struct Measured {
 }
 
 /// A result of a route's variant without any figure yet.
-fn new_result(route: Route, variant: Variant) -> RouteResult {
+fn new_result(route: Route, variant: Variant, settings: &CompareSettings) -> RouteResult {
     let mut result = RouteResult::new(route.name(), variant.way, route.description());
+    if route.adapts() {
+        result.description.push_str(&format!("; adapting is {}", settings.objective.words()));
+    }
     if let Some(set) = variant.features {
         // There is no network of this kind without columns, so that its name need not tell of them.
         result.with_features(set.name(), if route.is_joint() { "" } else { set.suffix() });
@@ -88,7 +91,7 @@ impl Measured {
     /// Measures a route in each way it can be scored. A route that fails does not stop the others.
     pub(super) fn run(&mut self, route: Route, runner: &Runner, scorer: &Scorer) -> Result<()> {
         for variant in variants(route, runner.settings) {
-            let mut result = new_result(route, variant);
+            let mut result = new_result(route, variant, runner.settings);
             if route.adapts() && runner.prepared.unlabelled.is_none() {
                 result.status = Status::Skipped { reason: "there are no unlabelled texts".into() };
                 self.others.push(result);
@@ -172,7 +175,7 @@ impl Measured {
         // Once, however many ways there are to measure it.
         let variant = Variant { features: None, ..variants(route, settings)[0] };
         let status = Status::Skipped { reason: reason.to_owned() };
-        self.others.push(RouteResult { status, ..new_result(route, variant) });
+        self.others.push(RouteResult { status, ..new_result(route, variant, settings) });
     }
 
     /// The measured result of a route and variant.

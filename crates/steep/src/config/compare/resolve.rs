@@ -120,6 +120,7 @@ impl CompareRequest {
             seeds,
             max_seq_length: Some(facts.labelled.max_seq_length),
             metric: self.metric.as_ref().map(|name| metric("metric", name)).transpose()?,
+            objective: adapt.objective,
             masking: adapt.masking,
             adapt: adapt.training,
             vocabulary,

@@ -95,19 +95,43 @@ impl CompareRequest {
             max_steps: self.adapt_max_steps,
             learning_rate: self.adapt_learning_rate,
             per_device_train_batch_size: self.adapt_batch_size,
+            objective: self.adapt_objective.clone().or(facts.usual_objective.map(str::to_owned)),
             mlm_probability: self.mlm_probability,
+            masking: self.masking.clone(),
+            temperature: self.temperature,
+            generator_size: self.generator_size,
+            discriminator_weight: self.discriminator_weight,
+            deletion_ratio: self.deletion_ratio,
+            infilling_ratio: self.infilling_ratio,
+            poisson_lambda: self.poisson_lambda,
+            permute_sentence_ratio: self.permute_sentence_ratio,
+            rotation_ratio: self.rotation_ratio,
             max_tokens_per_micro_batch: self.max_tokens_per_micro_batch,
             save_steps: self.save_steps,
             dtype: self.dtype.clone(),
             ..AdaptRequest::default()
         };
+        if request.objective.as_deref() == Some("seq2seq") {
+            let hint = "take another, or run `steep adapt --objective seq2seq` and compare with its folder";
+            return Err(Error::config("adapt_objective", "seq2seq needs pairs of texts", hint));
+        }
         let resolved = request
             .resolve(&facts.training(facts.unlabelled_rows))
             .map_err(|error| in_words_of("adapt", error));
         self.adapt_epochs = request.num_train_epochs;
         self.adapt_learning_rate = request.learning_rate;
         self.adapt_batch_size = request.per_device_train_batch_size;
+        self.adapt_objective = request.objective;
         self.mlm_probability = request.mlm_probability;
+        self.masking = request.masking;
+        self.temperature = request.temperature;
+        self.generator_size = request.generator_size;
+        self.discriminator_weight = request.discriminator_weight;
+        self.deletion_ratio = request.deletion_ratio;
+        self.infilling_ratio = request.infilling_ratio;
+        self.poisson_lambda = request.poisson_lambda;
+        self.permute_sentence_ratio = request.permute_sentence_ratio;
+        self.rotation_ratio = request.rotation_ratio;
         self.max_tokens_per_micro_batch = request.max_tokens_per_micro_batch;
         self.save_steps = request.save_steps;
         resolved
