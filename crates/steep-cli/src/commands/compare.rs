@@ -44,6 +44,10 @@ fn facts(request: &mut CompareRequest, session: &Session) -> anyhow::Result<Vec<
     let names = request.models()?;
     let labelled_rows = labelled_rows(&labelled, session)?;
     let unlabelled_rows = unlabelled.map_or(Ok(0), |source| unlabelled_rows(&source, session))?;
+    let zeroshot_model = match &request.zeroshot_model_name_or_path {
+        Some(name) => Some(session.model_path(name, None)?),
+        None => None,
+    };
     let of = |name: String| {
         let model = session.model(&name, request.model_revision.as_ref())?;
         Ok(CompareFacts {
@@ -51,6 +55,7 @@ fn facts(request: &mut CompareRequest, session: &Session) -> anyhow::Result<Vec<
             model: model.path.clone(),
             labelled: Facts::of(&model, request.max_seq_length, labelled_rows)?,
             unlabelled_rows,
+            zeroshot_model: zeroshot_model.clone(),
             usual_objective: usual_objective(&model.config),
         })
     };

@@ -35,7 +35,7 @@ enum Step {
 }
 
 /// What gives way, the first first, and why in this order.
-const LADDER: [(Step, &str); 19] = [
+const LADDER: [(Step, &str); 20] = [
     (Step::TextCurve, "it shows how much text is enough, and decides nothing"),
     (
         Step::Route(Route::FinetunedAdapted),
@@ -50,6 +50,7 @@ const LADDER: [(Step, &str); 19] = [
     (Step::Adapt(0.25), "most of what adapting brings comes early"),
     (Step::Adapt(0.1), "most of what adapting brings comes early"),
     (Step::Seeds(1), "a route measured once says more than a route that is not measured"),
+    (Step::Route(Route::Zeroshot), "with labels at hand, what does without them is seldom the best"),
     (
         Step::Route(Route::AdaptedJoint),
         "one network over text and columns is the larger step, and adapting the smaller one",
@@ -69,6 +70,7 @@ const LADDER: [(Step, &str); 19] = [
 /// How often each kind of stage runs, in runs of everything that was asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Runs {
+    zeroshot: f64,
     vocabulary: f64,
     adapt: f64,
     finetune: f64,
@@ -98,6 +100,7 @@ impl Runs {
         let networks = settings.routes.iter().filter(|route| route.is_joint()).count() as f64;
         let probed = if settings.adaptation_curve { 1.0 + PROBE_SHARE } else { 1.0 };
         let mut runs = Self {
+            zeroshot: has(Route::Zeroshot),
             vocabulary: extended,
             adapt: adapt_share * (shared * probed + extended + has(Route::FinetunedAdapted) * seeds),
             finetune: finetune_share
@@ -136,6 +139,7 @@ impl Runs {
 
     fn times(self, count: f64) -> Self {
         Self {
+            zeroshot: self.zeroshot * count,
             vocabulary: self.vocabulary * count,
             adapt: self.adapt * count,
             finetune: self.finetune * count,
@@ -149,6 +153,7 @@ impl Runs {
 
     fn plus(self, other: Self) -> Self {
         Self {
+            zeroshot: self.zeroshot + other.zeroshot,
             vocabulary: self.vocabulary + other.vocabulary,
             adapt: self.adapt + other.adapt,
             finetune: self.finetune + other.finetune,
@@ -171,7 +176,8 @@ impl Runs {
 
     fn seconds(&self, times: &StageTimes) -> f64 {
         let of = |estimate: Option<crate::config::Estimate>| estimate.map_or(0.0, |found| found.seconds);
-        self.vocabulary * times.vocabulary
+        self.zeroshot * times.zeroshot
+            + self.vocabulary * times.vocabulary
             + self.adapt * of(times.adapt)
             + self.finetune * of(times.finetune)
             + self.contrastive * of(times.contrastive)
@@ -185,6 +191,7 @@ impl Runs {
         let speed = |estimate: Option<crate::config::Estimate>| estimate.map(|found| found.tokens_per_second);
         let seconds = |estimate: Option<crate::config::Estimate>| estimate.map_or(0.0, |found| found.seconds);
         let rows = [
+            ("zeroshot", self.zeroshot, times.zeroshot, None),
             ("vocab", self.vocabulary, times.vocabulary, None),
             ("adapt", self.adapt, seconds(times.adapt), speed(times.adapt)),
             ("finetune", self.finetune, seconds(times.finetune), speed(times.finetune)),
@@ -317,7 +324,7 @@ fn give_way(settings: &mut CompareSettings, step: Step, times: &StageTimes) -> O
 }
 
 fn needs_encoder(route: Route) -> bool {
-    matches!(route, Route::TableAsText | Route::LateAverage | Route::Stacked)
+    matches!(route, Route::Zeroshot | Route::TableAsText | Route::LateAverage | Route::Stacked)
 }
 
 /// Fewer steps, where there are more.
@@ -369,6 +376,7 @@ mod tests {
             },
             unlabelled_rows: 3000,
             usual_objective: Some("mlm"),
+            zeroshot_model: None,
         };
         request.resolve(&facts).unwrap()
     }
@@ -379,6 +387,7 @@ mod tests {
             Some(Estimate { tokens, tokens_per_second: 100.0, steps, seconds, peak_bytes })
         };
         StageTimes {
+            zeroshot: 90.0,
             vocabulary: 3.0,
             adapt: estimate(600.0, 300),
             finetune: estimate(200.0, 100),

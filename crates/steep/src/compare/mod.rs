@@ -4,6 +4,7 @@
 //! ones not again), scores every route on rows that none of its stages was fitted on, and writes
 //! `results.json` and `report.html`.
 
+mod adapting;
 mod budget;
 mod checks;
 mod curves;
@@ -36,6 +37,7 @@ pub use plan::{plan, plan_within_budget};
 pub use ranking::{RankingOptions, rank};
 pub use settings::{
     CompareSettings, FeatureSet, LabelledSource, Route, TableSettings, UnlabelledSource, VocabularySettings,
+    ZeroshotSettings,
 };
 
 use crate::error::{Error, Result};

@@ -1,6 +1,7 @@
 //! What a comparison will do, with nothing left open.
 
 use crate::data::{LabelBudget, Task};
+use crate::error::{Error, Result};
 use crate::evaluation::metrics::Metric;
 use crate::features::columns::ColumnKind;
 use crate::features::engineered::EngineeredSettings;
@@ -25,6 +26,9 @@ pub enum Route {
     /// The person's columns, without the text.
     #[serde(rename = "table_only")]
     TableOnly,
+    /// Another model, of natural language inference, which reads the names of the labels.
+    #[serde(rename = "zeroshot")]
+    Zeroshot,
     /// The encoder as it is.
     #[serde(rename = "frozen")]
     Frozen,
@@ -71,10 +75,15 @@ pub enum Route {
 
 impl Route {
     /// All routes, in their order, with the names used everywhere and a description.
-    pub const ALL: [(&'static str, Self, &'static str); 17] = [
+    pub const ALL: [(&'static str, Self, &'static str); 18] = [
         ("majority", Self::Majority, "always the most frequent class"),
         ("tfidf", Self::Tfidf, "word and character n-grams, logistic regression"),
         ("table_only", Self::TableOnly, "the columns without the text"),
+        (
+            "zeroshot",
+            Self::Zeroshot,
+            "no training: a model of natural language inference says which label's sentence follows from the text",
+        ),
         ("frozen", Self::Frozen, "the encoder as it is"),
         ("table_as_text", Self::TableAsText, "the encoder as it is, with the columns written into the text"),
         ("adapted", Self::Adapted, "the encoder after adapting to the unlabelled texts"),
@@ -271,6 +280,37 @@ impl FeatureSet {
     }
 }
 
+/// A model that labels without training.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ZeroshotSettings {
+    /// Its folder (hub names are resolved before).
+    pub model: PathBuf,
+    /// As the user named it.
+    pub model_name: String,
+    /// The sentence that a label becomes, with `{}` in its place.
+    pub hypothesis_template: String,
+    /// Labels as the data spells them, with what is written in their place.
+    pub candidate_labels: Vec<(String, String)>,
+}
+
+impl ZeroshotSettings {
+    /// What is written for each of these labels.
+    ///
+    /// # Errors
+    /// A candidate for a label that the data does not have.
+    pub(super) fn candidates(&self, names: &[String]) -> Result<Vec<String>> {
+        if let Some((name, _)) = self.candidate_labels.iter().find(|(name, _)| !names.contains(name)) {
+            let hint = format!("the labels are {}", names.join(", "));
+            return Err(Error::config("candidate_labels", format!("'{name}' is no label of the rows"), hint));
+        }
+        let words = |name: &String| {
+            let given = self.candidate_labels.iter().find(|(label, _)| label == name);
+            given.map_or_else(|| name.clone(), |(_, words)| words.clone())
+        };
+        Ok(names.iter().map(words).collect())
+    }
+}
+
 /// How routes add tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct VocabularySettings {
@@ -376,6 +416,8 @@ pub struct CompareSettings {
     pub masking: MaskingSettings,
     /// Adaptation's training loop; its seed is replaced by the run's.
     pub adapt: TrainingSettings,
+    /// What labels without training, where a route does.
+    pub zeroshot: Option<ZeroshotSettings>,
     /// How tokens are added, where a route does.
     pub vocabulary: Option<VocabularySettings>,
     /// Share of the unlabelled texts held out to follow the loss, at most 2,000 texts.

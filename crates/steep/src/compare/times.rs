@@ -27,6 +27,8 @@ const SAMPLE_TEXTS: usize = 5_000;
 /// One run of each kind of stage; none of what the routes do not need.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct StageTimes {
+    /// Seconds of labelling without training.
+    pub(super) zeroshot: f64,
     /// Seconds of choosing new tokens. Nearly all of it is counting words.
     pub(super) vocabulary: f64,
     /// Adapting to all unlabelled texts.
@@ -54,6 +56,7 @@ impl StageTimes {
         let encodes = needs(|route| route.has_encoder() || route == Route::TableAsText);
         let adds_tokens = has_texts && needs(Route::extends_vocabulary);
         Ok(Self {
+            zeroshot: if needs(|route| route == Route::Zeroshot) { runner.time_zeroshot()? } else { 0.0 },
             vocabulary: if adds_tokens { time_counting(runner)? } else { 0.0 },
             adapt: (has_texts && needs(Route::adapts)).then(|| estimate_adapting(runner)).transpose()?,
             finetune: needs(Route::trains_head).then(|| estimate_fine_tuning(runner)).transpose()?,

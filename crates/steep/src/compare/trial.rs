@@ -10,7 +10,7 @@ use super::score::Scorer;
 use super::settings::{CompareSettings, FeatureSet, Route};
 use super::slices::slices;
 use super::vocabulary::Extended;
-use crate::data::Split;
+use crate::data::{Split, Task};
 use crate::error::{Error, Result};
 use crate::features::matrix::DenseMatrix;
 use crate::progress::Context;
@@ -41,6 +41,9 @@ impl<'a> Trial<'a> {
     ) -> Result<Self> {
         let model = ModelFolder::open(&settings.model)?;
         let prepared = prepare(settings, &model, fold, ctx)?;
+        if let (Some(zeroshot), false) = (&settings.zeroshot, prepared.labelled.task() == Task::Regression) {
+            zeroshot.candidates(&prepared.labelled.names)?;
+        }
         let general = general_text(&model, prepared.max_seq_length)?;
         Ok(Self { settings, model, prepared, general, extended: OnceLock::new(), place })
     }

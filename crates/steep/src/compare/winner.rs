@@ -31,17 +31,17 @@ const VECTORS: &str = "vectors";
 const HEAD: &str = "head";
 
 /// Writes the models of the first seed of a measured route, in folds those of the first one, into `winner/`; none for what
-/// needs no model.
+/// needs no model, or is another command's: `steep zeroshot`.
 pub(super) fn write_winner(
     recommended: &MeasuredRoute,
     measurement: &Measurement,
     ctx: &Context,
 ) -> Result<Option<Winner>> {
     let (trial, measured) = (&measurement.trial, measurement.on_trial());
+    let has_model = |route: &&MeasuredRoute| !matches!(route.route, Route::Majority | Route::Zeroshot);
     let is_it =
         |route: &&MeasuredRoute| route.route == recommended.route && route.variant == recommended.variant;
-    let Some(route) = measured.routes.iter().find(is_it).filter(|route| route.route != Route::Majority)
-    else {
+    let Some(route) = measured.routes.iter().find(is_it).filter(has_model) else {
         return Ok(None);
     };
     let (runner, scorer) = (&trial.runner(ctx), &trial.scorer(&trial.prepared.labelled.split)?);

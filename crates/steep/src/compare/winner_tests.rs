@@ -63,6 +63,7 @@ fn settings(place: &Path) -> CompareSettings {
         },
         unlabelled_rows: 0,
         usual_objective: Some("mlm"),
+        zeroshot_model: None,
     };
     request.resolve(&facts).unwrap()
 }

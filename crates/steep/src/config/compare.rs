@@ -115,7 +115,14 @@ request! {
         /// The learners that each route tries, the best in cross-validation is taken: logistic_regression, linear_svm, ridge,
         /// nearest_centroid, knn, lda, boosted_trees, mlp, or all; default logistic_regression, for a regression ridge
         learner: List<String>, also ["learners"], old ["classifier"];
-        /// Routes among majority, tfidf, table_only, frozen, table_as_text, adapted, finetuned, adapted+finetuned,
+        /// The route zeroshot: a model trained to tell whether a sentence follows from a text, which labels without training: a
+        /// folder, or a name on the hub; without it there is no such route
+        zeroshot_model_name_or_path: String, also ["zeroshot_model"];
+        /// The route zeroshot: the sentence that a label becomes, with {} in its place; default "This example is {}."
+        hypothesis_template: String, also ["template"];
+        /// The route zeroshot: what is written for a label, as name=words,name=words; default the labels' names
+        candidate_labels: List<String>;
+        /// Routes among majority, tfidf, table_only, zeroshot, frozen, table_as_text, adapted, finetuned, adapted+finetuned,
         /// finetuned+adapted, contrastive, adapted+contrastive, vocab+adapted, vocab+adapted+finetuned, joint, adapted+joint,
         /// late_average, stacked; default all that the data allows but those of contrastive and vocab
         routes: List<String>;
@@ -235,6 +242,8 @@ pub struct CompareFacts {
     pub labelled: Facts,
     /// Unlabelled texts.
     pub unlabelled_rows: u64,
+    /// The local folder of the model that labels without training, if one was named.
+    pub zeroshot_model: Option<PathBuf>,
     /// What the encoder's family is adapted by where nothing else is asked for.
     pub usual_objective: Option<&'static str>,
 }

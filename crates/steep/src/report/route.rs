@@ -282,7 +282,7 @@ pub struct RouteResult {
     /// Unique among the results; comparisons and the verdict refer to it.
     pub id: String,
     /// The route: `majority`, `tfidf`, `frozen`, `adapted`, `finetuned`, `adapted+finetuned`, `finetuned+adapted`,
-    /// `contrastive`, `adapted+contrastive`, `vocab+adapted`, `vocab+adapted+finetuned`, `table_only`, `table_as_text`, `joint`, `adapted+joint`, `late_average`,
+    /// `zeroshot`, `contrastive`, `adapted+contrastive`, `vocab+adapted`, `vocab+adapted+finetuned`, `table_only`, `table_as_text`, `joint`, `adapted+joint`, `late_average`,
     /// `stacked`.
     pub name: String,
     /// What the learner was given: `text`, `text+columns`, `columns`, …; empty where there was no choice.

@@ -49,6 +49,11 @@ impl VocabularyExtension {
         if path.is_file() { read_json(&path).map(Some) } else { Ok(None) }
     }
 
+    /// Rows of the embedding matrix now.
+    fn vocab_size(&self) -> usize {
+        self.old_vocab_size.max(self.new_rows().end)
+    }
+
     /// The rows of the new tokens.
     pub fn new_rows(&self) -> NewRows {
         let first = self.first_new_id as usize;

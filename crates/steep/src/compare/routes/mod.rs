@@ -8,10 +8,12 @@ mod baselines;
 mod combined;
 mod encoders;
 mod joint;
+mod zeroshot;
 
 use super::runner::{MadeEncoder, Prediction, Runner};
 use super::score::{Scorer, metric_name};
 use super::settings::{CompareSettings, FeatureSet, Route};
+use crate::data::Task;
 use crate::error::{Error, Result};
 use crate::report::{Check, Pilot, RouteResult, ScoredBy, Status};
 use crate::training::LogEntry;
@@ -73,6 +75,7 @@ pub(super) fn variants(route: Route, settings: &CompareSettings) -> Vec<Variant>
             vec![Variant { way: ScoredBy::OwnHead, features: Some(joint::features(settings)) }]
         }
         Route::Majority | Route::Tfidf | Route::TableOnly => plain(ScoredBy::Baseline),
+        Route::Zeroshot => plain(ScoredBy::OwnHead),
         Route::TableAsText => plain(ScoredBy::Classifier),
         Route::LateAverage | Route::Stacked => plain(ScoredBy::Combined),
         route => {
@@ -94,6 +97,11 @@ impl Measured {
             let mut result = new_result(route, variant, runner.settings);
             if route.adapts() && runner.prepared.unlabelled.is_none() {
                 result.status = Status::Skipped { reason: "there are no unlabelled texts".into() };
+                self.others.push(result);
+                continue;
+            }
+            if route == Route::Zeroshot && runner.prepared.labelled.task() == Task::Regression {
+                result.status = Status::Skipped { reason: "labels that are numbers have no names".into() };
                 self.others.push(result);
                 continue;
             }
@@ -137,6 +145,7 @@ impl Measured {
             Route::Majority => Ok(vec![runner.majority()?]),
             Route::Tfidf => Ok(vec![runner.tfidf()?]),
             Route::TableOnly => Ok(vec![runner.table_only()?]),
+            Route::Zeroshot => Ok(vec![runner.zeroshot()?]),
             Route::TableAsText => Ok(vec![runner.table_as_text()?]),
             Route::LateAverage => self.late_average(scorer),
             Route::Stacked => Ok(vec![self.stacked(runner, scorer)?]),

@@ -91,6 +91,7 @@ impl CompareRequest {
         } else {
             None
         };
+        let labels_without_training = routes.contains(&Route::Zeroshot);
         let adds_tokens = routes.iter().any(|route| route.extends_vocabulary());
         let vocabulary = adds_tokens.then(|| self.vocabulary()).transpose()?;
         let folds = within("cv_folds", fill(&mut self.cv_folds, || 5), 2..=20)? as u32;
@@ -123,6 +124,7 @@ impl CompareRequest {
             objective: adapt.objective,
             masking: adapt.masking,
             adapt: adapt.training,
+            zeroshot: self.zeroshot(facts)?.filter(|_| labels_without_training),
             vocabulary,
             held_out_fraction: self.held_out()?,
             head_init: finetune.head_init,
@@ -221,7 +223,12 @@ impl CompareRequest {
         let has_beside = has_columns || features.iter().any(|set| set.has_engineered());
         let has_its_columns =
             |route: Route| (has_columns || !route.needs_columns()) && (has_beside || !route.is_joint());
-        let is_possible = |route: Route| (has_unlabelled || !route.adapts()) && has_its_columns(route);
+        let has_zeroshot = self.zeroshot_model_name_or_path.is_some();
+        let is_possible = |route: Route| {
+            (has_unlabelled || !route.adapts())
+                && has_its_columns(route)
+                && (has_zeroshot || route != Route::Zeroshot)
+        };
         let usual = |route: Route| is_possible(route) && !route.is_measured_where_named();
         let possible = Route::ALL.iter().filter(|(_, route, _)| usual(*route));
         let names =
@@ -233,6 +240,10 @@ impl CompareRequest {
             if route.adapts() && !has_unlabelled {
                 let hint = "give --unlabelled_file FILE, or leave the route out";
                 return Err(Error::config("routes", format!("{name} needs unlabelled texts"), hint));
+            }
+            if route == Route::Zeroshot && !has_zeroshot {
+                let hint = "give --zeroshot_model_name_or_path MODEL, or leave the route out";
+                return Err(Error::config("routes", "zeroshot needs a model of its own", hint));
             }
             if !has_its_columns(route) {
                 let hint = "give --feature_columns '*', or leave the route out";

@@ -2,9 +2,10 @@
 //! the same defaults and ranges.
 
 use super::{CompareFacts, CompareRequest};
-use crate::compare::{LabelledSource, VocabularySettings};
+use crate::compare::{LabelledSource, VocabularySettings, ZeroshotSettings};
 use crate::config::adapt::AdaptRequest;
 use crate::config::check::{fill, within};
+use crate::config::choices::items;
 use crate::config::classify::ClassifyRequest;
 use crate::config::finetune::FinetuneRequest;
 use crate::config::vocabulary::choose_settings;
@@ -135,6 +136,36 @@ impl CompareRequest {
         self.max_tokens_per_micro_batch = request.max_tokens_per_micro_batch;
         self.save_steps = request.save_steps;
         resolved
+    }
+
+    /// What labels without training; none where no model is named.
+    pub(super) fn zeroshot(&mut self, facts: &CompareFacts) -> Result<Option<ZeroshotSettings>> {
+        let (Some(model_name), Some(model)) = (&self.zeroshot_model_name_or_path, &facts.zeroshot_model)
+        else {
+            return Ok(None);
+        };
+        let candidate = |pair: &String| {
+            let parted = pair.split_once('=').filter(|(_, words)| !words.trim().is_empty());
+            parted.map(|(name, words)| (name.trim().to_owned(), words.trim().to_owned())).ok_or_else(|| {
+                let hint = "give name=words for each label that is to be written otherwise";
+                Error::config("candidate_labels", format!("'{pair}' is no name=words"), hint)
+            })
+        };
+        let hypothesis_template =
+            fill(&mut self.hypothesis_template, || crate::config::zeroshot::TEMPLATE.to_owned());
+        if hypothesis_template.matches("{}").count() != 1 {
+            let problem = format!("'{hypothesis_template}' does not have one place for the label");
+            return Err(Error::config("hypothesis_template", problem, "write {} where the label belongs"));
+        }
+        Ok(Some(ZeroshotSettings {
+            model: model.clone(),
+            model_name: model_name.clone(),
+            hypothesis_template,
+            candidate_labels: items(self.candidate_labels.as_ref())
+                .iter()
+                .map(candidate)
+                .collect::<Result<_>>()?,
+        }))
     }
 
     /// How tokens are added.

@@ -19,6 +19,7 @@ fn facts() -> CompareFacts {
         },
         unlabelled_rows: 2000,
         usual_objective: Some("mlm"),
+        zeroshot_model: None,
     }
 }
 
