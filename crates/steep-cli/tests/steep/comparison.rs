@@ -178,6 +178,7 @@ fn encoders_are_adapted_by_any_objective_of_their_family() {
     for (golden, flags, objective) in [
         ("encoders/bert/base", &["--adapt_objective", "tsdae", "--deletion_ratio", "0.4"][..], "tsdae"),
         ("encoders/bert/base", &["--adapt_objective", "simcse"], "simcse"),
+        ("encoders/bert/base", &["--adapt_objective", "contrastive_tension"], "contrastive_tension"),
         ("encoders/bert/base", &["--masking", "whole_word"], "mlm"),
         ("electra/discriminator", &["--adapt_objective", "electra"], "electra"),
         ("families/gpt2/base", &[], "clm"),
@@ -201,7 +202,11 @@ fn encoders_are_adapted_by_any_objective_of_their_family() {
         let resolved = std::fs::read_to_string(place.path("out/resolved.toml")).expect("the request");
         assert!(resolved.contains(&format!("adapt_objective = \"{objective}\"")), "{resolved}");
         let rules = results["rules"].to_string();
-        assert_eq!(rules.contains("perplexity"), !["simcse", "electra"].contains(&objective), "{rules}");
+        assert_eq!(
+            rules.contains("perplexity"),
+            !["simcse", "contrastive_tension", "electra"].contains(&objective),
+            "{rules}"
+        );
     }
 }
 

@@ -43,7 +43,7 @@ request_with_training! {
         /// seq2seq: longer targets are cut to so many tokens, at least 3; default: what the model folder says
         max_target_length: u64;
         /// What is trained for: mlm (hidden tokens), clm (the next token), simcse (two views of a text are near each
-        /// other), tsdae (a text from what is left of it), electra (which tokens a small generator replaced), denoising (a damaged text is written again) or seq2seq (a text
+        /// other), contrastive_tension (two encoders agree on equal texts only), tsdae (a text from what is left of it), electra (which tokens a small generator replaced), denoising (a damaged text is written again) or seq2seq (a text
         /// is written after another); default: mlm, clm for a decoder, denoising for an encoder-decoder
         objective: String;
         /// mlm: what is hidden together: token, whole_word for all tokens of a word, or span for some words in a row;
@@ -53,6 +53,8 @@ request_with_training! {
         whole_word_mask: bool, also ["wwm"];
         /// simcse: cosines are divided by this, above 0; default 0.05
         temperature: f64;
+        /// contrastive_tension: pairs for each one of equal texts, that one included, from 2 to 1024; default 8
+        pos_neg_ratio: u64;
         /// electra: width of a new generator as a share of the encoder's, above 0 and at most 1; default 0.25
         generator_size: f64;
         /// electra: how much finding replaced tokens counts beside replacing them, above 0; default 50
@@ -234,6 +236,7 @@ impl AdaptRequest {
         };
         own("mlm_probability_end", self.mlm_probability_end.is_some(), &["mlm"])?;
         own("temperature", self.temperature.is_some(), &["simcse"])?;
+        own("pos_neg_ratio", self.pos_neg_ratio.is_some(), &["contrastive_tension"])?;
         own("deletion_ratio", self.deletion_ratio.is_some(), &["tsdae", "denoising"])?;
         own("generator_size", self.generator_size.is_some(), &["electra"])?;
         own("discriminator_weight", self.discriminator_weight.is_some(), &["electra"])?;
@@ -252,6 +255,20 @@ impl AdaptRequest {
             AdaptObjective::Simcse { temperature } => AdaptObjective::Simcse {
                 temperature: positive("temperature", fill(&mut self.temperature, || temperature))?,
             },
+            AdaptObjective::ContrastiveTension { pos_neg_ratio } => {
+                if self.lora_rank.is_some() {
+                    let problem =
+                        "contrastive_tension trains two encoders, which have no matrices beside them";
+                    return Err(Error::config(
+                        "lora_rank",
+                        problem,
+                        "leave it out, or take --objective simcse",
+                    ));
+                }
+                let ratio = fill(&mut self.pos_neg_ratio, || pos_neg_ratio as u64);
+                let pos_neg_ratio = within("pos_neg_ratio", ratio, 2..=1024)? as usize;
+                AdaptObjective::ContrastiveTension { pos_neg_ratio }
+            }
             AdaptObjective::Tsdae { deletion_ratio } => {
                 let ratio = fill(&mut self.deletion_ratio, || deletion_ratio);
                 AdaptObjective::Tsdae { deletion_ratio: within("deletion_ratio", ratio, 0.0..=0.95)? }
@@ -312,12 +329,14 @@ pub fn usual_objective(config: &Config) -> Option<&'static str> {
     }
 }
 
-/// Names with defaults: 0.05 of Gao et al. 2021 (arXiv 2104.08821), 0.6 of Wang et al. 2021 (arXiv 2104.06979),
+/// Names with defaults: 0.05 of Gao et al. 2021 (arXiv 2104.08821), 0.6 of Wang et al. 2021 (arXiv 2104.06979), 8 of
+/// Carlsson et al. 2021,
 /// size and weight of Clark et al. 2020 (arXiv 2003.10555), the noise of Lewis et al. 2020 (arXiv 1910.13461).
-const OBJECTIVES: [(&str, AdaptObjective); 7] = [
+const OBJECTIVES: [(&str, AdaptObjective); 8] = [
     ("mlm", AdaptObjective::Mlm),
     ("clm", AdaptObjective::Clm),
     ("simcse", AdaptObjective::Simcse { temperature: 0.05 }),
+    ("contrastive_tension", AdaptObjective::ContrastiveTension { pos_neg_ratio: 8 }),
     ("tsdae", AdaptObjective::Tsdae { deletion_ratio: 0.6 }),
     ("electra", AdaptObjective::Electra { generator_size: 0.25, discriminator_weight: 50.0 }),
     ("denoising", AdaptObjective::Denoising(NoiseSettings::BART)),
@@ -401,6 +420,7 @@ mod tests {
         };
         assert_eq!(AdaptRequest::default().resolve(&FACTS).unwrap().objective, AdaptObjective::Mlm);
         assert_eq!(objective("clm"), AdaptObjective::Clm);
+        assert_eq!(objective("contrastive_tension"), AdaptObjective::ContrastiveTension { pos_neg_ratio: 8 });
         assert_eq!(objective("simcse"), AdaptObjective::Simcse { temperature: 0.05 });
         assert_eq!(objective("tsdae"), AdaptObjective::Tsdae { deletion_ratio: 0.6 });
         assert_eq!(objective("denoising"), AdaptObjective::Denoising(NoiseSettings::BART));
@@ -435,6 +455,9 @@ mod tests {
         let text_column_name = Some("article".into());
         let smoothed = AdaptRequest { text_column_name, label_smoothing_factor: Some(1.0), ..paired };
         assert_eq!(key_of(smoothed), "label_smoothing_factor");
+        let tension = || AdaptRequest { objective: Some("contrastive_tension".into()), ..request() };
+        assert_eq!(key_of(AdaptRequest { pos_neg_ratio: Some(1), ..tension() }), "pos_neg_ratio");
+        assert_eq!(key_of(AdaptRequest { lora_rank: Some(8), ..tension() }), "lora_rank");
         assert_eq!(key_of(AdaptRequest { poisson_lambda: Some(3.0), ..request() }), "poisson_lambda");
         let clm = AdaptRequest { objective: Some("clm".into()), whole_word_mask: Some(true), ..request() };
         assert_eq!(key_of(clm), "whole_word_mask");

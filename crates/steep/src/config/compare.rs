@@ -162,8 +162,8 @@ request! {
         adapt_learning_rate: f64;
         /// Adaptation: texts in a step, 1 or more; default 32
         adapt_batch_size: u64, old ["adapt_per_device_train_batch_size"];
-        /// Adaptation: what is trained for: mlm, clm, simcse, tsdae, electra or denoising, as adapt's objective; default mlm,
-        /// clm for a decoder, denoising for an encoder-decoder
+        /// Adaptation: what is trained for: mlm, clm, simcse, contrastive_tension, tsdae, electra or denoising, as adapt's
+        /// objective; default mlm, clm for a decoder, denoising for an encoder-decoder
         adapt_objective: String;
         /// Adaptation by mlm or electra: share of the tokens that are predicted, above 0 and at most 0.9; default 0.15
         mlm_probability: f64;
@@ -171,6 +171,8 @@ request! {
         masking: String;
         /// Adaptation by simcse: cosines are divided by this, above 0; default 0.05
         temperature: f64;
+        /// Adaptation by contrastive_tension: pairs for each one of equal texts, that one included; default 8
+        pos_neg_ratio: u64;
         /// Adaptation by electra: width of the generator as a share of the encoder's, above 0 and at most 1; default 0.25
         generator_size: f64;
         /// Adaptation by electra: how much finding replaced tokens counts beside replacing them, above 0; default 50

@@ -89,7 +89,7 @@ fn adapting(results: &Results) -> Option<String> {
     };
     let ends = |curve: &Curve| Some((curve.points.first()?.1.exp(), curve.points.last()?.1.exp()));
     // Of an objective that predicts no tokens, the loss has no perplexity.
-    if ["simcse", "electra"].contains(&results.adapt_objective.as_str()) {
+    if ["simcse", "contrastive_tension", "electra"].contains(&results.adapt_objective.as_str()) {
         return None;
     }
     let (own, general) = (of(CurveKind::ValidationLoss)?, of(CurveKind::Forgetting));

@@ -24,7 +24,7 @@ mod zeroshot;
 
 pub(crate) use adapt::adapt_probed;
 pub use adapt::{
-    AdaptInput, AdaptReport, AdaptSettings, adapt, head_kind as adapt_head_kind, objective as adapt_objective,
+    AdaptInput, AdaptReport, AdaptSettings, adapt, load as adapt_model, objective as adapt_objective,
 };
 pub use classify::{
     ClassifyInput, ClassifyReport, ClassifySettings, EmbeddingRecipe, LearnerSettings, Learners, classify,

@@ -100,6 +100,7 @@ impl CompareRequest {
             mlm_probability: self.mlm_probability,
             masking: self.masking.clone(),
             temperature: self.temperature,
+            pos_neg_ratio: self.pos_neg_ratio,
             generator_size: self.generator_size,
             discriminator_weight: self.discriminator_weight,
             deletion_ratio: self.deletion_ratio,
@@ -126,6 +127,7 @@ impl CompareRequest {
         self.mlm_probability = request.mlm_probability;
         self.masking = request.masking;
         self.temperature = request.temperature;
+        self.pos_neg_ratio = request.pos_neg_ratio;
         self.generator_size = request.generator_size;
         self.discriminator_weight = request.discriminator_weight;
         self.deletion_ratio = request.deletion_ratio;
