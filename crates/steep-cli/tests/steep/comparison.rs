@@ -177,9 +177,7 @@ fn without_columns_the_table_stays_short() {
 fn encoders_are_adapted_by_any_objective_of_their_family() {
     for (golden, flags, objective) in [
         ("encoders/bert/base", &["--adapt_objective", "tsdae", "--deletion_ratio", "0.4"][..], "tsdae"),
-        ("encoders/bert/base", &["--adapt_objective", "simcse"], "simcse"),
         ("encoders/bert/base", &["--adapt_objective", "contrastive_tension"], "contrastive_tension"),
-        ("encoders/bert/base", &["--masking", "whole_word"], "mlm"),
         ("electra/discriminator", &["--adapt_objective", "electra"], "electra"),
         ("families/gpt2/base", &[], "clm"),
         ("families/bart/base", &["--infilling_ratio", "0.2"], "denoising"),
@@ -190,8 +188,7 @@ fn encoders_are_adapted_by_any_objective_of_their_family() {
         let config = ["compare", "--model", "model", "--labelled", "rows.csv", "--unlabelled", "texts.txt"];
         let steps =
             ["--output", "out", "--adapt_max_steps", "3", "--finetune_max_steps", "2", "--seeds", "42"];
-        let routes =
-            ["--routes", "majority,adapted,adapted+finetuned,finetuned+adapted", "--resamples", "100"];
+        let routes = ["--routes", "majority,adapted,finetuned+adapted", "--resamples", "100"];
         let curves = ["--label_curve", "false"];
         place.succeed(&[&config[..], &steps, &routes, &curves, flags].concat());
         let results = results(&place);
@@ -244,7 +241,7 @@ fn labels_without_training_are_scored_as_any_other_route() {
     let lines = std::fs::read_to_string(place.path("labels.jsonl")).expect("labels");
     let probability: Vec<f64> = lines
         .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok()?["probability_no"].as_f64())
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok()?["probabilities"]["no"].as_f64())
         .collect();
     assert_eq!(probability.len(), 160);
     let matrix =

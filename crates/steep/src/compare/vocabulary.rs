@@ -36,7 +36,7 @@ pub(super) struct Extended {
 
 /// Rows whose vectors are timed, and how often; the quickest counts.
 const TIMED_ROWS: usize = 128;
-const TIMED: usize = 3;
+const TIMED: usize = 5;
 
 impl<'a> Runner<'a> {
     /// What runs the stages of a route: this, or for a route with new tokens the same over the encoder that has them.

@@ -54,7 +54,7 @@ pub(super) struct Measured {
 fn new_result(route: Route, variant: Variant, settings: &CompareSettings) -> RouteResult {
     let mut result = RouteResult::new(route.name(), variant.way, route.description());
     if route.adapts() {
-        result.description.push_str(&format!("; adapting is {}", settings.objective.words()));
+        result.description += &format!("; adapting is {}", settings.objective.words());
     }
     if let Some(set) = variant.features {
         // There is no network of this kind without columns, so that its name need not tell of them.
@@ -95,27 +95,15 @@ impl Measured {
     pub(super) fn run(&mut self, route: Route, runner: &Runner, scorer: &Scorer) -> Result<()> {
         for variant in variants(route, runner.settings) {
             let mut result = new_result(route, variant, runner.settings);
-            if route.adapts() && runner.prepared.unlabelled.is_none() {
-                result.status = Status::Skipped { reason: "there are no unlabelled texts".into() };
-                self.others.push(result);
-                continue;
-            }
-            if route == Route::Zeroshot && runner.prepared.labelled.task() == Task::Regression {
-                result.status = Status::Skipped { reason: "labels that are numbers have no names".into() };
-                self.others.push(result);
-                continue;
-            }
-            if route.trains_vectors()
-                && let Err(error) = runner.settings.contrastive.loss.check(&runner.prepared.labelled.targets)
-            {
-                result.status = Status::Skipped { reason: error.to_string() };
+            if let Some(reason) = reason_to_skip(route, runner) {
+                result.status = Status::Skipped { reason };
                 self.others.push(result);
                 continue;
             }
             match self.predictions(route, variant, runner, scorer) {
                 Ok(predictions) => {
                     if let Some(extended) = runner.of_route(route)?.vocabulary {
-                        result.description = format!("{}; {}", result.description, extended.change.words());
+                        result.description += &format!("; {}", extended.change.words());
                         result.vocabulary = Some(extended.change);
                     }
                     scorer.fill(&mut result, &predictions)?;
@@ -212,6 +200,19 @@ impl Measured {
             _ => Some(next),
         })
     }
+}
+
+/// What a route lacks in this data.
+fn reason_to_skip(route: Route, runner: &Runner) -> Option<String> {
+    let labelled = &runner.prepared.labelled;
+    if route.adapts() && runner.prepared.unlabelled.is_none() {
+        return Some("there are no unlabelled texts".to_owned());
+    }
+    if route == Route::Zeroshot && labelled.task() == Task::Regression {
+        return Some("labels that are numbers have no names".to_owned());
+    }
+    let loss = route.trains_vectors().then_some(&runner.settings.contrastive.loss)?;
+    loss.check(&labelled.targets).err().map(|error| error.to_string())
 }
 
 /// One line while the comparison runs.
