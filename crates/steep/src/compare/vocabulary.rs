@@ -93,7 +93,7 @@ impl<'a> Runner<'a> {
         if let Some(seconds) = finished(&folder, &key)? {
             return Ok((folder, seconds));
         }
-        let started = Instant::now();
+        let (started, made) = (Instant::now(), key.clone());
         let mut counts = WordCounts::default();
         self.ctx.progress.start("counting words", None, "texts");
         for texts in vocabulary_texts(self.settings, self.prepared)? {
@@ -110,7 +110,8 @@ impl<'a> Runner<'a> {
             report: started.elapsed().as_secs_f64().into(),
         };
         extend_vocabulary_as(about, self.model, &counts, &settings.choose, &folder, self.ctx)?;
-        let seconds = started.elapsed().as_secs_f64();
+        // As a later start will read it.
+        let seconds = finished(&folder, &made)?.unwrap_or_default();
         Ok((folder, seconds))
     }
 
