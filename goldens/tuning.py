@@ -1,6 +1,6 @@
 """Reference numbers of training that leaves a part of a model as it is, or trains for several things at once.
 
-Low-rank adapters, gradual unfreezing, masked language modelling beside the labels, and all of these with a loss of vectors.
+Low-rank adapters, gradual unfreezing, new rows of the vocabulary first, masked language modelling beside the labels, and all of these with a loss of vectors.
 
 Run:    pip install -r goldens/requirements.txt
         python goldens/tuning.py
@@ -38,6 +38,9 @@ ADAPTED = {
 }
 # One step an epoch: the head, the upper layer, the lower one, the embeddings, and twice all.
 UNFREEZING = {"steps": 6, "learning_rate": 3e-3, "weight_decay": 0.01, "max_grad_norm": 1.0, "epsilon": 1e-8}
+
+# Masked language modelling in which the rows from `first` to `end` learn alone for the first steps, then everything.
+WARMUP = {"first": 40, "end": 47, "alone": 3, "steps": 6, "learning_rate": 3e-3, "weight_decay": 0.1, "max_grad_norm": 0.5, "epsilon": 1e-8}
 
 # Families whose losses are added up: masked language modelling beside the labels, and with the rest.
 COMBINED = ("bert", "modernbert")
@@ -137,6 +140,48 @@ def unfreezing():
     (ROOT / "unfreezing.safetensors").chmod(0o644)
 
 
+def vocabulary_warmup():
+    """BERT's masked language modelling; some rows of the embeddings and of the bias learn before everything does."""
+    inputs, _ = inputs_of("encoders/bert")
+    labels = load_file(GOLDENS / "encoders/bert/reference.safetensors")["mlm_labels"].long()
+    model = AutoModelForMaskedLM.from_pretrained(GOLDENS / "encoders/bert/mlm", attn_implementation="eager").float().eval()
+    named, decaying = parameters_by_saved_name(model), decaying_names(model)
+    tables = [p for p in named.values() if p.shape[0] == model.config.vocab_size]
+    assert len(tables) == 2, "the table, tied to the decoder, and the decoder's bias"
+    groups = [
+        {"params": [p for n, p in named.items() if n in decaying], "weight_decay": WARMUP["weight_decay"]},
+        {"params": [p for n, p in named.items() if n not in decaying], "weight_decay": 0.0},
+    ]
+    rate = WARMUP["learning_rate"]
+    optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), eps=WARMUP["epsilon"], foreach=False)
+    old = torch.ones(model.config.vocab_size, dtype=torch.bool)
+    old[WARMUP["first"] : WARMUP["end"]] = False
+    losses, norms = [], []
+    for step in range(WARMUP["steps"]):
+        alone = step < WARMUP["alone"]
+        for parameter in named.values():
+            parameter.requires_grad_(not alone or any(parameter is table for table in tables))
+        optimizer.zero_grad(set_to_none=True)
+        loss = model(**inputs, labels=labels).loss
+        loss.backward()
+        before = [table.detach().clone() for table in tables]
+        if alone:
+            for table in tables:
+                table.grad[old] = 0.0
+        losses.append(loss.item())
+        learning = [p for p in named.values() if p.grad is not None]
+        norms.append(nn.utils.clip_grad_norm_(learning, WARMUP["max_grad_norm"]).item())
+        optimizer.step()
+        if alone:
+            with torch.no_grad():
+                for table, values in zip(tables, before, strict=True):
+                    table[old] = values[old]
+    tensors = {f"after.{name}": parameter for name, parameter in named.items()}
+    tensors |= {"losses": torch.tensor(losses), "gradient_norms": torch.tensor(norms)}
+    write_tensors(ROOT / "vocabulary_warmup.safetensors", tensors)
+    (ROOT / "vocabulary_warmup.safetensors").chmod(0o644)
+
+
 def with_masked_lm(family):
     """Classification, and a masked language model over the same encoder."""
     folder = ADAPTED[family][0]
@@ -223,6 +268,7 @@ def main():
     torch.manual_seed(0)
     families = {family: adapted(family) for family in ADAPTED}
     unfreezing()
+    vocabulary_warmup()
     for family in COMBINED:
         combined(family)
     notes = {
@@ -231,6 +277,7 @@ def main():
         "alpha": ALPHA,
         "families": families,
         "unfreezing": UNFREEZING,
+        "vocabulary_warmup": WARMUP,
         "combined": {
             "families": COMBINED,
             "mlm_weight": MLM_WEIGHT,

@@ -21,6 +21,8 @@ use steep_kernels::in_pool;
 
 /// What the names of an attached head begin with that predicts tokens.
 const TOKEN_HEAD_SCOPE: &str = "mlm";
+/// And those of a second encoder.
+const TWIN_SCOPE: &str = "twin";
 
 /// An encoder with its parameters and, if any, one head.
 #[derive(Debug, Clone)]
@@ -33,6 +35,7 @@ pub struct Model {
     /// So many parameters are the model's own; others were attached.
     own: usize,
     tabular: Option<TabularHead>,
+    twin: Option<Arc<dyn TextEncoder>>,
 }
 
 /// The layers of a model, without values.
@@ -121,7 +124,7 @@ impl Model {
         config.check_head(folder, head_kind)?;
         let (layout, parameters, report) = checkpoint::load::load(folder, &config, head_kind, seed)?;
         let own = parameters.list.len();
-        Ok((Self { config, parameters, layout, own, tabular: None }, report))
+        Ok((Self { config, parameters, layout, own, tabular: None, twin: None }, report))
     }
 
     /// Writes `config.json` and `model.safetensors` into an existing folder.
@@ -319,7 +322,7 @@ impl Model {
         parameters.list.retain(|parameter| names.contains(&parameter.spec.name.as_str()));
         parameters.list.sort_by_key(|parameter| names.iter().position(|name| *name == parameter.spec.name));
         let own = parameters.list.len();
-        Self { config: self.config, parameters, layout, own, tabular: None }
+        Self { config: self.config, parameters, layout, own, tabular: None, twin: None }
     }
 
     /// Puts a head over text and columns beside the encoder, its parameters behind all others under the names
@@ -362,6 +365,34 @@ impl Model {
         }
         self.layout.token_head = Some(head);
         Ok(())
+    }
+
+    /// Puts a second encoder beside this one that has its present values and learns by itself, its parameters behind all
+    /// others under names that begin with `twin.`. It is not written with the model.
+    pub fn attach_twin(&mut self) {
+        let mut declare = Declaration::after(self.parameters.list.len(), self.config.initializer_range);
+        let architecture = architectures::of(self.config.model_type);
+        let twin = declare.scope(TWIN_SCOPE, |declare| {
+            let encoder = |declare: &mut Declaration| {
+                architecture.encoder(&self.config, self.layout.head_kind, declare)
+            };
+            declare.scope(architecture.prefix(), encoder)
+        });
+        for spec in declare.specs {
+            let name = &spec.name[TWIN_SCOPE.len() + 1..];
+            let value = self.parameters.get(name).expect("the encoder has the same parameters").value.clone();
+            self.parameters.list.push(Parameter::new(spec, value));
+        }
+        self.twin = Some(twin);
+    }
+
+    /// The second encoder's last state, `[T, H]`.
+    ///
+    /// # Panics
+    /// If none was attached.
+    pub fn twin_hidden_state(&self, pass: &Pass, batch: &PackedBatch) -> Tensor<2> {
+        let twin = self.twin.as_ref().expect("the model has a second encoder");
+        in_pool(|| twin.forward(pass, batch, &mut |_| {}))
     }
 
     /// The head over text and columns, if one was attached.

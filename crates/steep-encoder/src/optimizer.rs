@@ -50,14 +50,15 @@ impl AdamW {
 
     /// One step. `gradients` are of a summed loss; `scale` (1 / count) makes them those of the
     /// mean. Returns the norm of the mean's gradient before clipping; when it is not finite,
-    /// nothing is changed.
+    /// nothing is changed. Of a parameter of which some rows learn alone, the others have no gradient and no decay.
     pub fn step(
         &mut self,
         parameters: &mut Parameters,
-        gradients: Gradients,
+        mut gradients: Gradients,
         learning_rate: f32,
         scale: f32,
     ) -> f64 {
+        gradients.keep_learning_rows(parameters);
         let norm = gradients.norm() * f64::from(scale);
         if !norm.is_finite() {
             return norm;
@@ -85,7 +86,12 @@ impl AdamW {
                 step: state.step + 1,
                 gradient_scale,
             };
+            let before = parameter.learning_rows.clone().map(|rows| (parameter.value.clone(), rows));
             self.states[index] = Some(update(&mut parameter.value, gradient, state, step));
+            if let Some((before, rows)) = before {
+                let learned = std::mem::replace(&mut parameter.value, Value::new(vec![0.0], &[1]));
+                parameter.value = before.with_rows_of(learned, rows);
+            }
         }
         norm
     }

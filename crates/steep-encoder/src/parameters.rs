@@ -9,6 +9,7 @@ use crate::ops::block::{Precision, WeightCache};
 use burn::tensor::{Device, TensorData};
 use burn::{Tensor, backend::Flex};
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Names a matrix of the list.
@@ -47,6 +48,21 @@ impl Value {
         match self {
             Self::Matrix(tensor) => Self::Matrix(tensor.zeros_like()),
             Self::Vector(tensor) => Self::Vector(tensor.zeros_like()),
+        }
+    }
+
+    /// These values with `rows` (entries, of a vector) as `other` of the same shape has them.
+    #[must_use]
+    pub(crate) fn with_rows_of(self, other: Self, rows: Range<usize>) -> Self {
+        match (self, other) {
+            (Self::Matrix(own), Self::Matrix(other)) => {
+                let place = [rows, 0..own.dims()[1]];
+                Self::Matrix(own.slice_assign(place.clone(), other.slice(place)))
+            }
+            (Self::Vector(own), Self::Vector(other)) => {
+                Self::Vector(own.slice_assign([rows.clone()], other.slice([rows])))
+            }
+            _ => unreachable!("both are of one parameter"),
         }
     }
 
@@ -136,6 +152,9 @@ pub struct Parameter {
     pub value: Value,
     /// Whether training changes it.
     pub trainable: bool,
+    /// Training changes these rows (entries, of a vector) alone, and leaves all others as they are to the bit; all rows
+    /// where absent.
+    pub learning_rows: Option<Range<usize>>,
     /// It learns with so many times the learning rate: 1 but for parts that are new beside a pretrained encoder.
     pub learning_rate_scale: f32,
     /// Where evaluation keeps the block whose first weight this is, in the backend's own order.
@@ -161,7 +180,14 @@ impl Clone for FreshCache {
 impl Parameter {
     /// A trainable parameter, if a gradient can reach it.
     pub(crate) fn new(spec: ParameterSpec, value: Value) -> Self {
-        Self { trainable: spec.used, spec, value, learning_rate_scale: 1.0, cache: FreshCache::default() }
+        Self {
+            trainable: spec.used,
+            learning_rows: None,
+            spec,
+            value,
+            learning_rate_scale: 1.0,
+            cache: FreshCache::default(),
+        }
     }
 
     /// Replaces the values.

@@ -220,6 +220,14 @@ impl Gradients {
         }
     }
 
+    /// Sets the gradients of rows that do not learn to zero.
+    pub(crate) fn keep_learning_rows(&mut self, parameters: &Parameters) {
+        for (gradient, parameter) in self.list.iter_mut().zip(&parameters.list) {
+            let Some(rows) = &parameter.learning_rows else { continue };
+            *gradient = gradient.take().map(|all| all.zeros_like().with_rows_of(all, rows.clone()));
+        }
+    }
+
     /// Euclidean norm of all gradients together.
     pub fn norm(&self) -> f64 {
         let squares = self.list.iter().flatten().map(|value| match value {

@@ -7,17 +7,18 @@ use common::{StopAfter, Texts, a_stop_changes_no_byte, held_out_loss_falls, trai
 use safetensors::SafeTensors;
 use std::path::Path;
 use steep::encoder::pooling::PoolingMode;
-use steep::encoder::{Config, HeadKind, Model, Pass, Value};
+use steep::encoder::{AdamW, AdamWSettings, Config, HeadKind, Model, PackedBatch, Pass, Value};
 use steep::objectives::{
-    AdaptObjective, Adaptation, CausalLm, Denoising, Electra, HeldOut, MaskingSettings, NoiseSettings,
-    NoiseTokens, Seq2Seq, SimCse, TokenRange, Tsdae, contrastive_losses,
+    AdaptObjective, Adaptation, CausalLm, ContrastiveTension, Denoising, Electra, HeldOut, MaskingSettings,
+    NoiseSettings, NoiseTokens, Seq2Seq, SimCse, TokenRange, Tsdae, contrastive_losses,
 };
 use steep::progress::{Cancel, Context};
-use steep::training::{LrSchedulerType, Objective, TrainingSettings};
+use steep::training::{LrSchedulerType, Objective, Sequences, TrainingSettings};
 
-const OBJECTIVES: [AdaptObjective; 6] = [
+const OBJECTIVES: [AdaptObjective; 7] = [
     AdaptObjective::Clm,
     AdaptObjective::Simcse { temperature: 0.05 },
+    AdaptObjective::ContrastiveTension { pos_neg_ratio: 3 },
     AdaptObjective::Tsdae { deletion_ratio: 0.6 },
     AdaptObjective::Denoising(NoiseSettings::BART),
     AdaptObjective::Seq2seq { label_smoothing: 0.1 },
@@ -36,7 +37,11 @@ fn model(objective: AdaptObjective) -> Model {
         _ => "encoders/bert/base",
     });
     let config = Config::load(&folder).expect("a configuration");
-    Model::load(&folder, objective.head_kind(&config), 5).expect("loads").0
+    let (mut model, _) = Model::load(&folder, objective.head_kind(&config), 5).expect("loads");
+    if let AdaptObjective::ContrastiveTension { .. } = objective {
+        model.attach_twin();
+    }
+    model
 }
 
 /// Over the first 20 texts; the others are held out.
@@ -50,6 +55,10 @@ fn adaptation(objective: AdaptObjective, texts: &Texts) -> Adaptation<'_> {
         }
         AdaptObjective::Simcse { temperature } => {
             Adaptation::SimCse(SimCse { sequences: texts, rows, pooling, temperature, seed, held_out })
+        }
+        AdaptObjective::ContrastiveTension { pos_neg_ratio } => {
+            let tension = ContrastiveTension { sequences: texts, rows, pooling, pos_neg_ratio, held_out };
+            Adaptation::ContrastiveTension(tension)
         }
         AdaptObjective::Tsdae { deletion_ratio } => Adaptation::Tsdae(Tsdae {
             sequences: texts,
@@ -154,7 +163,7 @@ fn perplexity_is_the_exponential_of_the_mean_loss_of_a_token() {
     let (mut sum, mut count) = (0.0, 0.0);
     for row in [20u32, 21, 22] {
         let pass = Pass::evaluate(&model.parameters);
-        let batch = steep::training::Sequences::pack(&texts, &[row]);
+        let batch = texts.pack(&[row]);
         let hidden = model.last_hidden_state(&pass, &batch);
         let (rows, labels) = batch.next_tokens();
         let logits = Value::Matrix(model.masked_lm_logits(&pass, hidden, rows)).to_vec();
@@ -205,4 +214,98 @@ fn the_contrastive_loss_and_its_gradients_equal_those_of_sentence_transformers()
             }
         }
     }
+}
+
+/// The texts of `encoders/bert`.
+struct TextsOfBert(Vec<Vec<u32>>, Vec<Vec<u32>>);
+
+impl TextsOfBert {
+    fn load() -> Self {
+        let bytes = std::fs::read(golden("encoders/bert/reference.safetensors")).expect("reference");
+        let words = |name: &str| floats(&bytes, name).into_iter().map(f32::to_bits).collect::<Vec<u32>>();
+        let [ids, mask, types] = ["input_ids", "attention_mask", "token_type_ids"].map(words);
+        let width = mask.len() / 4;
+        let real = |of: &[u32], row: usize| {
+            (row * width..(row + 1) * width)
+                .filter(|&at| mask[at] == 1)
+                .map(|at| of[at])
+                .collect::<Vec<u32>>()
+        };
+        Self((0..4).map(|row| real(&ids, row)).collect(), (0..4).map(|row| real(&types, row)).collect())
+    }
+}
+
+impl Sequences for TextsOfBert {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn length(&self, row: usize) -> usize {
+        self.0[row].len()
+    }
+
+    fn append(&self, row: usize, tokens: &mut Vec<u32>) {
+        tokens.extend(&self.0[row]);
+    }
+
+    fn pack(&self, rows: &[u32]) -> PackedBatch {
+        let mut batch = PackedBatch::new(rows.iter().map(|&row| self.0[row as usize].as_slice()));
+        batch.token_type_ids =
+            Some(rows.iter().flat_map(|&row| self.1[row as usize].iter().copied()).collect());
+        batch
+    }
+}
+
+/// As `goldens/objectives.py`: both encoders after five steps of sentence-transformers' `ContrastiveTensionLoss` agree to
+/// 2e-4.
+#[test]
+fn five_steps_of_contrastive_tension_equal_sentence_transformers() {
+    let bytes = std::fs::read(golden("objectives/reference.safetensors")).expect("reference");
+    let (mut model, texts) =
+        (model(AdaptObjective::ContrastiveTension { pos_neg_ratio: 4 }), TextsOfBert::load());
+    let objective = ContrastiveTension {
+        sequences: &texts,
+        rows: (0..4).collect(),
+        pooling: PoolingMode::Mean,
+        pos_neg_ratio: 4,
+        held_out: Vec::new(),
+    };
+    let settings = AdamWSettings {
+        adam_beta1: 0.9,
+        adam_beta2: 0.999,
+        adam_epsilon: 1e-8,
+        weight_decay: 0.1,
+        max_grad_norm: 1.0,
+        layerwise_lr_decay: 1.0,
+    };
+    let mut optimizer = AdamW::new(settings, &model.parameters);
+    let (losses, norms) = (floats(&bytes, "tension.losses"), floats(&bytes, "tension.gradient_norms"));
+    for (step, (expected_loss, expected_norm)) in losses.iter().zip(norms).enumerate() {
+        let pass = Pass::train_without_dropout(&model.parameters);
+        let prepared = objective.prepare(&[0, 1, 2, 3, 3, 1, 0, 2], 0);
+        let (loss, count) = objective.loss(&model, &pass, prepared).expect("pairs");
+        let mean = f64::from(loss.clone().inner().into_scalar::<f32>()) / count;
+        assert!((mean - f64::from(*expected_loss)).abs() < 1e-4 * mean, "step {step}: {mean}");
+        let norm = optimizer.step(&mut model.parameters, pass.gradients(loss), 1e-3, (1.0 / count) as f32);
+        assert!((norm - f64::from(expected_norm)).abs() < 1e-3 * norm, "step {step}: norm {norm}");
+    }
+    for parameter in model.parameters.list.iter().filter(|parameter| parameter.spec.used) {
+        let name = parameter.spec.name.replacen("bert.", "", 1);
+        // Softmax cancels the biases of keys, and AdamW amplifies the rounding that is left.
+        let tolerance = if name.ends_with("key.bias") { 1e-2 } else { 2e-4 };
+        let expected = floats(&bytes, &format!("tension.after.{name}"));
+        for (found, expected) in parameter.value.to_vec().iter().zip(expected) {
+            assert!((found - expected).abs() < tolerance, "{name}: {found} against {expected}");
+        }
+    }
+}
+
+#[test]
+fn the_second_encoder_is_not_left_in_the_model() {
+    let model = model(AdaptObjective::ContrastiveTension { pos_neg_ratio: 3 });
+    let of_encoder = model.own_parameters().iter().filter(|parameter| !parameter.spec.optional);
+    assert_eq!(model.attached_parameters().len(), of_encoder.count());
+    let is_own = |name: &str| name.starts_with("bert.");
+    assert!(model.own_parameters().iter().all(|parameter| is_own(&parameter.spec.name)));
+    assert!(model.without_head().parameters.list.iter().all(|parameter| is_own(&parameter.spec.name)));
 }

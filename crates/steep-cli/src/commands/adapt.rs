@@ -8,9 +8,8 @@ use std::fmt::Write;
 use steep::config::{
     AdaptRequest, AdaptSources, Facts, RESOLVED, TrainingAmount, estimate_training, write_resolved,
 };
-use steep::encoder::Model;
 use steep::stages::{
-    AdaptInput, AdaptReport, AdaptSettings, ModelFolder, adapt, adapt_head_kind, adapt_objective,
+    AdaptInput, AdaptReport, AdaptSettings, ModelFolder, adapt, adapt_model, adapt_objective,
 };
 use steep::text::{EncodeOptions, Encodings};
 use steep::training::Sequences;
@@ -140,9 +139,7 @@ fn plan(
         held_out_rows: Vec::new(),
         general: None,
     };
-    let head_kind = adapt_head_kind(&input, &settings)?;
-    let (mut weights, _) = Model::load(&model.path, head_kind, settings.training.seed)?;
-    settings.training.apply_to(&mut weights)?;
+    let (mut weights, _) = adapt_model(&input, &settings)?;
     let objective = adapt_objective(&input, &settings)?;
     let amount = TrainingAmount { rows: train, evaluation_rows: held_out + general };
     let estimate = estimate_training(&mut weights, &objective, &settings.training, amount, &session.cancel)?;

@@ -7,7 +7,7 @@ use steep::compare::{
     CompareOutcome, CompareSettings, LabelledSource, UnlabelledSource, compare, plan, plan_within_budget,
     rank,
 };
-use steep::config::{CompareFacts, CompareRequest, Dtype, Facts, RESOLVED, write_resolved};
+use steep::config::{CompareFacts, CompareRequest, Dtype, Facts, RESOLVED, usual_objective, write_resolved};
 use steep::data::{ReadOptions, TextOptions, open, stream_texts};
 use steep::report;
 
@@ -44,6 +44,10 @@ fn facts(request: &mut CompareRequest, session: &Session) -> anyhow::Result<Vec<
     let names = request.models()?;
     let labelled_rows = labelled_rows(&labelled, session)?;
     let unlabelled_rows = unlabelled.map_or(Ok(0), |source| unlabelled_rows(&source, session))?;
+    let zeroshot_model = match &request.zeroshot_model_name_or_path {
+        Some(name) => Some(session.model_path(name, None)?),
+        None => None,
+    };
     let of = |name: String| {
         let model = session.model(&name, request.model_revision.as_ref())?;
         Ok(CompareFacts {
@@ -51,6 +55,8 @@ fn facts(request: &mut CompareRequest, session: &Session) -> anyhow::Result<Vec<
             model: model.path.clone(),
             labelled: Facts::of(&model, request.max_seq_length, labelled_rows)?,
             unlabelled_rows,
+            zeroshot_model: zeroshot_model.clone(),
+            usual_objective: usual_objective(&model.config),
         })
     };
     names.into_iter().map(of).collect()
@@ -72,6 +78,7 @@ fn settings(
     // These depend on the encoder, and the saved request is for all of them.
     request.max_seq_length = asked.max_seq_length;
     request.finetune_learning_rate = asked.finetune_learning_rate;
+    request.adapt_objective = asked.adapt_objective;
     settings.further = kept[1..].iter().map(|&at| candidates[at].clone()).collect();
     settings.ranking = Some(ranking);
     Ok(settings)

@@ -172,3 +172,95 @@ fn without_columns_the_table_stays_short() {
     assert_eq!(code, Some(1));
     assert!(errors.contains("stacked needs columns") && errors.contains("--feature_columns"), "{errors}");
 }
+
+#[test]
+fn encoders_are_adapted_by_any_objective_of_their_family() {
+    for (golden, flags, objective) in [
+        ("encoders/bert/base", &["--adapt_objective", "tsdae", "--deletion_ratio", "0.4"][..], "tsdae"),
+        ("encoders/bert/base", &["--adapt_objective", "contrastive_tension"], "contrastive_tension"),
+        ("electra/discriminator", &["--adapt_objective", "electra"], "electra"),
+        ("families/gpt2/base", &[], "clm"),
+        ("families/bart/base", &["--infilling_ratio", "0.2"], "denoising"),
+    ] {
+        let place = Workplace::with_model(golden);
+        place.write_labelled("rows.csv", 120);
+        place.write_texts("texts.txt", 40);
+        let config = ["compare", "--model", "model", "--labelled", "rows.csv", "--unlabelled", "texts.txt"];
+        let steps =
+            ["--output", "out", "--adapt_max_steps", "3", "--finetune_max_steps", "2", "--seeds", "42"];
+        let routes = ["--routes", "majority,adapted,finetuned+adapted", "--resamples", "100"];
+        let curves = ["--label_curve", "false"];
+        place.succeed(&[&config[..], &steps, &routes, &curves, flags].concat());
+        let results = results(&place);
+        assert_eq!(results["adapt_objective"], objective);
+        for route in results["routes"].as_array().expect("routes") {
+            assert_eq!(route["status"]["state"], "done", "{golden} {objective}: {route}");
+        }
+        let resolved = std::fs::read_to_string(place.path("out/resolved.toml")).expect("the request");
+        assert!(resolved.contains(&format!("adapt_objective = \"{objective}\"")), "{resolved}");
+        let rules = results["rules"].to_string();
+        assert_eq!(
+            rules.contains("perplexity"),
+            !["simcse", "contrastive_tension", "electra"].contains(&objective),
+            "{rules}"
+        );
+    }
+}
+
+#[test]
+fn labels_without_training_are_scored_as_any_other_route() {
+    let place = Workplace::new();
+    place.write_labelled("rows.csv", 160);
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens/zeroshot/bert");
+    let config =
+        ["compare", "--model", "model", "--labelled", "rows.csv", "--output", "out", "--resamples", "100"];
+    let model = ["--zeroshot_model", golden.to_str().expect("a path")];
+    let routes = ["--routes", "majority,zeroshot,frozen", "--label_curve", "false"];
+    let words = ["--candidate_labels", "yes=good tea", "--hypothesis_template", "it is {}."];
+    place.succeed(&[&config[..], &model, &routes, &words].concat());
+    let first = results(&place);
+    assert_eq!(ids(&first), ["majority", "zeroshot (own head)", "frozen"]);
+    let zeroshot = &first["routes"][1];
+    assert_eq!(zeroshot["status"]["state"], "done", "{zeroshot}");
+    assert!(zeroshot["seconds"]["predict"].as_f64() > Some(0.0) && zeroshot["validation_score"].is_number());
+    assert!(
+        first["verdict"]["sentences"].to_string().contains("Your labels, instead of the names"),
+        "{first}"
+    );
+
+    // The same as the command's labels of the same rows.
+    place.write("labels.toml", "candidate_labels = ['no', 'good tea']\nhypothesis_template = 'it is {}.'\n");
+    let model = golden.to_str().expect("a path");
+    let rows = std::fs::read_to_string(place.path("rows.csv")).expect("rows");
+    let texts = rows.lines().skip(1).filter_map(|row| Some(row.rsplit_once(',')?.0));
+    place.write("only.txt", &texts.collect::<Vec<_>>().join("\n"));
+    let label = ["zeroshot", "--config", "labels.toml", "--model", model, "--input", "only.txt", "--dtype"];
+    let resolved = std::fs::read_to_string(place.path("out/resolved.toml")).expect("the request");
+    let dtype = if resolved.contains("dtype = \"bf16\"") { "bf16" } else { "f32" };
+    place.succeed(&[&label[..], &[dtype, "--output", "labels.jsonl"]].concat());
+    let lines = std::fs::read_to_string(place.path("labels.jsonl")).expect("labels");
+    let probability: Vec<f64> = lines
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok()?["probabilities"]["no"].as_f64())
+        .collect();
+    assert_eq!(probability.len(), 160);
+    let matrix =
+        std::fs::read(place.path("out/stages/zeroshot.predictions/matrix.safetensors")).expect("a matrix");
+    let header = u64::from_le_bytes(matrix[..8].try_into().expect("eight bytes")) as usize;
+    let values: Vec<f32> =
+        matrix[8 + header..].as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    assert_eq!(values.len(), 2 * (16 + 32));
+    for pair in values.chunks(2) {
+        let found = probability.iter().any(|value| (value - f64::from(pair[0])).abs() < 1e-5);
+        assert!(found && (pair[0] + pair[1] - 1.0).abs() < 1e-5, "{pair:?}");
+    }
+
+    let wrong = ["--candidate_labels", "perhaps=tea"];
+    let (code, _, errors) = place.run(&[&config[..], &["--zeroshot_model", model], &routes, &wrong].concat());
+    assert!(
+        code == Some(1) && errors.contains("'perhaps' is no label") && errors.contains("no, yes"),
+        "{errors}"
+    );
+    let (code, _, errors) = place.run(&[&config[..], &routes].concat());
+    assert!(code == Some(1) && errors.contains("--zeroshot_model_name_or_path"), "{errors}");
+}

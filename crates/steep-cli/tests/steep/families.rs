@@ -90,6 +90,8 @@ fn the_objectives_of_vectors_are_for_every_family_and_leave_an_encoder() {
         ("t5", "tsdae"),
         ("gpt2", "simcse"),
         ("albert", "simcse"),
+        ("bart", "contrastive_tension"),
+        ("qwen3", "contrastive_tension"),
         ("deberta-v2", "tsdae"),
     ] {
         let ((code, output, errors), place) = adapt(family, &["--objective", objective]);

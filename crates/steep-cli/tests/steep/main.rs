@@ -7,6 +7,7 @@ mod families;
 mod generation;
 mod messages;
 mod near_texts;
+mod new_tokens;
 mod planning;
 mod schema;
 mod tuning;

@@ -64,3 +64,20 @@ fn what_cannot_be_done_is_said() {
     assert!(code == Some(1) && errors.contains("was not extended"), "{errors}");
     assert!(!place.path("extended").exists() && !place.path("original").exists());
 }
+
+#[test]
+fn new_rows_learn_alone_first_and_an_encoder_decoder_has_them_too() {
+    for golden in ["encoders/bert/base", "families/bart/base", "families/gpt2/base"] {
+        let place = Workplace::with_model(golden);
+        place.write("texts.txt", &"hot kombucha in a cup\nkombucha is sweet\ngreen tea\n".repeat(6));
+        let extend = ["vocab", "extend", "--model", "model", "--input", "texts.txt", "--output", "extended"];
+        place.succeed(&extend);
+        let adapt = ["adapt", "--train_file", "texts.txt", "--output_dir", "adapted", "--max_steps", "3"];
+        let warmup = ["--vocabulary_warmup_steps", "2"];
+        place.succeed(&[&adapt[..], &["--model", "extended"], &warmup].concat());
+        let resolved = std::fs::read_to_string(place.path("adapted/resolved.toml")).expect("the request");
+        assert!(resolved.contains("vocabulary_warmup_steps = 2"), "{golden}\n{resolved}");
+        let (code, _, errors) = place.run(&[&adapt[..], &["--model", "model"], &warmup].concat());
+        assert!(code == Some(1) && errors.contains("this model has none"), "{golden}\n{errors}");
+    }
+}

@@ -35,19 +35,22 @@ enum Step {
 }
 
 /// What gives way, the first first, and why in this order.
-const LADDER: [(Step, &str); 17] = [
+const LADDER: [(Step, &str); 20] = [
     (Step::TextCurve, "it shows how much text is enough, and decides nothing"),
     (
         Step::Route(Route::FinetunedAdapted),
         "adapting after fine-tuning undoes a part of it, and takes an adaptation for every seed",
     ),
     (Step::Route(Route::AdaptedContrastive), "adapting before it is the smaller step"),
+    (Step::Route(Route::VocabAdaptedFinetuned), "new tokens bring speed more than scores"),
+    (Step::Route(Route::VocabAdapted), "new tokens bring speed more than scores"),
     (Step::Seeds(2), "two seeds still tell a route from its luck"),
     (Step::Encoders, "the first of the ranking is the likeliest to be the best"),
     (Step::Adapt(0.5), "most of what adapting brings comes early"),
     (Step::Adapt(0.25), "most of what adapting brings comes early"),
     (Step::Adapt(0.1), "most of what adapting brings comes early"),
     (Step::Seeds(1), "a route measured once says more than a route that is not measured"),
+    (Step::Route(Route::Zeroshot), "with labels at hand, what does without them is seldom the best"),
     (
         Step::Route(Route::AdaptedJoint),
         "one network over text and columns is the larger step, and adapting the smaller one",
@@ -67,6 +70,8 @@ const LADDER: [(Step, &str); 17] = [
 /// How often each kind of stage runs, in runs of everything that was asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Runs {
+    zeroshot: f64,
+    vocabulary: f64,
     adapt: f64,
     finetune: f64,
     contrastive: f64,
@@ -91,13 +96,18 @@ impl Runs {
         let adapted_once =
             [Route::Adapted, Route::AdaptedFinetuned, Route::AdaptedContrastive, Route::AdaptedJoint];
         let shared = adapted_once.into_iter().map(has).fold(0.0, f64::max);
+        let extended = has(Route::VocabAdapted).max(has(Route::VocabAdaptedFinetuned));
         let networks = settings.routes.iter().filter(|route| route.is_joint()).count() as f64;
         let probed = if settings.adaptation_curve { 1.0 + PROBE_SHARE } else { 1.0 };
         let mut runs = Self {
-            adapt: adapt_share * (shared * probed + has(Route::FinetunedAdapted) * seeds),
+            zeroshot: has(Route::Zeroshot),
+            vocabulary: extended,
+            adapt: adapt_share * (shared * probed + extended + has(Route::FinetunedAdapted) * seeds),
             finetune: finetune_share
                 * seeds
-                * (has(Route::Finetuned).max(has(Route::FinetunedAdapted)) + has(Route::AdaptedFinetuned)),
+                * (has(Route::Finetuned).max(has(Route::FinetunedAdapted))
+                    + has(Route::AdaptedFinetuned)
+                    + has(Route::VocabAdaptedFinetuned)),
             contrastive: finetune_share * seeds * (has(Route::Contrastive) + has(Route::AdaptedContrastive)),
             joint: finetune_share * seeds * networks,
             tfidf: has(Route::Tfidf),
@@ -129,6 +139,8 @@ impl Runs {
 
     fn times(self, count: f64) -> Self {
         Self {
+            zeroshot: self.zeroshot * count,
+            vocabulary: self.vocabulary * count,
             adapt: self.adapt * count,
             finetune: self.finetune * count,
             contrastive: self.contrastive * count,
@@ -141,6 +153,8 @@ impl Runs {
 
     fn plus(self, other: Self) -> Self {
         Self {
+            zeroshot: self.zeroshot + other.zeroshot,
+            vocabulary: self.vocabulary + other.vocabulary,
             adapt: self.adapt + other.adapt,
             finetune: self.finetune + other.finetune,
             contrastive: self.contrastive + other.contrastive,
@@ -162,7 +176,9 @@ impl Runs {
 
     fn seconds(&self, times: &StageTimes) -> f64 {
         let of = |estimate: Option<crate::config::Estimate>| estimate.map_or(0.0, |found| found.seconds);
-        self.adapt * of(times.adapt)
+        self.zeroshot * times.zeroshot
+            + self.vocabulary * times.vocabulary
+            + self.adapt * of(times.adapt)
             + self.finetune * of(times.finetune)
             + self.contrastive * of(times.contrastive)
             + self.joint * of(times.joint)
@@ -175,6 +191,8 @@ impl Runs {
         let speed = |estimate: Option<crate::config::Estimate>| estimate.map(|found| found.tokens_per_second);
         let seconds = |estimate: Option<crate::config::Estimate>| estimate.map_or(0.0, |found| found.seconds);
         let rows = [
+            ("zeroshot", self.zeroshot, times.zeroshot, None),
+            ("vocab", self.vocabulary, times.vocabulary, None),
             ("adapt", self.adapt, seconds(times.adapt), speed(times.adapt)),
             ("finetune", self.finetune, seconds(times.finetune), speed(times.finetune)),
             ("contrastive", self.contrastive, seconds(times.contrastive), speed(times.contrastive)),
@@ -306,7 +324,7 @@ fn give_way(settings: &mut CompareSettings, step: Step, times: &StageTimes) -> O
 }
 
 fn needs_encoder(route: Route) -> bool {
-    matches!(route, Route::TableAsText | Route::LateAverage | Route::Stacked)
+    matches!(route, Route::Zeroshot | Route::TableAsText | Route::LateAverage | Route::Stacked)
 }
 
 /// Fewer steps, where there are more.
@@ -349,8 +367,16 @@ mod tests {
         let facts = CompareFacts {
             name: "model".into(),
             model: "model".into(),
-            labelled: Facts { rows: 2000, hidden_size: 384, num_hidden_layers: 6, max_seq_length: 128 },
+            labelled: Facts {
+                rows: 2000,
+                hidden_size: 384,
+                num_hidden_layers: 6,
+                max_seq_length: 128,
+                new_rows: None,
+            },
             unlabelled_rows: 3000,
+            usual_objective: Some("mlm"),
+            zeroshot_model: None,
         };
         request.resolve(&facts).unwrap()
     }
@@ -361,6 +387,8 @@ mod tests {
             Some(Estimate { tokens, tokens_per_second: 100.0, steps, seconds, peak_bytes })
         };
         StageTimes {
+            zeroshot: 90.0,
+            vocabulary: 3.0,
             adapt: estimate(600.0, 300),
             finetune: estimate(200.0, 100),
             contrastive: None,
@@ -382,6 +410,22 @@ mod tests {
         assert_eq!(stages.len(), 5);
         let folded = CompareSettings { out_of_fold: Some(5), ..plain };
         assert!((cost(&folded, &times()).0 - 5.0 * expected).abs() < 1e-6);
+    }
+
+    #[test]
+    fn new_tokens_cost_their_choice_an_adaptation_and_fine_tuning_of_their_own() {
+        let plain = CompareSettings { adaptation_curve: false, ..settings() };
+        let with = |route: Route| {
+            let routes = plain.routes.iter().copied().chain([route]).collect();
+            CompareSettings { routes, ..plain.clone() }
+        };
+        let more = |route: Route| cost(&with(route), &times()).0 - cost(&plain, &times()).0;
+        assert!((more(Route::VocabAdapted) - (3.0 + 600.0 + 20.0 + 5.0)).abs() < 1e-6);
+        let tuned = 3.0 + 600.0 + 3.0 * (200.0 + 20.0 + 2.0 * 5.0);
+        assert!((more(Route::VocabAdaptedFinetuned) - tuned).abs() < 1e-6);
+        let planned = within(&with(Route::VocabAdapted), &times(), 4000.0, 0.0).unwrap();
+        let left_out = planned.plan.unwrap().left_out;
+        assert!(left_out.iter().any(|left| left.route.as_deref() == Some("vocab+adapted")), "{left_out:?}");
     }
 
     #[test]

@@ -89,6 +89,25 @@ pub(super) fn prepare(
     Ok(Prepared { labelled, unlabelled, table, duplicates, max_seq_length, warnings })
 }
 
+/// The same rows and texts in the tokens of another model.
+pub(super) fn retokenised(
+    settings: &CompareSettings,
+    prepared: &Prepared,
+    model: &ModelFolder,
+    ctx: &Context,
+) -> Result<Prepared> {
+    let (from, max_seq_length) = (&prepared.labelled, prepared.max_seq_length);
+    let (rows, split) = (from.rows.clone(), from.split.clone());
+    let labelled = labelled_data(settings, model, rows, split, from.split_words.clone(), max_seq_length)?;
+    let duplicates = prepared.duplicates.clone();
+    let unlabelled = match &settings.unlabelled {
+        Some(_) => Some(unlabelled_data(settings, model, &labelled, &duplicates, max_seq_length, ctx)?),
+        None => None,
+    };
+    let (table, warnings) = (prepared.table.clone(), prepared.warnings.clone());
+    Ok(Prepared { labelled, unlabelled, table, duplicates, max_seq_length, warnings })
+}
+
 pub(super) fn load_rows(settings: &CompareSettings) -> Result<Labelled> {
     let source = &settings.labelled;
     let options = LabelledOptions {
@@ -268,6 +287,17 @@ fn unlabelled_data(
     };
     let (train_rows, held_out_rows) = hold_out(settings, texts as u32, corpus.len() as u32);
     Ok(UnlabelledData { corpus, key: digest, train_rows, held_out_rows, texts })
+}
+
+/// The texts that new tokens are chosen on: those that adaptation sees, but never texts of validation and test rows.
+pub(super) fn vocabulary_texts(
+    settings: &CompareSettings,
+    prepared: &Prepared,
+) -> Result<impl Iterator<Item = Result<Vec<String>>>> {
+    let duplicates = &prepared.duplicates;
+    let repeats = duplicates.pool_repeats.iter().chain(&duplicates.pool_rows_in_validation_or_test);
+    let pool = kept_texts(settings, repeats.copied().collect())?;
+    Ok(pool.chain(training_texts(settings, &prepared.labelled)))
 }
 
 fn kept_texts(

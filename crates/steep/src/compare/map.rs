@@ -37,6 +37,7 @@ pub(super) fn maps(measured: &Measured, runner: &Runner) -> Result<Vec<Embedding
     let mut maps = Vec::new();
     for route in chosen(measured) {
         runner.ctx.cancel.check()?;
+        let runner = &runner.of_route(route)?;
         let encoder = runner.encoder(route, runner.settings.seeds[0])?;
         let (vectors, _) = runner.embeddings(&encoder, runner.texts())?;
         let vectors = vectors.select_rows(&places);

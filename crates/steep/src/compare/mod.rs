@@ -4,6 +4,7 @@
 //! ones not again), scores every route on rows that none of its stages was fitted on, and writes
 //! `results.json` and `report.html`.
 
+mod adapting;
 mod budget;
 mod checks;
 mod curves;
@@ -29,11 +30,15 @@ mod text_curve;
 mod times;
 mod trial;
 mod tsne;
+mod vocabulary;
 mod winner;
 
 pub use plan::{plan, plan_within_budget};
 pub use ranking::{RankingOptions, rank};
-pub use settings::{CompareSettings, FeatureSet, LabelledSource, Route, TableSettings, UnlabelledSource};
+pub use settings::{
+    CompareSettings, FeatureSet, LabelledSource, Route, TableSettings, UnlabelledSource, VocabularySettings,
+    ZeroshotSettings,
+};
 
 use crate::error::{Error, Result};
 use crate::progress::Context;
@@ -154,6 +159,11 @@ fn finish(
         pilot: first.measured.pilot.clone(),
         plan: settings.plan.clone().map(|plan| Plan { taken_seconds: Some(taken), ..plan }),
         text_curve,
+        adapt_objective: if settings.routes.iter().any(|route| route.adapts()) {
+            settings.objective.name().to_owned()
+        } else {
+            String::new()
+        },
     };
     results.verdict = report::conclude(&results);
     let focus = results.verdict.recommended.as_ref();

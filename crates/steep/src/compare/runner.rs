@@ -4,9 +4,8 @@ use super::data::Prepared;
 use super::features::{Beside, PartedFeatures};
 use super::learning::{LearnerChosen, LearnerPlan};
 use super::matrix_store::{MatrixReport, stored_or};
-use super::probe::{Probe, TrainingProbe};
-use super::score::Scorer;
 use super::settings::{CompareSettings, FeatureSet, Route};
+use super::vocabulary::Extended;
 use crate::config::apply_dtype;
 use crate::error::Result;
 use crate::features::embed::{EmbedSettings, Embedder};
@@ -14,18 +13,17 @@ use crate::features::matrix::DenseMatrix;
 use crate::features::preparation::{PREPARATION_FILE, Preparation};
 use crate::features::scaling::Scaling;
 use crate::learners::head::Head;
-use crate::objectives::AdaptObjective;
 use crate::progress::Context;
-use crate::random::Stream;
 use crate::report::StageSeconds;
 use crate::stages::{
-    AdaptInput, AdaptReport, AdaptSettings, ContrastiveSettings, FinetuneInput, FinetuneReport,
-    FinetuneSettings, ModelFolder, Predictor, adapt, adapt_probed, contrastive, finetune, stage_key,
+    ContrastiveSettings, FinetuneInput, FinetuneReport, FinetuneSettings, ModelFolder, Predictor,
+    contrastive, finetune, stage_key,
 };
 use crate::storage::{Artefact, ArtefactWriter};
 use crate::text::Encodings;
 use crate::training::{LogEntry, TrainingSettings};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Instant;
 use steep_encoder::{HeadKind, Model};
 
@@ -62,13 +60,6 @@ pub(super) struct TrainingLog {
     pub(super) log: Vec<LogEntry>,
 }
 
-/// An encoder that was adapted to a part of the texts.
-pub(super) struct PartlyAdapted {
-    pub(super) encoder: MadeEncoder,
-    pub(super) texts: u64,
-    pub(super) steps: u64,
-}
-
 /// Texts that an encoder reads, and what names them.
 #[derive(Clone, Copy)]
 pub(super) struct Texts<'a> {
@@ -87,6 +78,10 @@ pub(super) struct Runner<'a> {
     pub(super) model: &'a ModelFolder,
     pub(super) prepared: &'a Prepared,
     pub(super) general: Option<&'a Encodings>,
+    /// Where the encoder with new tokens is kept once it is made.
+    pub(super) extended: &'a OnceLock<Extended>,
+    /// What this encoder's new tokens are, where it has some.
+    pub(super) vocabulary: Option<&'a Extended>,
     pub(super) ctx: &'a Context<'a>,
 }
 
@@ -101,17 +96,21 @@ impl Runner<'_> {
         Texts { encodings: &labelled.encodings, key: &labelled.key, name: "" }
     }
 
-    /// The encoder as it was given.
+    /// The encoder as it was given, or with new tokens.
     pub(super) fn untouched(&self) -> MadeEncoder {
-        MadeEncoder {
+        let made = MadeEncoder {
             folder: self.model.path.clone(),
             seconds: StageSeconds::default(),
             has_seen_labels: false,
             logs: Vec::new(),
+        };
+        match self.vocabulary {
+            None => made,
+            Some(extended) => extended.counted_in(made, self.settings.seeds[0]),
         }
     }
 
-    /// The encoder of a route. Adapting draws from the first seed, so that it runs once.
+    /// The encoder of a route, by the runner [`Self::of_route`]. Adapting draws from the first seed, so that it runs once.
     pub(super) fn encoder(&self, route: Route, seed: u64) -> Result<MadeEncoder> {
         let (base, first) = (self.untouched(), self.settings.seeds[0]);
         match route {
@@ -120,6 +119,11 @@ impl Runner<'_> {
             Route::AdaptedFinetuned => {
                 let adapted = self.adapted(base, "adapted", first)?;
                 self.finetuned(adapted, "adapted+finetuned", seed)
+            }
+            Route::VocabAdapted => self.adapted(base, "vocab+adapted", first),
+            Route::VocabAdaptedFinetuned => {
+                let adapted = self.adapted(base, "vocab+adapted", first)?;
+                self.finetuned(adapted, "vocab+adapted+finetuned", seed)
             }
             Route::Contrastive => self.contrastive(base, "contrastive", seed),
             Route::AdaptedContrastive => {
@@ -132,73 +136,6 @@ impl Runner<'_> {
             }
             _ => Ok(base),
         }
-    }
-
-    pub(super) fn adapt_settings(&self, seed: u64) -> AdaptSettings {
-        AdaptSettings {
-            objective: AdaptObjective::Mlm,
-            masking: self.settings.masking,
-            training: TrainingSettings { seed, ..self.settings.adapt.clone() },
-            max_seq_length: self.prepared.max_seq_length,
-        }
-    }
-
-    /// What `model` adapts to; called where there are unlabelled texts.
-    pub(super) fn adapt_input<'b>(
-        &'b self,
-        model: &'b ModelFolder,
-        head_source: Option<&'b Path>,
-    ) -> AdaptInput<'b> {
-        let unlabelled = self.prepared.unlabelled.as_ref().expect("adapting routes run with texts only");
-        AdaptInput {
-            model,
-            head_source,
-            sequences: &unlabelled.corpus,
-            targets: None,
-            corpus_key: &unlabelled.key,
-            train_rows: unlabelled.train_rows.clone(),
-            held_out_rows: unlabelled.held_out_rows.clone(),
-            general: self.general,
-        }
-    }
-
-    fn adapted(&self, from: MadeEncoder, name: &str, seed: u64) -> Result<MadeEncoder> {
-        let model = ModelFolder::open(&from.folder)?;
-        let head_source = (from.folder != self.model.path).then_some(self.model.path.as_path());
-        let input = self.adapt_input(&model, head_source);
-        let folder = self.stage_folder(&stage_name(name, seed, self.settings));
-        let settings = self.adapt_settings(seed);
-        let report: AdaptReport = if name == "adapted" && self.settings.adaptation_curve {
-            let labelled = &self.prepared.labelled;
-            let scorer = Scorer::new(self.settings, labelled, &labelled.split, Vec::new())?;
-            let probe = Probe::new(*self, &scorer, probe_rows(&settings.training, input.train_rows.len()))?;
-            adapt_probed(&input, &settings, Some(&TrainingProbe::new(probe)), &folder, self.ctx)?
-        } else {
-            adapt(&input, &settings, &folder, self.ctx)?
-        };
-        Ok(from.then_adapted(folder, name, seed, report))
-    }
-
-    /// The encoder after adapting to this part of the unlabelled texts, with as many passes over them and a schedule of
-    /// its own. Larger parts hold the smaller ones.
-    pub(super) fn adapted_to(&self, part: f64) -> Result<PartlyAdapted> {
-        let seed = self.settings.seeds[0];
-        let mut input = self.adapt_input(self.model, None);
-        let order = Stream::new(seed, &[PARTS]).permutation(input.train_rows.len() as u32);
-        let texts = ((order.len() as f64 * part).round() as usize).max(1);
-        let mut rows: Vec<u32> = order[..texts].iter().map(|&at| input.train_rows[at as usize]).collect();
-        rows.sort_unstable();
-        input.train_rows = rows;
-        let mut settings = self.adapt_settings(seed);
-        let training = &mut settings.training;
-        training.max_steps = training.max_steps.map(|steps| ((steps as f64 * part).ceil() as u64).max(1));
-        training.evaluations_per_epoch = 0;
-        let name = format!("adapted-to-{part}");
-        let folder = self.stage_folder(&name);
-        let report = adapt(&input, &settings, &folder, self.ctx)?;
-        let steps = report.steps;
-        let encoder = self.untouched().then_adapted(folder, &name, seed, report);
-        Ok(PartlyAdapted { encoder, texts: texts as u64, steps })
     }
 
     pub(super) fn finetune_settings(&self, seed: u64) -> FinetuneSettings {
@@ -292,7 +229,7 @@ impl Runner<'_> {
 
     /// A folder beside the encoder's stage, or for the untouched encoder one of its own.
     pub(super) fn companion(&self, encoder: &MadeEncoder, suffix: &str) -> PathBuf {
-        let name = if encoder.folder == self.model.path {
+        let name = if encoder.folder == self.model.path && self.vocabulary.is_none() {
             "frozen".to_owned()
         } else {
             encoder.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
@@ -435,28 +372,6 @@ impl Runner<'_> {
     }
 }
 
-impl MadeEncoder {
-    fn then_adapted(self, folder: PathBuf, name: &str, seed: u64, report: AdaptReport) -> Self {
-        let mut made = Self { folder, ..self };
-        made.seconds.adapt += report.seconds;
-        let (stage, seconds, log) = (name.to_owned(), report.seconds, report.log_history);
-        made.logs.push(TrainingLog { stage, seed, seconds, log });
-        made
-    }
-}
-
-/// Name of the random stream.
-const PARTS: u64 = 0x5041_5254;
-
-/// Labelled rows that are looked at while adapting: so many that it takes about a tenth of the time, a forward pass being a
-/// third of a step.
-fn probe_rows(training: &TrainingSettings, texts: usize) -> usize {
-    let steps = training.total_steps(texts);
-    let evaluations = steps / training.eval_steps(texts).max(1) + 2;
-    let seen = steps as f64 * training.train_batch_size.min(texts) as f64;
-    ((0.3 * seen / evaluations as f64) as usize).clamp(200, 2_000)
-}
-
 /// The vectors of some texts by the encoder of a folder: [rows, width].
 pub(super) fn embed_rows(
     model: &ModelFolder,
@@ -488,7 +403,7 @@ pub(super) fn stored_head(folder: &Path) -> Result<(Head, Option<Preparation>)> 
 
 /// The name of a training stage's folder; the shared adaptation has no seed in it.
 pub(super) fn stage_name(name: &str, seed: u64, settings: &CompareSettings) -> String {
-    if name == "adapted" && seed == settings.seeds[0] {
+    if matches!(name, "adapted" | "vocab+adapted") && seed == settings.seeds[0] {
         return name.to_owned();
     }
     format!("{name}-seed{seed}")

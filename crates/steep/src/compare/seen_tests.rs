@@ -71,8 +71,16 @@ fn settings(place: &Path) -> CompareSettings {
     let facts = CompareFacts {
         name: "model".to_owned(),
         model: model_folder(place, "base"),
-        labelled: Facts { rows: ROWS as u64, hidden_size: 32, num_hidden_layers: 2, max_seq_length: 24 },
+        labelled: Facts {
+            rows: ROWS as u64,
+            hidden_size: 32,
+            num_hidden_layers: 2,
+            max_seq_length: 24,
+            new_rows: None,
+        },
         unlabelled_rows: 0,
+        usual_objective: Some("mlm"),
+        zeroshot_model: None,
     };
     request.resolve(&facts).unwrap()
 }

@@ -1,13 +1,15 @@
 //! What a comparison will do, with nothing left open.
 
 use crate::data::{LabelBudget, Task};
+use crate::error::{Error, Result};
 use crate::evaluation::metrics::Metric;
 use crate::features::columns::ColumnKind;
 use crate::features::engineered::EngineeredSettings;
 use crate::features::preparation::PreparationSettings;
-use crate::objectives::{ClassificationSettings, EmbeddingSettings, MaskingSettings};
+use crate::objectives::{AdaptObjective, ClassificationSettings, EmbeddingSettings, MaskingSettings};
 use crate::report::{Plan, Ranking};
 use crate::stages::{HeadInit, JointSettings, LearnerSettings};
+use crate::text::vocabulary::ChooseSettings;
 use crate::training::TrainingSettings;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -24,6 +26,9 @@ pub enum Route {
     /// The person's columns, without the text.
     #[serde(rename = "table_only")]
     TableOnly,
+    /// Another model, of natural language inference, which reads the names of the labels.
+    #[serde(rename = "zeroshot")]
+    Zeroshot,
     /// The encoder as it is.
     #[serde(rename = "frozen")]
     Frozen,
@@ -48,6 +53,12 @@ pub enum Route {
     /// Adapted, then its vectors trained on the labels.
     #[serde(rename = "adapted+contrastive")]
     AdaptedContrastive,
+    /// New tokens in the vocabulary, then adapted.
+    #[serde(rename = "vocab+adapted")]
+    VocabAdapted,
+    /// New tokens in the vocabulary, then adapted, then fine-tuned.
+    #[serde(rename = "vocab+adapted+finetuned")]
+    VocabAdaptedFinetuned,
     /// One network over texts and columns, trained end to end.
     #[serde(rename = "joint")]
     Joint,
@@ -64,13 +75,18 @@ pub enum Route {
 
 impl Route {
     /// All routes, in their order, with the names used everywhere and a description.
-    pub const ALL: [(&'static str, Self, &'static str); 15] = [
+    pub const ALL: [(&'static str, Self, &'static str); 18] = [
         ("majority", Self::Majority, "always the most frequent class"),
         ("tfidf", Self::Tfidf, "word and character n-grams, logistic regression"),
         ("table_only", Self::TableOnly, "the columns without the text"),
+        (
+            "zeroshot",
+            Self::Zeroshot,
+            "no training: a model of natural language inference says which label's sentence follows from the text",
+        ),
         ("frozen", Self::Frozen, "the encoder as it is"),
         ("table_as_text", Self::TableAsText, "the encoder as it is, with the columns written into the text"),
-        ("adapted", Self::Adapted, "the encoder after masked language modelling on the unlabelled texts"),
+        ("adapted", Self::Adapted, "the encoder after adapting to the unlabelled texts"),
         ("finetuned", Self::Finetuned, "the encoder after training on the labels"),
         (
             "adapted+finetuned",
@@ -81,6 +97,16 @@ impl Route {
             "finetuned+adapted",
             Self::FinetunedAdapted,
             "trained on the labels, then adapted to the unlabelled texts",
+        ),
+        (
+            "vocab+adapted",
+            Self::VocabAdapted,
+            "the encoder with new tokens for words of the unlabelled texts, after adapting to these texts",
+        ),
+        (
+            "vocab+adapted+finetuned",
+            Self::VocabAdaptedFinetuned,
+            "new tokens for words of the unlabelled texts, adapted to these texts, then trained on the labels",
         ),
         ("joint", Self::Joint, "one network over the text and the columns, trained end to end"),
         (
@@ -138,7 +164,17 @@ impl Route {
                 | Self::FinetunedAdapted
                 | Self::AdaptedContrastive
                 | Self::AdaptedJoint
-        )
+        ) || self.extends_vocabulary()
+    }
+
+    /// Whether its encoder has new tokens.
+    pub fn extends_vocabulary(self) -> bool {
+        matches!(self, Self::VocabAdapted | Self::VocabAdaptedFinetuned)
+    }
+
+    /// Whether it is measured only where it is named.
+    pub fn is_measured_where_named(self) -> bool {
+        self.trains_vectors() || self.extends_vocabulary()
     }
 
     /// Whether its encoder is trained on the labels.
@@ -148,17 +184,17 @@ impl Route {
 
     /// Whether its encoder is trained on the labels through a head.
     pub fn trains_head(self) -> bool {
-        matches!(self, Self::Finetuned | Self::AdaptedFinetuned | Self::FinetunedAdapted)
+        self.has_own_head() || self == Self::FinetunedAdapted
     }
 
-    /// Whether its vectors are trained on the labels, without a head. Such routes are measured where they are named.
+    /// Whether its vectors are trained on the labels, without a head.
     pub fn trains_vectors(self) -> bool {
         matches!(self, Self::Contrastive | Self::AdaptedContrastive)
     }
 
     /// Whether training leaves a head that predicts by itself; adapting afterwards leaves it behind.
     pub fn has_own_head(self) -> bool {
-        matches!(self, Self::Finetuned | Self::AdaptedFinetuned)
+        matches!(self, Self::Finetuned | Self::AdaptedFinetuned | Self::VocabAdaptedFinetuned)
     }
 
     /// Whether it trains one network over texts and columns.
@@ -242,6 +278,46 @@ impl FeatureSet {
     pub fn has_engineered(self) -> bool {
         matches!(self, Self::TextEngineered | Self::TextEngineeredColumns)
     }
+}
+
+/// A model that labels without training.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ZeroshotSettings {
+    /// Its folder (hub names are resolved before).
+    pub model: PathBuf,
+    /// As the user named it.
+    pub model_name: String,
+    /// The sentence that a label becomes, with `{}` in its place.
+    pub hypothesis_template: String,
+    /// Labels as the data spells them, with what is written in their place.
+    pub candidate_labels: Vec<(String, String)>,
+}
+
+impl ZeroshotSettings {
+    /// What is written for each of these labels.
+    ///
+    /// # Errors
+    /// A candidate for a label that the data does not have.
+    pub(super) fn candidates(&self, names: &[String]) -> Result<Vec<String>> {
+        if let Some((name, _)) = self.candidate_labels.iter().find(|(name, _)| !names.contains(name)) {
+            let hint = format!("the labels are {}", names.join(", "));
+            return Err(Error::config("candidate_labels", format!("'{name}' is no label of the rows"), hint));
+        }
+        let words = |name: &String| {
+            let given = self.candidate_labels.iter().find(|(label, _)| label == name);
+            given.map_or_else(|| name.clone(), |(_, words)| words.clone())
+        };
+        Ok(names.iter().map(words).collect())
+    }
+}
+
+/// How routes add tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct VocabularySettings {
+    /// Which ones.
+    pub choose: ChooseSettings,
+    /// Optimizer steps of adapting in which their rows learn alone; below 1 a share of all steps.
+    pub warmup_steps: f64,
 }
 
 /// The person's columns that routes may use.
@@ -334,10 +410,16 @@ pub struct CompareSettings {
     pub max_seq_length: Option<usize>,
     /// The main metric; the task's usual one where absent.
     pub metric: Option<Metric>,
-    /// How tokens are masked.
+    /// What encoders are adapted by.
+    pub objective: AdaptObjective,
+    /// How tokens are masked, in objectives that do.
     pub masking: MaskingSettings,
     /// Adaptation's training loop; its seed is replaced by the run's.
     pub adapt: TrainingSettings,
+    /// What labels without training, where a route does.
+    pub zeroshot: Option<ZeroshotSettings>,
+    /// How tokens are added, where a route does.
+    pub vocabulary: Option<VocabularySettings>,
     /// Share of the unlabelled texts held out to follow the loss, at most 2,000 texts.
     pub held_out_fraction: f64,
     /// Where the heads of fine-tuned encoders begin.

@@ -8,7 +8,7 @@ use crate::stages::{PreparedFeatures, RawReader, VectorSource, reading_plan};
 use arrow::datatypes::Schema;
 
 /// Columns of all labelled rows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct TableData {
     /// The columns with their kinds.
     pub(super) plans: Vec<ColumnPlan>,

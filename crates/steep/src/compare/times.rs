@@ -1,5 +1,6 @@
 //! What one run of each kind of stage takes on this machine, from a few seconds of real work.
 
+use super::data::vocabulary_texts;
 use super::learning::LearnerPlan;
 use super::matrix_store::report_or;
 use super::runner::{Runner, embed_rows};
@@ -12,6 +13,7 @@ use crate::features::matrix::Features;
 use crate::features::tfidf::{TfidfFeatures, TfidfOptions};
 use crate::progress::{Context, Silent};
 use crate::stages::{adapt, estimate_contrastive, estimate_joint, finetune, stage_key};
+use crate::text::vocabulary::WordCounts;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 use steep_encoder::{HeadKind, Model};
@@ -19,9 +21,16 @@ use steep_encoder::{HeadKind, Model};
 /// Training rows on which learners are timed.
 const SAMPLE_ROWS: usize = 600;
 
+/// Unlabelled texts whose words are counted for the time.
+const SAMPLE_TEXTS: usize = 5_000;
+
 /// One run of each kind of stage; none of what the routes do not need.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct StageTimes {
+    /// Seconds of labelling without training.
+    pub(super) zeroshot: f64,
+    /// Seconds of choosing new tokens. Nearly all of it is counting words.
+    pub(super) vocabulary: f64,
     /// Adapting to all unlabelled texts.
     pub(super) adapt: Option<Estimate>,
     /// Fine-tuning on all training rows.
@@ -45,7 +54,10 @@ impl StageTimes {
         let needs = |is_wanted: fn(Route) -> bool| routes.iter().any(|route| is_wanted(*route));
         let has_texts = runner.prepared.unlabelled.is_some();
         let encodes = needs(|route| route.has_encoder() || route == Route::TableAsText);
+        let adds_tokens = has_texts && needs(Route::extends_vocabulary);
         Ok(Self {
+            zeroshot: if needs(|route| route == Route::Zeroshot) { runner.time_zeroshot()? } else { 0.0 },
+            vocabulary: if adds_tokens { time_counting(runner)? } else { 0.0 },
             adapt: (has_texts && needs(Route::adapts)).then(|| estimate_adapting(runner)).transpose()?,
             finetune: needs(Route::trains_head).then(|| estimate_fine_tuning(runner)).transpose()?,
             contrastive: needs(Route::trains_vectors).then(|| estimate_vectors(runner)).transpose()?,
@@ -65,6 +77,22 @@ impl StageTimes {
         let key = stage_key("times", &[&runner.model.digest, &labelled.key, corpus], &settings);
         report_or(&runner.stage_folder("times"), &key, || Self::measure(runner))
     }
+}
+
+/// The seconds of counting the words of some texts, as many times as all are more.
+fn time_counting(runner: &Runner) -> Result<f64> {
+    let (mut counts, started) = (WordCounts::default(), Instant::now());
+    let mut counted = 0;
+    for texts in vocabulary_texts(runner.settings, runner.prepared)? {
+        let texts = texts?;
+        counted += texts.len();
+        counts.add(&runner.model.tokenizer, &texts)?;
+        if counted >= SAMPLE_TEXTS {
+            break;
+        }
+    }
+    let all = runner.prepared.unlabelled.as_ref().map_or(0, |unlabelled| unlabelled.corpus.len());
+    Ok(started.elapsed().as_secs_f64() * all as f64 / counted.max(1) as f64)
 }
 
 fn estimate_adapting(runner: &Runner) -> Result<Estimate> {

@@ -9,13 +9,15 @@ use super::runner::{Prediction, Runner};
 use super::score::Scorer;
 use super::settings::{CompareSettings, FeatureSet, Route};
 use super::slices::slices;
-use crate::data::Split;
+use super::vocabulary::Extended;
+use crate::data::{Split, Task};
 use crate::error::{Error, Result};
 use crate::features::matrix::DenseMatrix;
 use crate::progress::Context;
 use crate::report::{Pilot, PilotOutcome, RouteResult, ScoredBy, StageSeconds, Status};
 use crate::stages::ModelFolder;
 use crate::text::Encodings;
+use std::sync::OnceLock;
 
 /// What the stages of one encoder on one split work with.
 pub(super) struct Trial<'a> {
@@ -23,6 +25,8 @@ pub(super) struct Trial<'a> {
     pub(super) model: ModelFolder,
     pub(super) prepared: Prepared,
     general: Encodings,
+    /// The encoder with new tokens, once a route wants it.
+    extended: OnceLock<Extended>,
     /// The folder of its stages.
     place: String,
 }
@@ -37,8 +41,11 @@ impl<'a> Trial<'a> {
     ) -> Result<Self> {
         let model = ModelFolder::open(&settings.model)?;
         let prepared = prepare(settings, &model, fold, ctx)?;
+        if let (Some(zeroshot), false) = (&settings.zeroshot, prepared.labelled.task() == Task::Regression) {
+            zeroshot.candidates(&prepared.labelled.names)?;
+        }
         let general = general_text(&model, prepared.max_seq_length)?;
-        Ok(Self { settings, model, prepared, general, place })
+        Ok(Self { settings, model, prepared, general, extended: OnceLock::new(), place })
     }
 
     /// What runs its stages.
@@ -49,6 +56,8 @@ impl<'a> Trial<'a> {
             model: &self.model,
             prepared: &self.prepared,
             general: Some(&self.general),
+            extended: &self.extended,
+            vocabulary: None,
             ctx,
         }
     }
@@ -230,6 +239,7 @@ fn pooled_route(folds: &[&MeasuredRoute], scorer: &Scorer) -> Result<MeasuredRou
     let mut result = RouteResult::new(&first.name, first.scored_by, &first.description);
     result.id.clone_from(&first.id);
     result.features.clone_from(&first.features);
+    result.vocabulary = first.vocabulary;
     scorer.fill(&mut result, &predictions)?;
     let scores: Option<Vec<f64>> = folds.iter().map(|fold| fold.result.validation_score).collect();
     result.validation_score = scores.map(|scores| scores.iter().sum::<f64>() / folds.len() as f64);

@@ -31,19 +31,19 @@ const VECTORS: &str = "vectors";
 const HEAD: &str = "head";
 
 /// Writes the models of the first seed of a measured route, in folds those of the first one, into `winner/`; none for what
-/// needs no model.
+/// needs no model, or is another command's: `steep zeroshot`.
 pub(super) fn write_winner(
     recommended: &MeasuredRoute,
     measurement: &Measurement,
     ctx: &Context,
 ) -> Result<Option<Winner>> {
     let (trial, measured) = (&measurement.trial, measurement.on_trial());
+    let has_model = |route: &&MeasuredRoute| !matches!(route.route, Route::Majority | Route::Zeroshot);
     let is_it =
         |route: &&MeasuredRoute| route.route == recommended.route && route.variant == recommended.variant;
     let (runner, scorer) = (&trial.runner(ctx), &trial.scorer(&trial.prepared.labelled.split)?);
     let folder = runner.settings.output_dir.join("winner");
-    let Some(route) = measured.routes.iter().find(is_it).filter(|route| route.route != Route::Majority)
-    else {
+    let Some(route) = measured.routes.iter().find(is_it).filter(has_model) else {
         // What an earlier run recommended is not what the report recommends now.
         remove_artefact(&folder)?;
         return Ok(None);
@@ -155,7 +155,7 @@ impl Writing<'_> {
         if route.route.is_joint() {
             return self.runner.joint_network(route.route, seed, &self.runner.joint_columns()?);
         }
-        self.runner.encoder(route.route, seed)
+        self.runner.of_route(route.route)?.encoder(route.route, seed)
     }
 
     fn head_folder(&self, route: &MeasuredRoute, encoder: &MadeEncoder) -> PathBuf {

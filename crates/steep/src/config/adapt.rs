@@ -2,6 +2,7 @@
 
 use super::check::{at_least_one, fill, one_of, positive, required, within};
 use super::training::{Facts, adapt_defaults, request_with_training};
+use super::vocabulary::vocabulary_warmup;
 use crate::error::{Error, Result};
 use crate::objectives::{AdaptObjective, MaskingSettings, MaskingUnit, NoiseSettings};
 use crate::stages::AdaptSettings;
@@ -42,7 +43,7 @@ request_with_training! {
         /// seq2seq: longer targets are cut to so many tokens, at least 3; default: what the model folder says
         max_target_length: u64;
         /// What is trained for: mlm (hidden tokens), clm (the next token), simcse (two views of a text are near each
-        /// other), tsdae (a text from what is left of it), electra (which tokens a small generator replaced), denoising (a damaged text is written again) or seq2seq (a text
+        /// other), contrastive_tension (two encoders agree on equal texts only), tsdae (a text from what is left of it), electra (which tokens a small generator replaced), denoising (a damaged text is written again) or seq2seq (a text
         /// is written after another); default: mlm, clm for a decoder, denoising for an encoder-decoder
         objective: String;
         /// mlm: what is hidden together: token, whole_word for all tokens of a word, or span for some words in a row;
@@ -52,6 +53,8 @@ request_with_training! {
         whole_word_mask: bool, also ["wwm"];
         /// simcse: cosines are divided by this, above 0; default 0.05
         temperature: f64;
+        /// contrastive_tension: pairs for each one of equal texts, that one included, from 2 to 1024; default 8
+        pos_neg_ratio: u64;
         /// electra: width of a new generator as a share of the encoder's, above 0 and at most 1; default 0.25
         generator_size: f64;
         /// electra: how much finding replaced tokens counts beside replacing them, above 0; default 50
@@ -87,6 +90,9 @@ request_with_training! {
         learning_rate: f64, also ["lr"];
         /// Share of the optimizer steps spent on warm-up, from 0 to 1; default 0.06
         warmup_ratio: f64;
+        /// Optimizer steps in which nothing but the rows of new tokens learns, of a model that `steep vocab extend` wrote;
+        /// below 1 a share of all steps; default 0
+        vocabulary_warmup_steps: f64;
         /// AdamW's decay of the second moment, from 0 to below 1; default 0.98
         adam_beta2: f64;
         /// Added to AdamW's denominator, above 0; default 1e-6
@@ -174,7 +180,9 @@ impl AdaptRequest {
         if let Some(end) = self.mlm_probability_end {
             positive("mlm_probability_end", within("mlm_probability_end", end, 0.0..=0.9)?)?;
         }
-        let training = self.training_keys().resolve(&adapt_defaults(), facts)?;
+        let mut training = self.training_keys().resolve(&adapt_defaults(), facts)?;
+        training.freezing.vocabulary_warmup =
+            vocabulary_warmup(&mut self.vocabulary_warmup_steps, &training, facts)?;
         Ok(AdaptSettings { objective, masking, training, max_seq_length: facts.max_seq_length })
     }
 
@@ -186,12 +194,10 @@ impl AdaptRequest {
         if self.objective.is_some() {
             return Ok(());
         }
-        let name = match config.token_head() {
-            HeadKind::MaskedLm => "mlm",
-            HeadKind::CausalLm => "clm",
-            HeadKind::Seq2Seq if self.target_column_name.is_some() => "seq2seq",
-            HeadKind::Seq2Seq => "denoising",
-            _ => {
+        let name = match usual_objective(config) {
+            Some("denoising") if self.target_column_name.is_some() => "seq2seq",
+            Some(name) => name,
+            None => {
                 let problem =
                     format!("is needed, since {} has no head that predicts tokens", config.model_type.name());
                 return Err(Error::config("objective", problem, "give --objective tsdae or simcse"));
@@ -230,6 +236,7 @@ impl AdaptRequest {
         };
         own("mlm_probability_end", self.mlm_probability_end.is_some(), &["mlm"])?;
         own("temperature", self.temperature.is_some(), &["simcse"])?;
+        own("pos_neg_ratio", self.pos_neg_ratio.is_some(), &["contrastive_tension"])?;
         own("deletion_ratio", self.deletion_ratio.is_some(), &["tsdae", "denoising"])?;
         own("generator_size", self.generator_size.is_some(), &["electra"])?;
         own("discriminator_weight", self.discriminator_weight.is_some(), &["electra"])?;
@@ -248,6 +255,20 @@ impl AdaptRequest {
             AdaptObjective::Simcse { temperature } => AdaptObjective::Simcse {
                 temperature: positive("temperature", fill(&mut self.temperature, || temperature))?,
             },
+            AdaptObjective::ContrastiveTension { pos_neg_ratio } => {
+                if self.lora_rank.is_some() {
+                    let problem =
+                        "contrastive_tension trains two encoders, which have no matrices beside them";
+                    return Err(Error::config(
+                        "lora_rank",
+                        problem,
+                        "leave it out, or take --objective simcse",
+                    ));
+                }
+                let ratio = fill(&mut self.pos_neg_ratio, || pos_neg_ratio as u64);
+                let pos_neg_ratio = within("pos_neg_ratio", ratio, 2..=1024)? as usize;
+                AdaptObjective::ContrastiveTension { pos_neg_ratio }
+            }
             AdaptObjective::Tsdae { deletion_ratio } => {
                 let ratio = fill(&mut self.deletion_ratio, || deletion_ratio);
                 AdaptObjective::Tsdae { deletion_ratio: within("deletion_ratio", ratio, 0.0..=0.95)? }
@@ -298,12 +319,24 @@ impl AdaptRequest {
     }
 }
 
-/// Names with defaults: 0.05 of Gao et al. 2021 (arXiv 2104.08821), 0.6 of Wang et al. 2021 (arXiv 2104.06979),
+/// What a family was pretrained with, as far as that needs texts only; none where it predicts no tokens.
+pub fn usual_objective(config: &Config) -> Option<&'static str> {
+    match config.token_head() {
+        HeadKind::MaskedLm => Some("mlm"),
+        HeadKind::CausalLm => Some("clm"),
+        HeadKind::Seq2Seq => Some("denoising"),
+        _ => None,
+    }
+}
+
+/// Names with defaults: 0.05 of Gao et al. 2021 (arXiv 2104.08821), 0.6 of Wang et al. 2021 (arXiv 2104.06979), 8 of
+/// Carlsson et al. 2021,
 /// size and weight of Clark et al. 2020 (arXiv 2003.10555), the noise of Lewis et al. 2020 (arXiv 1910.13461).
-const OBJECTIVES: [(&str, AdaptObjective); 7] = [
+const OBJECTIVES: [(&str, AdaptObjective); 8] = [
     ("mlm", AdaptObjective::Mlm),
     ("clm", AdaptObjective::Clm),
     ("simcse", AdaptObjective::Simcse { temperature: 0.05 }),
+    ("contrastive_tension", AdaptObjective::ContrastiveTension { pos_neg_ratio: 8 }),
     ("tsdae", AdaptObjective::Tsdae { deletion_ratio: 0.6 }),
     ("electra", AdaptObjective::Electra { generator_size: 0.25, discriminator_weight: 50.0 }),
     ("denoising", AdaptObjective::Denoising(NoiseSettings::BART)),
@@ -338,7 +371,8 @@ mod tests {
     use super::*;
     use crate::config::{Request, to_toml};
 
-    const FACTS: Facts = Facts { rows: 1000, hidden_size: 768, num_hidden_layers: 12, max_seq_length: 512 };
+    const FACTS: Facts =
+        Facts { rows: 1000, hidden_size: 768, num_hidden_layers: 12, max_seq_length: 512, new_rows: None };
 
     #[test]
     fn defaults_are_those_of_the_keys_help() {
@@ -386,6 +420,7 @@ mod tests {
         };
         assert_eq!(AdaptRequest::default().resolve(&FACTS).unwrap().objective, AdaptObjective::Mlm);
         assert_eq!(objective("clm"), AdaptObjective::Clm);
+        assert_eq!(objective("contrastive_tension"), AdaptObjective::ContrastiveTension { pos_neg_ratio: 8 });
         assert_eq!(objective("simcse"), AdaptObjective::Simcse { temperature: 0.05 });
         assert_eq!(objective("tsdae"), AdaptObjective::Tsdae { deletion_ratio: 0.6 });
         assert_eq!(objective("denoising"), AdaptObjective::Denoising(NoiseSettings::BART));
@@ -420,6 +455,9 @@ mod tests {
         let text_column_name = Some("article".into());
         let smoothed = AdaptRequest { text_column_name, label_smoothing_factor: Some(1.0), ..paired };
         assert_eq!(key_of(smoothed), "label_smoothing_factor");
+        let tension = || AdaptRequest { objective: Some("contrastive_tension".into()), ..request() };
+        assert_eq!(key_of(AdaptRequest { pos_neg_ratio: Some(1), ..tension() }), "pos_neg_ratio");
+        assert_eq!(key_of(AdaptRequest { lora_rank: Some(8), ..tension() }), "lora_rank");
         assert_eq!(key_of(AdaptRequest { poisson_lambda: Some(3.0), ..request() }), "poisson_lambda");
         let clm = AdaptRequest { objective: Some("clm".into()), whole_word_mask: Some(true), ..request() };
         assert_eq!(key_of(clm), "whole_word_mask");

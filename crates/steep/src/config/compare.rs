@@ -115,9 +115,16 @@ request! {
         /// The learners that each route tries, the best in cross-validation is taken: logistic_regression, linear_svm, ridge,
         /// nearest_centroid, knn, lda, boosted_trees, mlp, or all; default logistic_regression, for a regression ridge
         learner: List<String>, also ["learners"], old ["classifier"];
-        /// Routes among majority, tfidf, table_only, frozen, table_as_text, adapted, finetuned, adapted+finetuned,
-        /// finetuned+adapted, contrastive, adapted+contrastive, joint, adapted+joint, late_average, stacked; default all
-        /// that the data allows but the two contrastive ones
+        /// The route zeroshot: a model trained to tell whether a sentence follows from a text, which labels without training: a
+        /// folder, or a name on the hub; without it there is no such route
+        zeroshot_model_name_or_path: String, also ["zeroshot_model"];
+        /// The route zeroshot: the sentence that a label becomes, with {} in its place; default "This example is {}."
+        hypothesis_template: String, also ["template"];
+        /// The route zeroshot: what is written for a label, as name=words,name=words; default the labels' names
+        candidate_labels: List<String>;
+        /// Routes among majority, tfidf, table_only, zeroshot, frozen, table_as_text, adapted, finetuned, adapted+finetuned,
+        /// finetuned+adapted, contrastive, adapted+contrastive, vocab+adapted, vocab+adapted+finetuned, joint, adapted+joint,
+        /// late_average, stacked; default all that the data allows but those of contrastive and vocab
         routes: List<String>;
         /// Measure also what fewer labels would give; default true
         label_curve: bool;
@@ -155,8 +162,39 @@ request! {
         adapt_learning_rate: f64;
         /// Adaptation: texts in a step, 1 or more; default 32
         adapt_batch_size: u64, old ["adapt_per_device_train_batch_size"];
-        /// Adaptation: share of the tokens that are predicted, above 0 and at most 0.9; default 0.15
+        /// Adaptation: what is trained for: mlm, clm, simcse, contrastive_tension, tsdae, electra or denoising, as adapt's
+        /// objective; default mlm, clm for a decoder, denoising for an encoder-decoder
+        adapt_objective: String;
+        /// Adaptation by mlm or electra: share of the tokens that are predicted, above 0 and at most 0.9; default 0.15
         mlm_probability: f64;
+        /// Adaptation by mlm or electra: what is hidden together: token, whole_word or span; default token
+        masking: String;
+        /// Adaptation by simcse: cosines are divided by this, above 0; default 0.05
+        temperature: f64;
+        /// Adaptation by contrastive_tension: pairs for each one of equal texts, that one included; default 8
+        pos_neg_ratio: u64;
+        /// Adaptation by electra: width of the generator as a share of the encoder's, above 0 and at most 1; default 0.25
+        generator_size: f64;
+        /// Adaptation by electra: how much finding replaced tokens counts beside replacing them, above 0; default 50
+        discriminator_weight: f64;
+        /// Adaptation by tsdae or denoising: share of the tokens that are deleted, from 0 to 0.95; default 0.6, and 0 in
+        /// denoising
+        deletion_ratio: f64;
+        /// Adaptation by denoising: share of the tokens that are hidden in spans, from 0 to 0.9; default 0.3
+        infilling_ratio: f64;
+        /// Adaptation by denoising: mean length of these spans, from 0.5 to 20; default 3
+        poisson_lambda: f64;
+        /// Adaptation by denoising: share of a text's sentences that change places, from 0 to 1; default 1
+        permute_sentence_ratio: f64;
+        /// Adaptation by denoising: share of the texts that are turned to begin at another token, from 0 to 1; default 0
+        rotation_ratio: f64;
+        /// Routes of vocab: tokens to add at most, from 1 to 200000; default 2000
+        num_new_tokens: u64;
+        /// Routes of vocab: a new token must occur so often in the unlabelled texts; default 10
+        min_frequency: u64;
+        /// Routes of vocab: optimizer steps of adapting in which nothing but the rows of new tokens learns; below 1 a share
+        /// of all steps; default 0.1
+        vocabulary_warmup_steps: f64;
         /// Fine-tuning: passes over the rows; default 3 from 10,000 rows on, else enough for 400 steps, from 3 to 20
         finetune_epochs: f64, also ["epochs"], old ["num_train_epochs", "finetune_num_train_epochs"];
         /// Fine-tuning: stop after so many optimizer steps; default -1, no limit
@@ -206,6 +244,10 @@ pub struct CompareFacts {
     pub labelled: Facts,
     /// Unlabelled texts.
     pub unlabelled_rows: u64,
+    /// The local folder of the model that labels without training, if one was named.
+    pub zeroshot_model: Option<PathBuf>,
+    /// What the encoder's family is adapted by where nothing else is asked for.
+    pub usual_objective: Option<&'static str>,
 }
 
 impl CompareFacts {

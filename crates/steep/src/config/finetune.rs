@@ -281,7 +281,7 @@ mod tests {
         hidden_size: usize,
         num_hidden_layers: usize,
     ) -> crate::training::TrainingSettings {
-        let facts = Facts { rows, hidden_size, num_hidden_layers, max_seq_length: 512 };
+        let facts = Facts { rows, hidden_size, num_hidden_layers, max_seq_length: 512, new_rows: None };
         FinetuneRequest::default().resolve(&facts, Vec::new()).unwrap().training
     }
 

@@ -90,7 +90,8 @@ mod tests {
 
     fn resolved(request: &mut FinetuneRequest) -> Result<Option<JointSettings>> {
         let features = request.joint_features()?;
-        let facts = Facts { rows: 500, hidden_size: 384, num_hidden_layers: 6, max_seq_length: 128 };
+        let facts =
+            Facts { rows: 500, hidden_size: 384, num_hidden_layers: 6, max_seq_length: 128, new_rows: None };
         let finetune = request.resolve(&facts, Vec::new())?;
         features.map(|features| request.resolve_joint(finetune, features)).transpose()
     }

@@ -38,7 +38,7 @@ mod values;
 mod vocabulary;
 mod zeroshot;
 
-pub use adapt::{AdaptRequest, AdaptSources};
+pub use adapt::{AdaptRequest, AdaptSources, usual_objective};
 pub use classify::ClassifyRequest;
 pub use compare::{CompareFacts, CompareRequest};
 pub use dtype::{Dtype, apply as apply_dtype, default_dtype};

@@ -4,8 +4,10 @@ use super::check::{at_least_one, fill, one_of, positive, within};
 use super::choices::items;
 use super::values::List;
 use crate::error::{Error, Result};
-use crate::stages::ModelFolder;
-use crate::training::{Freezing, GradualUnfreezing, LrSchedulerType, ParameterPattern, TrainingSettings};
+use crate::stages::{ModelFolder, VocabularyExtension};
+use crate::training::{
+    Freezing, GradualUnfreezing, LrSchedulerType, NewRows, ParameterPattern, TrainingSettings,
+};
 use steep_encoder::{AdamWSettings, LoraSettings};
 
 /// What is known of model and data when a request is resolved.
@@ -19,19 +21,22 @@ pub struct Facts {
     pub num_hidden_layers: usize,
     /// Texts are cut to so many tokens.
     pub max_seq_length: usize,
+    /// The rows of tokens that were added to the vocabulary, if some were.
+    pub new_rows: Option<NewRows>,
 }
 
 impl Facts {
     /// The facts of a model, the sequence length asked for, and a number of rows.
     ///
     /// # Errors
-    /// A sequence length that the model does not allow.
+    /// A sequence length that the model does not allow, or an unreadable list of new tokens.
     pub fn of(model: &ModelFolder, max_seq_length: Option<u64>, rows: u64) -> Result<Self> {
         Ok(Self {
             rows,
             hidden_size: model.config.hidden_size,
             num_hidden_layers: model.config.num_hidden_layers,
             max_seq_length: model.max_seq_length(max_seq_length.map(|length| length as usize))?,
+            new_rows: VocabularyExtension::of(&model.path)?.map(|extension| extension.new_rows()),
         })
     }
 }
@@ -234,6 +239,7 @@ impl TrainingKeys<'_> {
             freeze: patterns("freeze", self.freeze)?,
             train_only: patterns("train_only", self.train_only)?,
             gradual_unfreezing,
+            vocabulary_warmup: None,
         })
     }
 

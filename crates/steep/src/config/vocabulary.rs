@@ -2,8 +2,10 @@
 
 use super::check::{at_least_one, fill, one_of, required, within};
 use super::inspect::InspectFormat;
-use crate::error::Result;
+use super::training::Facts;
+use crate::error::{Error, Result};
 use crate::text::vocabulary::ChooseSettings;
+use crate::training::{TrainingSettings, VocabularyWarmup};
 use std::path::PathBuf;
 
 request! {
@@ -128,10 +130,8 @@ impl VocabExtendRequest {
             self.max_train_samples,
             &mut self.num_words,
         )?;
-        let tokens = within("num_new_tokens", fill(&mut self.num_new_tokens, || 2_000), 1..=200_000)?;
-        let min_frequency = at_least_one("min_frequency", fill(&mut self.min_frequency, || 10))?;
-        let output = required("output_dir", self.output_dir.as_ref(), "FOLDER")?;
-        Ok((sources, ChooseSettings { num_new_tokens: tokens as usize, min_frequency }, output))
+        let choose = choose_settings(&mut self.num_new_tokens, &mut self.min_frequency)?;
+        Ok((sources, choose, required("output_dir", self.output_dir.as_ref(), "FOLDER")?))
     }
 }
 
@@ -145,3 +145,63 @@ impl VocabUndoRequest {
 
 /// Words that are shown by default.
 const SHOWN: u64 = 20;
+
+/// How new tokens are chosen; fills both keys in.
+pub(super) fn choose_settings(
+    num_new_tokens: &mut Option<u64>,
+    min_frequency: &mut Option<u64>,
+) -> Result<ChooseSettings> {
+    let tokens = within("num_new_tokens", fill(num_new_tokens, || 2_000), 1..=200_000)?;
+    let min_frequency = at_least_one("min_frequency", fill(min_frequency, || 10))?;
+    Ok(ChooseSettings { num_new_tokens: tokens as usize, min_frequency })
+}
+
+/// The steps in which nothing but the rows of new tokens learns, of the training that `key` belongs to; fills it in.
+pub(super) fn vocabulary_warmup(
+    key: &mut Option<f64>,
+    training: &TrainingSettings,
+    facts: &Facts,
+) -> Result<Option<VocabularyWarmup>> {
+    let total_steps = training.total_steps(facts.rows as usize);
+    let asked = within("vocabulary_warmup_steps", fill(key, || 0.0), 0.0..=total_steps as f64)?;
+    let steps = VocabularyWarmup::steps_of(asked, total_steps);
+    match facts.new_rows {
+        _ if steps == 0 => Ok(None),
+        Some(rows) => Ok(Some(VocabularyWarmup { steps, rows })),
+        None => {
+            let hint = "leave it out, or name a folder that `steep vocab extend` wrote";
+            let problem = "needs new tokens, and this model has none";
+            Err(Error::config("vocabulary_warmup_steps", problem, hint))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::AdaptRequest;
+    use crate::training::NewRows;
+
+    const FACTS: Facts =
+        Facts { rows: 1000, hidden_size: 16, num_hidden_layers: 2, max_seq_length: 24, new_rows: None };
+
+    #[test]
+    fn new_tokens_learn_alone_for_steps_or_a_share_of_them() {
+        let facts = Facts { new_rows: Some(NewRows { first: 48, end: 51 }), ..FACTS };
+        let warmup = |asked: f64, facts: &Facts| {
+            let mut request = AdaptRequest {
+                vocabulary_warmup_steps: Some(asked),
+                max_steps: Some(50),
+                ..AdaptRequest::default()
+            };
+            request.resolve(facts).map(|settings| settings.training.freezing.vocabulary_warmup)
+        };
+        let steps = |asked: f64| warmup(asked, &facts).unwrap().map(|warmup| warmup.steps);
+        assert_eq!([0.0, 0.1, 0.99, 7.0, 50.0].map(steps), [None, Some(5), Some(50), Some(7), Some(50)]);
+        assert_eq!(warmup(7.0, &facts).unwrap().map(|warmup| warmup.rows), facts.new_rows);
+        for (asked, facts) in [(51.0, &facts), (-0.1, &facts), (7.0, &FACTS)] {
+            assert!(warmup(asked, facts).unwrap_err().to_string().starts_with("vocabulary_warmup_steps:"));
+        }
+        assert_eq!(warmup(0.0, &FACTS).unwrap(), None);
+    }
+}

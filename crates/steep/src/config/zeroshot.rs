@@ -52,6 +52,9 @@ request! {
     }
 }
 
+/// The sentence that a label becomes by default, as in transformers.
+pub(super) const TEMPLATE: &str = "This example is {}.";
+
 impl ZeroshotRequest {
     /// What is read and written, checked as far as that needs no look at the data.
     pub fn sources(&mut self) -> Result<PredictSources> {
@@ -83,7 +86,7 @@ impl ZeroshotRequest {
                 shard_rows: shard_rows(&mut self.shard_rows)?,
             },
             candidate_labels: labels.0,
-            hypothesis_template: fill(&mut self.hypothesis_template, || "This example is {}.".to_owned()),
+            hypothesis_template: fill(&mut self.hypothesis_template, || TEMPLATE.to_owned()),
             multi_label: fill(&mut self.multi_label, || false),
         })
     }

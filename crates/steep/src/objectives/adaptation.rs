@@ -2,8 +2,8 @@
 
 use super::tsdae::Deleted;
 use super::{
-    CausalLm, Denoising, Electra, ElectraBatch, MaskedBatch, MaskedLm, NoiseSettings, Seq2Seq, SimCse,
-    TextPairs, Tsdae, generator_shape,
+    CausalLm, ContrastiveTension, Denoising, Electra, ElectraBatch, MaskedBatch, MaskedLm, NoiseSettings,
+    Seq2Seq, SimCse, TensionBatch, TextPairs, Tsdae, generator_shape,
 };
 use crate::error::Result;
 use crate::progress::Context;
@@ -26,6 +26,11 @@ pub enum AdaptObjective {
     Simcse {
         /// Cosines are divided by this.
         temperature: f64,
+    },
+    /// Two encoders that agree on equal texts only.
+    ContrastiveTension {
+        /// Pairs for each one of equal texts, that one included.
+        pos_neg_ratio: usize,
     },
     /// Writing a text again from what is left of it.
     Tsdae {
@@ -54,12 +59,40 @@ impl AdaptObjective {
         match self {
             Self::Mlm => HeadKind::MaskedLm,
             Self::Clm => HeadKind::CausalLm,
-            Self::Simcse { .. } => HeadKind::None,
+            Self::Simcse { .. } | Self::ContrastiveTension { .. } => HeadKind::None,
             Self::Tsdae { .. } => HeadKind::Autoencoder,
             Self::Electra { generator_size, .. } => {
                 HeadKind::ReplacedTokens { generator: Some(generator_shape(config, generator_size)) }
             }
             Self::Denoising(_) | Self::Seq2seq { .. } => HeadKind::Seq2Seq,
+        }
+    }
+
+    /// The objective in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Mlm => "masked language modelling",
+            Self::Clm => "causal language modelling",
+            Self::Simcse { .. } => "SimCSE",
+            Self::ContrastiveTension { .. } => "contrastive tension",
+            Self::Tsdae { .. } => "TSDAE",
+            Self::Denoising(_) => "denoising",
+            Self::Electra { .. } => "replaced-token detection",
+            Self::Seq2seq { .. } => "writing one text after another",
+        }
+    }
+
+    /// The name by which `adapt` is asked for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mlm => "mlm",
+            Self::Clm => "clm",
+            Self::Simcse { .. } => "simcse",
+            Self::ContrastiveTension { .. } => "contrastive_tension",
+            Self::Tsdae { .. } => "tsdae",
+            Self::Denoising(_) => "denoising",
+            Self::Electra { .. } => "electra",
+            Self::Seq2seq { .. } => "seq2seq",
         }
     }
 
@@ -76,6 +109,8 @@ pub enum Adaptation<'a> {
     CausalLm(CausalLm<'a>),
     /// Unsupervised SimCSE.
     SimCse(SimCse<'a>),
+    /// Contrastive tension.
+    ContrastiveTension(ContrastiveTension<'a>),
     /// TSDAE.
     Tsdae(Tsdae<'a>),
     /// Denoising.
@@ -92,6 +127,8 @@ pub enum PreparedAdaptation {
     Masked(MaskedBatch),
     /// Whole texts.
     Whole(PackedBatch),
+    /// Texts in groups.
+    Tension(TensionBatch),
     /// Texts with tokens deleted.
     Deleted(Deleted),
     /// Texts to read and to write.
@@ -107,6 +144,7 @@ macro_rules! with {
             Adaptation::MaskedLm($objective) => $body,
             Adaptation::CausalLm($objective) => $body,
             Adaptation::SimCse($objective) => $body,
+            Adaptation::ContrastiveTension($objective) => $body,
             Adaptation::Tsdae($objective) => $body,
             Adaptation::Denoising($objective) => $body,
             Adaptation::Electra($objective) => $body,
@@ -135,6 +173,9 @@ impl Objective for Adaptation<'_> {
             Self::MaskedLm(objective) => PreparedAdaptation::Masked(objective.prepare(rows, epoch)),
             Self::CausalLm(objective) => PreparedAdaptation::Whole(objective.prepare(rows, epoch)),
             Self::SimCse(objective) => PreparedAdaptation::Whole(objective.prepare(rows, epoch)),
+            Self::ContrastiveTension(objective) => {
+                PreparedAdaptation::Tension(objective.prepare(rows, epoch))
+            }
             Self::Tsdae(objective) => PreparedAdaptation::Deleted(objective.prepare(rows, epoch)),
             Self::Denoising(objective) => PreparedAdaptation::Pairs(objective.prepare(rows, epoch)),
             Self::Seq2Seq(objective) => PreparedAdaptation::Pairs(objective.prepare(rows, epoch)),
@@ -158,6 +199,9 @@ impl Objective for Adaptation<'_> {
                 objective.loss(model, pass, batch)
             }
             (Self::SimCse(objective), PreparedAdaptation::Whole(batch)) => objective.loss(model, pass, batch),
+            (Self::ContrastiveTension(objective), PreparedAdaptation::Tension(batch)) => {
+                objective.loss(model, pass, batch)
+            }
             (Self::Tsdae(objective), PreparedAdaptation::Deleted(batch)) => {
                 objective.loss(model, pass, batch)
             }

@@ -207,7 +207,7 @@ impl Classification<'_> {
 }
 
 /// Σ max(x, 0) − x·y + log(1 + exp(−|x|)), which no logit overflows.
-fn binary_cross_entropy(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+pub(super) fn binary_cross_entropy(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
     let positive = logits.clone().clamp_min(0.0);
     let tail = logits.clone().abs().neg().exp().log1p();
     (positive - logits * targets + tail).sum()

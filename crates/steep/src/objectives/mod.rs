@@ -3,6 +3,7 @@
 mod adaptation;
 mod causal_lm;
 mod classification;
+mod contrastive_tension;
 mod denoising;
 mod electra;
 mod embedding;
@@ -21,6 +22,7 @@ mod written;
 pub use adaptation::{AdaptObjective, Adaptation, PreparedAdaptation};
 pub use causal_lm::CausalLm;
 pub use classification::{Classification, ClassificationSettings, LabelledBatch, Targets};
+pub use contrastive_tension::{ContrastiveTension, TensionBatch};
 pub use denoising::{Denoising, NoiseSettings, NoiseTokens};
 pub use electra::{Electra, ElectraBatch, generator_shape, replaced_token_losses};
 pub use embedding::{

@@ -58,7 +58,7 @@ pub use results::{
 };
 pub use route::{
     Calibration, CalibrationBin, ClassScore, Confusion, LearnerTried, RouteResult, Score, ScoredBy,
-    SliceScore, StageSeconds, Status, Threshold,
+    SliceScore, StageSeconds, Status, Threshold, VocabularyChange,
 };
 pub use rules::rules;
 pub use terminal::table;

@@ -284,6 +284,9 @@ pub struct Results {
     /// Scores after adapting to parts of the unlabelled texts; empty where that was not asked for.
     #[serde(default)]
     pub text_curve: Vec<TextPoint>,
+    /// What routes adapted by, as `adapt --objective` calls it; empty where none adapts.
+    #[serde(default)]
+    pub adapt_objective: String,
 }
 
 impl Results {

@@ -2,6 +2,8 @@
 
 pub use crate::evaluation::probabilities::CalibrationBin;
 
+use super::format::plural;
+use super::metric::number;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
@@ -74,7 +76,7 @@ pub struct Score {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StageSeconds {
-    /// Continued pretraining on the unlabelled texts.
+    /// Continued pretraining on the unlabelled texts, and before it the choice of new tokens, where there are some.
     pub adapt: f64,
     /// Training encoder and head on the labels.
     pub finetune: f64,
@@ -239,6 +241,40 @@ pub struct SliceScore {
     pub high: f64,
 }
 
+/// What new tokens did to the texts of the labelled rows, and to the time that their vectors take.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct VocabularyChange {
+    /// Tokens that were added.
+    pub new_tokens: u64,
+    /// Tokens of a text on average, as the encoder reads it, before.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub tokens_per_text_before: f64,
+    /// And now.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub tokens_per_text: f64,
+    /// Texts that become vectors in a second, before.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub texts_per_second_before: f64,
+    /// And now.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub texts_per_second: f64,
+}
+
+impl VocabularyChange {
+    /// "412 new tokens: 13.60 → 11.94 tokens a text, 210 → 238 texts a second".
+    pub fn words(&self) -> String {
+        let speed = |value: f64| number(value, usize::from(value < 10.0));
+        format!(
+            "{}: {:.2} → {:.2} tokens a text, {} → {} texts a second",
+            plural(self.new_tokens, "new token"),
+            self.tokens_per_text_before,
+            self.tokens_per_text,
+            speed(self.texts_per_second_before),
+            speed(self.texts_per_second)
+        )
+    }
+}
+
 /// One way to a classifier, measured. A route that is scored in two ways (classifier on embeddings, own head) is
 /// two results with different `id` and the same `name`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -246,7 +282,7 @@ pub struct RouteResult {
     /// Unique among the results; comparisons and the verdict refer to it.
     pub id: String,
     /// The route: `majority`, `tfidf`, `frozen`, `adapted`, `finetuned`, `adapted+finetuned`, `finetuned+adapted`,
-    /// `contrastive`, `adapted+contrastive`, `table_only`, `table_as_text`, `joint`, `adapted+joint`, `late_average`,
+    /// `zeroshot`, `contrastive`, `adapted+contrastive`, `vocab+adapted`, `vocab+adapted+finetuned`, `table_only`, `table_as_text`, `joint`, `adapted+joint`, `late_average`,
     /// `stacked`.
     pub name: String,
     /// What the learner was given: `text`, `text+columns`, `columns`, …; empty where there was no choice.
@@ -303,6 +339,9 @@ pub struct RouteResult {
     /// The encoder, where several were compared; empty for routes without one.
     #[serde(default)]
     pub encoder: String,
+    /// What new tokens did, in routes that add some.
+    #[serde(default)]
+    pub vocabulary: Option<VocabularyChange>,
 }
 
 impl RouteResult {
@@ -334,6 +373,7 @@ impl RouteResult {
             threshold: None,
             folds: Vec::new(),
             encoder: String::new(),
+            vocabulary: None,
         }
     }
 

@@ -88,6 +88,10 @@ fn adapting(results: &Results) -> Option<String> {
         results.curves.iter().find(|curve| curve.kind == kind && curve.stage.ends_with("adapted"))
     };
     let ends = |curve: &Curve| Some((curve.points.first()?.1.exp(), curve.points.last()?.1.exp()));
+    // Of an objective that predicts no tokens, the loss has no perplexity.
+    if ["simcse", "contrastive_tension", "electra"].contains(&results.adapt_objective.as_str()) {
+        return None;
+    }
     let (own, general) = (of(CurveKind::ValidationLoss)?, of(CurveKind::Forgetting));
     let (from, to) = ends(own)?;
     let number = |value: f64| metric::number(value, usize::from(value < 100.0));

@@ -61,6 +61,7 @@ pub(crate) fn empty(title: &str) -> Results {
         pilot: None,
         plan: None,
         text_curve: vec![],
+        adapt_objective: "mlm".to_owned(),
     }
 }
 

@@ -13,7 +13,7 @@ struct Question {
     words: &'static str,
 }
 
-const QUESTIONS: [Question; 11] = [
+const QUESTIONS: [Question; 14] = [
     Question { route: "frozen", over: "tfidf", words: "The encoder as it is, instead of counting words" },
     Question {
         route: "adapted",
@@ -24,6 +24,9 @@ const QUESTIONS: [Question; 11] = [
     Question { route: "adapted+finetuned", over: "finetuned", words: "Adapting before fine-tuning" },
     Question { route: "adapted+finetuned", over: "adapted", words: "Fine-tuning after adapting" },
     Question { route: "finetuned+adapted", over: "finetuned", words: "Adapting after fine-tuning" },
+    Question { route: "frozen", over: "zeroshot", words: "Your labels, instead of the names of the classes" },
+    Question { route: "vocab+adapted", over: "adapted", words: "New tokens before adapting" },
+    Question { route: "vocab+adapted+finetuned", over: "adapted+finetuned", words: "New tokens before both" },
     Question { route: "contrastive", over: "frozen", words: "Training the vectors on the labels" },
     Question {
         route: "finetuned",
@@ -201,6 +204,8 @@ impl<'a> Measured<'a> {
         let mut sentences = vec![self.score_sentence(best, chosen)];
         sentences.extend(self.baseline_sentence(chosen));
         sentences.extend(QUESTIONS.iter().filter_map(|question| self.answer(question)));
+        let new_tokens = self.routes.iter().find_map(|route| route.vocabulary);
+        sentences.extend(new_tokens.map(|change| format!("{}.", change.words())));
         sentences.extend(self.features());
         sentences.extend(self.labels_or_text());
         sentences.extend(self.order());

@@ -4,9 +4,9 @@ use super::key::{StageAbout, finished, stage_key};
 use super::model_folder::ModelFolder;
 use crate::error::{Error, Result};
 use crate::objectives::{
-    AdaptObjective, Adaptation, CausalLm, Denoising, Electra, EncoderProbe, HeldOut, MaskedLm,
-    MaskingSettings, MaskingUnit, NoiseTokens, Probed, Seq2Seq, SimCse, TokenRange, Tsdae, Words, full_stops,
-    generator_shape,
+    AdaptObjective, Adaptation, CausalLm, ContrastiveTension, Denoising, Electra, EncoderProbe, HeldOut,
+    MaskedLm, MaskingSettings, MaskingUnit, NoiseTokens, Probed, Seq2Seq, SimCse, TokenRange, Tsdae, Words,
+    full_stops, generator_shape,
 };
 use crate::progress::Context;
 use crate::storage::{ArtefactWriter, write_json};
@@ -172,8 +172,8 @@ pub(super) fn rows_digest(lists: &[&[u32]]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// The model with the head that the objective needs.
-pub(crate) fn load(input: &AdaptInput, settings: &AdaptSettings) -> Result<(Model, LoadReport)> {
+/// The model with the head, or the second encoder, that the objective needs.
+pub fn load(input: &AdaptInput, settings: &AdaptSettings) -> Result<(Model, LoadReport)> {
     let (head_kind, seed) = (head_kind(input, settings)?, settings.training.seed);
     let (mut model, mut report) = Model::load(&input.model.path, head_kind, seed)?;
     if let (Some(source), HeadKind::ReplacedTokens { .. }) = (input.head_source, head_kind) {
@@ -192,12 +192,15 @@ pub(crate) fn load(input: &AdaptInput, settings: &AdaptSettings) -> Result<(Mode
         }
         report.initialised = donor_report.initialised;
     }
+    if let AdaptObjective::ContrastiveTension { .. } = settings.objective {
+        model.attach_twin();
+    }
     settings.training.apply_to(&mut model)?;
     Ok((model, report))
 }
 
 /// The head that the encoder trains with; a generator that is taken from a folder has its size.
-pub fn head_kind(input: &AdaptInput, settings: &AdaptSettings) -> Result<HeadKind> {
+fn head_kind(input: &AdaptInput, settings: &AdaptSettings) -> Result<HeadKind> {
     let config = &input.model.config;
     match (settings.objective, input.head_source) {
         (AdaptObjective::Electra { .. }, Some(source)) => {
@@ -250,6 +253,11 @@ pub fn objective<'a>(input: &AdaptInput<'a>, settings: &AdaptSettings) -> Result
             check_dropout(input.model)?;
             let pooling = pooling(input.model)?;
             Adaptation::SimCse(SimCse { sequences, rows, pooling, temperature, seed, held_out })
+        }
+        AdaptObjective::ContrastiveTension { pos_neg_ratio } => {
+            let pooling = pooling(input.model)?;
+            let tension = ContrastiveTension { sequences, rows, pooling, pos_neg_ratio, held_out };
+            Adaptation::ContrastiveTension(tension)
         }
         AdaptObjective::Tsdae { deletion_ratio } => Adaptation::Tsdae(Tsdae {
             sequences,

@@ -24,7 +24,7 @@ mod zeroshot;
 
 pub(crate) use adapt::adapt_probed;
 pub use adapt::{
-    AdaptInput, AdaptReport, AdaptSettings, adapt, head_kind as adapt_head_kind, objective as adapt_objective,
+    AdaptInput, AdaptReport, AdaptSettings, adapt, load as adapt_model, objective as adapt_objective,
 };
 pub use classify::{
     ClassifyInput, ClassifyReport, ClassifySettings, EmbeddingRecipe, LearnerSettings, Learners, classify,
@@ -54,5 +54,6 @@ pub use predict::{
 pub use prepared::PreparedFeatures;
 pub(crate) use prepared::{RawReader, VectorSource, plan as reading_plan};
 pub use search::{IndexReport, IndexSettings, ListChoice, SearchIndex, SearchMethod, build_index};
+pub(crate) use vocabulary::extend_vocabulary_as;
 pub use vocabulary::{EXTENSION_FOLDER, VocabularyExtension, extend_vocabulary, restore_vocabulary};
 pub use zeroshot::{ZeroShot, ZeroShotSettings, zeroshot};

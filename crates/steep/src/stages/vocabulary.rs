@@ -9,6 +9,7 @@ use crate::progress::Context;
 use crate::storage::{ArtefactWriter, MANIFEST, read_json, write_json};
 use crate::text::Tokenizer;
 use crate::text::vocabulary::{ChooseSettings, Fragmentation, NewToken, WordCounts, choose};
+use crate::training::NewRows;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fs;
@@ -47,6 +48,17 @@ impl VocabularyExtension {
         let path = folder.join(EXTENSION_FOLDER).join(RECORD);
         if path.is_file() { read_json(&path).map(Some) } else { Ok(None) }
     }
+
+    /// Rows of the embedding matrix now.
+    fn vocab_size(&self) -> usize {
+        self.old_vocab_size.max(self.new_rows().end)
+    }
+
+    /// The rows of the new tokens.
+    pub fn new_rows(&self) -> NewRows {
+        let first = self.first_new_id as usize;
+        NewRows { first, end: first + self.new_tokens.len() }
+    }
 }
 
 /// Teaches a model the tokens that save most in a corpus, and writes it to `output`.
@@ -57,6 +69,24 @@ impl VocabularyExtension {
 /// # Errors
 /// A tokenizer that cannot be extended, a folder that was extended already, a corpus without a frequent word to add.
 pub fn extend_vocabulary(
+    model: &ModelFolder,
+    counts: &WordCounts,
+    settings: &ChooseSettings,
+    output: &Path,
+    ctx: &Context,
+) -> Result<VocabularyExtension> {
+    let about = || StageAbout {
+        stage: "vocab extend".into(),
+        key: stage_key("vocab extend", &[&model.digest, &digest_of(counts)], settings),
+        settings: serde_json::to_value(settings).expect("resolved settings are plain data"),
+        report: Value::Null,
+    };
+    extend_vocabulary_as(about, model, counts, settings, output, ctx)
+}
+
+/// The same, with what the folder says of itself.
+pub(crate) fn extend_vocabulary_as(
+    about: impl FnOnce() -> StageAbout,
     model: &ModelFolder,
     counts: &WordCounts,
     settings: &ChooseSettings,
@@ -96,13 +126,7 @@ pub fn extend_vocabulary(
         after: Fragmentation::of(&Tokenizer::load(target)?, counts)?,
     };
     write_json(&kept.join(RECORD), &extension)?;
-    let words = digest_of(counts);
-    writer.commit(&StageAbout {
-        stage: "vocab extend".into(),
-        key: stage_key("vocab extend", &[&model.digest, &words], settings),
-        settings: serde_json::to_value(settings).expect("resolved settings are plain data"),
-        report: Value::Null,
-    })?;
+    writer.commit(&about())?;
     Ok(extension)
 }
 

@@ -1,12 +1,13 @@
 //! Which parameters learn, and from which step on.
 
+use super::VocabularyWarmup;
 use crate::error::{Error, Result};
 use glob::Pattern;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
-use steep_encoder::{Model, ParameterSpec};
+use steep_encoder::{Model, Parameter, ParameterSpec};
 
 /// What of a model is trained; all of it by default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub struct Freezing {
     /// When each layer begins.
     #[serde(default, skip_serializing_if = "GradualUnfreezing::is_none")]
     pub gradual_unfreezing: GradualUnfreezing,
+    /// The steps in which rows of new tokens learn alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocabulary_warmup: Option<VocabularyWarmup>,
 }
 
 /// From the top down, one more layer at a time (Howard and Ruder 2018): the head first, the embeddings last.
@@ -154,27 +158,26 @@ impl Freezing {
 
     /// Whether what learns changes during training.
     pub fn is_gradual(&self) -> bool {
-        !self.gradual_unfreezing.is_none()
+        !self.gradual_unfreezing.is_none() || self.vocabulary_warmup.is_some()
     }
 
     /// # Errors
-    /// A pattern that names no parameter; nothing that learns.
+    /// A pattern that names no parameter; nothing that learns, in the steps of new tokens or afterwards.
     pub fn check(&self, model: &Model) -> Result<()> {
         for (key, patterns) in [("freeze", &self.freeze), ("train_only", &self.train_only)] {
             for pattern in patterns {
-                let named = |parameter: &steep_encoder::Parameter| {
-                    pattern.matches(&parameter.spec, model.num_layers())
-                };
+                let named = |parameter: &Parameter| pattern.matches(&parameter.spec, model.num_layers());
                 if !model.parameters.list.iter().any(named) {
                     return Err(unknown(key, pattern, model));
                 }
             }
         }
-        if model.parameters.list.iter().any(|parameter| self.learns(&parameter.spec, model.num_layers())) {
-            return Ok(());
+        let learns = |parameter: &Parameter| self.learns(&parameter.spec, model.num_layers());
+        if !model.parameters.list.iter().any(learns) {
+            let key = if self.train_only.is_empty() { "freeze" } else { "train_only" };
+            return Err(Error::config(key, "leaves nothing to train", "freeze less"));
         }
-        let key = if self.train_only.is_empty() { "freeze" } else { "train_only" };
-        Err(Error::config(key, "leaves nothing to train", "freeze less"))
+        self.vocabulary_warmup.as_ref().map_or(Ok(()), |warmup| warmup.check(model, learns))
     }
 
     fn learns(&self, spec: &ParameterSpec, num_layers: usize) -> bool {
@@ -193,6 +196,10 @@ impl Freezing {
         for parameter in &mut model.parameters.list {
             let spec = &parameter.spec;
             parameter.trainable = spec.depth >= lowest && self.learns(spec, num_layers);
+            parameter.learning_rows = None;
+        }
+        if let Some(warmup) = self.vocabulary_warmup.filter(|warmup| at.step < warmup.steps) {
+            warmup.apply(model, |parameter| self.learns(&parameter.spec, num_layers));
         }
     }
 

@@ -11,9 +11,11 @@ mod sequences;
 mod settings;
 mod steps;
 mod trainer;
+mod vocabulary_warmup;
 
 pub use freezing::{Freezing, GradualUnfreezing, ParameterPattern, Position};
 pub use schedule::{LrSchedulerType, Schedule};
 pub use sequences::{Sequences, micro_batches};
 pub use settings::TrainingSettings;
 pub use trainer::{LogEntry, Objective, TrainerState, TrainingOutcome, train};
+pub use vocabulary_warmup::{NewRows, VocabularyWarmup};

@@ -15,6 +15,7 @@ impl Measured {
         variant: Variant,
         runner: &Runner,
     ) -> Result<Vec<Prediction>> {
+        let runner = &runner.of_route(route)?;
         let seeds = &runner.settings.seeds;
         let seeds = if route.finetunes() { &seeds[..] } else { &seeds[..1] };
         let mut predictions = Vec::with_capacity(seeds.len());

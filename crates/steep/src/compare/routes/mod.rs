@@ -8,10 +8,12 @@ mod baselines;
 mod combined;
 mod encoders;
 mod joint;
+mod zeroshot;
 
 use super::runner::{MadeEncoder, Prediction, Runner};
 use super::score::{Scorer, metric_name};
 use super::settings::{CompareSettings, FeatureSet, Route};
+use crate::data::Task;
 use crate::error::{Error, Result};
 use crate::report::{Check, Pilot, RouteResult, ScoredBy, Status};
 use crate::training::LogEntry;
@@ -49,8 +51,11 @@ pub(super) struct Measured {
 }
 
 /// A result of a route's variant without any figure yet.
-fn new_result(route: Route, variant: Variant) -> RouteResult {
+fn new_result(route: Route, variant: Variant, settings: &CompareSettings) -> RouteResult {
     let mut result = RouteResult::new(route.name(), variant.way, route.description());
+    if route.adapts() {
+        result.description += &format!("; adapting is {}", settings.objective.words());
+    }
     if let Some(set) = variant.features {
         // There is no network of this kind without columns, so that its name need not tell of them.
         result.with_features(set.name(), if route.is_joint() { "" } else { set.suffix() });
@@ -70,6 +75,7 @@ pub(super) fn variants(route: Route, settings: &CompareSettings) -> Vec<Variant>
             vec![Variant { way: ScoredBy::OwnHead, features: Some(joint::features(settings)) }]
         }
         Route::Majority | Route::Tfidf | Route::TableOnly => plain(ScoredBy::Baseline),
+        Route::Zeroshot => plain(ScoredBy::OwnHead),
         Route::TableAsText => plain(ScoredBy::Classifier),
         Route::LateAverage | Route::Stacked => plain(ScoredBy::Combined),
         route => {
@@ -88,21 +94,18 @@ impl Measured {
     /// Measures a route in each way it can be scored. A route that fails does not stop the others.
     pub(super) fn run(&mut self, route: Route, runner: &Runner, scorer: &Scorer) -> Result<()> {
         for variant in variants(route, runner.settings) {
-            let mut result = new_result(route, variant);
-            if route.adapts() && runner.prepared.unlabelled.is_none() {
-                result.status = Status::Skipped { reason: "there are no unlabelled texts".into() };
-                self.others.push(result);
-                continue;
-            }
-            if route.trains_vectors()
-                && let Err(error) = runner.settings.contrastive.loss.check(&runner.prepared.labelled.targets)
-            {
-                result.status = Status::Skipped { reason: error.to_string() };
+            let mut result = new_result(route, variant, runner.settings);
+            if let Some(reason) = reason_to_skip(route, runner) {
+                result.status = Status::Skipped { reason };
                 self.others.push(result);
                 continue;
             }
             match self.predictions(route, variant, runner, scorer) {
                 Ok(predictions) => {
+                    if let Some(extended) = runner.of_route(route)?.vocabulary {
+                        result.description += &format!("; {}", extended.change.words());
+                        result.vocabulary = Some(extended.change);
+                    }
                     scorer.fill(&mut result, &predictions)?;
                     runner.ctx.progress.line(&summary(&result, &metric_name(scorer.metric)));
                     self.routes.push(MeasuredRoute { route, variant, result, predictions });
@@ -130,6 +133,7 @@ impl Measured {
             Route::Majority => Ok(vec![runner.majority()?]),
             Route::Tfidf => Ok(vec![runner.tfidf()?]),
             Route::TableOnly => Ok(vec![runner.table_only()?]),
+            Route::Zeroshot => Ok(vec![runner.zeroshot()?]),
             Route::TableAsText => Ok(vec![runner.table_as_text()?]),
             Route::LateAverage => self.late_average(scorer),
             Route::Stacked => Ok(vec![self.stacked(runner, scorer)?]),
@@ -168,7 +172,7 @@ impl Measured {
         // Once, however many ways there are to measure it.
         let variant = Variant { features: None, ..variants(route, settings)[0] };
         let status = Status::Skipped { reason: reason.to_owned() };
-        self.others.push(RouteResult { status, ..new_result(route, variant) });
+        self.others.push(RouteResult { status, ..new_result(route, variant, settings) });
     }
 
     /// The measured result of a route and variant.
@@ -196,6 +200,19 @@ impl Measured {
             _ => Some(next),
         })
     }
+}
+
+/// What a route lacks in this data.
+fn reason_to_skip(route: Route, runner: &Runner) -> Option<String> {
+    let labelled = &runner.prepared.labelled;
+    if route.adapts() && runner.prepared.unlabelled.is_none() {
+        return Some("there are no unlabelled texts".to_owned());
+    }
+    if route == Route::Zeroshot && labelled.task() == Task::Regression {
+        return Some("labels that are numbers have no names".to_owned());
+    }
+    let loss = route.trains_vectors().then_some(&runner.settings.contrastive.loss)?;
+    loss.check(&labelled.targets).err().map(|error| error.to_string())
 }
 
 /// One line while the comparison runs.

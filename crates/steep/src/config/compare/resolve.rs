@@ -91,6 +91,9 @@ impl CompareRequest {
         } else {
             None
         };
+        let labels_without_training = routes.contains(&Route::Zeroshot);
+        let adds_tokens = routes.iter().any(|route| route.extends_vocabulary());
+        let vocabulary = adds_tokens.then(|| self.vocabulary()).transpose()?;
         let folds = within("cv_folds", fill(&mut self.cv_folds, || 5), 2..=20)? as u32;
         let out_of_fold = self.folds.map(|folds| within("folds", folds, 2..=20)).transpose()?;
         if out_of_fold.is_some() && self.split_column.is_some() {
@@ -118,8 +121,11 @@ impl CompareRequest {
             seeds,
             max_seq_length: Some(facts.labelled.max_seq_length),
             metric: self.metric.as_ref().map(|name| metric("metric", name)).transpose()?,
+            objective: adapt.objective,
             masking: adapt.masking,
             adapt: adapt.training,
+            zeroshot: self.zeroshot(facts)?.filter(|_| labels_without_training),
+            vocabulary,
             held_out_fraction: self.held_out()?,
             head_init: finetune.head_init,
             classification: finetune.classification,
@@ -217,8 +223,13 @@ impl CompareRequest {
         let has_beside = has_columns || features.iter().any(|set| set.has_engineered());
         let has_its_columns =
             |route: Route| (has_columns || !route.needs_columns()) && (has_beside || !route.is_joint());
-        let is_possible = |route: Route| (has_unlabelled || !route.adapts()) && has_its_columns(route);
-        let usual = |route: Route| is_possible(route) && !route.trains_vectors();
+        let has_zeroshot = self.zeroshot_model_name_or_path.is_some();
+        let is_possible = |route: Route| {
+            (has_unlabelled || !route.adapts())
+                && has_its_columns(route)
+                && (has_zeroshot || route != Route::Zeroshot)
+        };
+        let usual = |route: Route| is_possible(route) && !route.is_measured_where_named();
         let possible = Route::ALL.iter().filter(|(_, route, _)| usual(*route));
         let names =
             fill(&mut self.routes, || List(possible.map(|(name, ..)| (*name).to_owned()).collect())).0;
@@ -229,6 +240,10 @@ impl CompareRequest {
             if route.adapts() && !has_unlabelled {
                 let hint = "give --unlabelled_file FILE, or leave the route out";
                 return Err(Error::config("routes", format!("{name} needs unlabelled texts"), hint));
+            }
+            if route == Route::Zeroshot && !has_zeroshot {
+                let hint = "give --zeroshot_model_name_or_path MODEL, or leave the route out";
+                return Err(Error::config("routes", "zeroshot needs a model of its own", hint));
             }
             if !has_its_columns(route) {
                 let hint = "give --feature_columns '*', or leave the route out";

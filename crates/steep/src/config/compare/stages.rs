@@ -2,11 +2,13 @@
 //! the same defaults and ranges.
 
 use super::{CompareFacts, CompareRequest};
-use crate::compare::LabelledSource;
+use crate::compare::{LabelledSource, VocabularySettings, ZeroshotSettings};
 use crate::config::adapt::AdaptRequest;
-use crate::config::check::fill;
+use crate::config::check::{fill, within};
+use crate::config::choices::items;
 use crate::config::classify::ClassifyRequest;
 use crate::config::finetune::FinetuneRequest;
+use crate::config::vocabulary::choose_settings;
 use crate::data::LabelBudget;
 use crate::error::{Error, Result};
 use crate::objectives::EmbeddingSettings;
@@ -94,22 +96,87 @@ impl CompareRequest {
             max_steps: self.adapt_max_steps,
             learning_rate: self.adapt_learning_rate,
             per_device_train_batch_size: self.adapt_batch_size,
+            objective: self.adapt_objective.clone().or(facts.usual_objective.map(str::to_owned)),
             mlm_probability: self.mlm_probability,
+            masking: self.masking.clone(),
+            temperature: self.temperature,
+            pos_neg_ratio: self.pos_neg_ratio,
+            generator_size: self.generator_size,
+            discriminator_weight: self.discriminator_weight,
+            deletion_ratio: self.deletion_ratio,
+            infilling_ratio: self.infilling_ratio,
+            poisson_lambda: self.poisson_lambda,
+            permute_sentence_ratio: self.permute_sentence_ratio,
+            rotation_ratio: self.rotation_ratio,
             max_tokens_per_micro_batch: self.max_tokens_per_micro_batch,
             save_steps: self.save_steps,
             dtype: self.dtype.clone(),
             ..AdaptRequest::default()
         };
+        if request.objective.as_deref() == Some("seq2seq") {
+            let hint = "take another, or run `steep adapt --objective seq2seq` and compare with its folder";
+            return Err(Error::config("adapt_objective", "seq2seq needs pairs of texts", hint));
+        }
         let resolved = request
             .resolve(&facts.training(facts.unlabelled_rows))
             .map_err(|error| in_words_of("adapt", error));
         self.adapt_epochs = request.num_train_epochs;
         self.adapt_learning_rate = request.learning_rate;
         self.adapt_batch_size = request.per_device_train_batch_size;
+        self.adapt_objective = request.objective;
         self.mlm_probability = request.mlm_probability;
+        self.masking = request.masking;
+        self.temperature = request.temperature;
+        self.pos_neg_ratio = request.pos_neg_ratio;
+        self.generator_size = request.generator_size;
+        self.discriminator_weight = request.discriminator_weight;
+        self.deletion_ratio = request.deletion_ratio;
+        self.infilling_ratio = request.infilling_ratio;
+        self.poisson_lambda = request.poisson_lambda;
+        self.permute_sentence_ratio = request.permute_sentence_ratio;
+        self.rotation_ratio = request.rotation_ratio;
         self.max_tokens_per_micro_batch = request.max_tokens_per_micro_batch;
         self.save_steps = request.save_steps;
         resolved
+    }
+
+    /// What labels without training; none where no model is named.
+    pub(super) fn zeroshot(&mut self, facts: &CompareFacts) -> Result<Option<ZeroshotSettings>> {
+        let (Some(model_name), Some(model)) = (&self.zeroshot_model_name_or_path, &facts.zeroshot_model)
+        else {
+            return Ok(None);
+        };
+        let candidate = |pair: &String| {
+            let parted = pair.split_once('=').filter(|(_, words)| !words.trim().is_empty());
+            parted.map(|(name, words)| (name.trim().to_owned(), words.trim().to_owned())).ok_or_else(|| {
+                let hint = "give name=words for each label that is to be written otherwise";
+                Error::config("candidate_labels", format!("'{pair}' is no name=words"), hint)
+            })
+        };
+        let hypothesis_template =
+            fill(&mut self.hypothesis_template, || crate::config::zeroshot::TEMPLATE.to_owned());
+        if hypothesis_template.matches("{}").count() != 1 {
+            let problem = format!("'{hypothesis_template}' does not have one place for the label");
+            return Err(Error::config("hypothesis_template", problem, "write {} where the label belongs"));
+        }
+        Ok(Some(ZeroshotSettings {
+            model: model.clone(),
+            model_name: model_name.clone(),
+            hypothesis_template,
+            candidate_labels: items(self.candidate_labels.as_ref())
+                .iter()
+                .map(candidate)
+                .collect::<Result<_>>()?,
+        }))
+    }
+
+    /// How tokens are added.
+    pub(super) fn vocabulary(&mut self) -> Result<VocabularySettings> {
+        let warmup_steps = fill(&mut self.vocabulary_warmup_steps, || 0.1);
+        Ok(VocabularySettings {
+            choose: choose_settings(&mut self.num_new_tokens, &mut self.min_frequency)?,
+            warmup_steps: within("vocabulary_warmup_steps", warmup_steps, 0.0..=1e12)?,
+        })
     }
 
     /// How vectors are trained.

@@ -4,13 +4,22 @@ use crate::config::to_toml;
 use crate::config::training::Facts;
 use crate::config::values::List;
 use crate::data::LabelBudget;
+use crate::objectives::AdaptObjective;
 
 fn facts() -> CompareFacts {
     CompareFacts {
         name: "model".into(),
         model: "folder".into(),
-        labelled: Facts { rows: 2225, hidden_size: 384, num_hidden_layers: 6, max_seq_length: 256 },
+        labelled: Facts {
+            rows: 2225,
+            hidden_size: 384,
+            num_hidden_layers: 6,
+            max_seq_length: 256,
+            new_rows: None,
+        },
         unlabelled_rows: 2000,
+        usual_objective: Some("mlm"),
+        zeroshot_model: None,
     }
 }
 
@@ -72,6 +81,32 @@ fn columns_bring_their_routes_and_features_and_without_them_all_stays_lean() {
         CompareRequest { learner: Some(List(vec!["forest".into()])), ..request() },
     ] {
         assert!(refused.clone().resolve(&facts()).unwrap_err().hint().is_some());
+    }
+}
+
+#[test]
+fn encoders_are_adapted_by_what_their_family_was_pretrained_with_or_by_what_is_asked_for() {
+    let objective = |usual, asked: Option<&str>| {
+        let mut request = CompareRequest { adapt_objective: asked.map(str::to_owned), ..request() };
+        let settings = request.resolve(&CompareFacts { usual_objective: usual, ..facts() }).unwrap();
+        let mut again: CompareRequest = toml::from_str(&to_toml(&request)).unwrap();
+        assert_eq!(again.resolve(&facts()).unwrap().objective, settings.objective);
+        settings.objective
+    };
+    assert_eq!(objective(Some("mlm"), None), AdaptObjective::Mlm);
+    assert_eq!(objective(Some("clm"), None), AdaptObjective::Clm);
+    assert_eq!(objective(None, None), AdaptObjective::Mlm);
+    assert_eq!(objective(Some("clm"), Some("tsdae")), AdaptObjective::Tsdae { deletion_ratio: 0.6 });
+    let tsdae = || CompareRequest { adapt_objective: Some("tsdae".into()), ..request() };
+    let settings = CompareRequest { deletion_ratio: Some(0.3), ..tsdae() }.resolve(&facts()).unwrap();
+    assert_eq!(settings.objective, AdaptObjective::Tsdae { deletion_ratio: 0.3 });
+    for (mut refused, key) in [
+        (CompareRequest { temperature: Some(0.1), ..tsdae() }, "temperature:"),
+        (CompareRequest { adapt_objective: Some("seq2seq".into()), ..request() }, "adapt_objective:"),
+        (CompareRequest { adapt_objective: Some("bert".into()), ..request() }, "adapt_objective:"),
+    ] {
+        let message = refused.resolve(&facts()).unwrap_err().to_string();
+        assert!(message.starts_with(key), "{message}");
     }
 }
 

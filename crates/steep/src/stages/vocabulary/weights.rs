@@ -68,9 +68,13 @@ impl File {
     }
 }
 
-/// Whether a tensor has a row or a value for each token.
-fn has_rows(info: &TensorInfo, vocab_size: usize) -> bool {
-    matches!(info.shape.len(), 1 | 2) && info.shape[0] == vocab_size
+/// The axis on which a tensor has a row or a value for each token, if it has one. BART's bias is a matrix of one row.
+fn token_axis(info: &TensorInfo, vocab_size: usize) -> Option<usize> {
+    match info.shape[..] {
+        [tokens] | [tokens, _] if tokens == vocab_size => Some(0),
+        [1, tokens] if tokens == vocab_size => Some(1),
+        _ => None,
+    }
 }
 
 /// Writes all weights of `folder` to `target` with the new rows; gives the names of the tensors that have them.
@@ -82,13 +86,14 @@ pub(super) fn extend(folder: &Path, target: &Path, kept: &Path, rows: &NewRows) 
         let (mut tensors, mut spare) = (Vec::new(), Vec::new());
         for (tensor, info) in &file.tensors {
             let old = file.data(info);
-            if !has_rows(info, rows.old_vocab_size) {
+            let Some(axis) = token_axis(info, rows.old_vocab_size) else {
                 tensors.push((tensor, info, info.shape.clone(), old.to_vec()));
                 continue;
-            }
+            };
             let (new, replaced) = with_new_rows(old, info, rows, &path)?;
             spare.extend_from_slice(&old[replaced]);
-            let shape = std::iter::once(rows.vocab_size()).chain(info.shape[1..].iter().copied()).collect();
+            let mut shape = info.shape.clone();
+            shape[axis] = rows.vocab_size();
             tensors.push((tensor, info, shape, new));
             grown.push(tensor.clone());
         }
@@ -125,7 +130,7 @@ pub(super) fn restore(
                 parts.push(data);
                 continue;
             }
-            let row = data.len() / info.shape[0];
+            let row = data.len() / extension.vocab_size();
             parts.push(&data[..untouched * row]);
             let replaced;
             (replaced, spare) = spare.split_at_checked((old_rows - untouched) * row).ok_or_else(|| {
@@ -147,7 +152,7 @@ fn with_new_rows(
     path: &Path,
 ) -> Result<(Vec<u8>, Range<usize>)> {
     let row = old.len() / rows.old_vocab_size;
-    let columns: usize = info.shape[1..].iter().product();
+    let columns = info.shape.iter().product::<usize>() / rows.old_vocab_size;
     let first = rows.first_new_id as usize;
     let mut new = old.to_vec();
     new.resize(rows.vocab_size() * row, 0);
@@ -284,6 +289,39 @@ mod tests {
         restore(&new, &back, &kept, &extension).unwrap();
         let bytes = |folder: &Path| fs::read(folder.join("model.safetensors")).unwrap();
         assert_eq!(bytes(&back), bytes(&old));
+    }
+
+    #[test]
+    fn a_matrix_of_one_row_has_a_value_for_each_token() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = |name: &str| {
+            let path = place.path().join(name);
+            fs::create_dir(&path).unwrap();
+            path
+        };
+        let (old, new, kept, back) = (folder("old"), folder("new"), folder("kept"), folder("back"));
+        let bytes = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+        let info = TensorInfo { dtype: Dtype::F32, shape: vec![1, 3], data_offsets: (0, 0) };
+        let name = "final_logits_bias".to_owned();
+        let entry = (&name, &info, vec![1, 3], bytes(&[1.0, 2.0, 6.0]));
+        write_file(&old.join("model.safetensors"), None, &[entry]).unwrap();
+        let tokens = [NewToken { token: "t".to_owned(), id: 3, old_ids: vec![0, 2] }];
+        let rows = NewRows { old_vocab_size: 3, first_new_id: 3, tokens: &tokens };
+        let tensors = extend(&old, &new, &kept, &rows).unwrap();
+        let file = File::read(&new.join("model.safetensors")).unwrap();
+        assert_eq!(file.tensors[0].1.shape, [1, 4]);
+        assert_eq!(file.data(&file.tensors[0].1), bytes(&[1.0, 2.0, 6.0, 3.5]));
+        let extension = VocabularyExtension {
+            old_vocab_size: 3,
+            first_new_id: 3,
+            new_tokens: tokens.to_vec(),
+            tensors,
+            before: Fragmentation::default(),
+            after: Fragmentation::default(),
+        };
+        restore(&new, &back, &kept, &extension).unwrap();
+        let read = |folder: &Path| fs::read(folder.join("model.safetensors")).unwrap();
+        assert_eq!(read(&back), read(&old));
     }
 
     #[test]
