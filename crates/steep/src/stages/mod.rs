@@ -53,6 +53,9 @@ pub use predict::{
 };
 pub use prepared::PreparedFeatures;
 pub(crate) use prepared::{RawReader, VectorSource, plan as reading_plan};
-pub use search::{IndexReport, IndexSettings, ListChoice, SearchIndex, SearchMethod, build_index};
+pub use search::{
+    CorpusInput, IndexReport, IndexSettings, ListChoice, SearchIndex, VectorReport, VectorSearch,
+    build_index, build_word_index,
+};
 pub use vocabulary::{EXTENSION_FOLDER, VocabularyExtension, extend_vocabulary, restore_vocabulary};
 pub use zeroshot::{ZeroShot, ZeroShotSettings, zeroshot};
