@@ -7,7 +7,9 @@
 pub(crate) mod adapt;
 mod classify;
 mod contrastive;
+mod embed_texts;
 mod engineered;
+mod evaluate;
 mod extract;
 pub(crate) mod finetune;
 mod generate;
@@ -34,6 +36,11 @@ pub use contrastive::{
     ContrastiveReport, ContrastiveSettings, contrastive, contrastive_classifier, estimate_contrastive,
 };
 pub use engineered::{EngineerInput, EngineerSettings, EngineeredColumns, engineer};
+pub use evaluate::{
+    EvaluatedModel, EvaluationReport, EvaluationTask, LabelledTexts, PairInput, RetrievalInput,
+    RetrievalSettings, Scores, evaluate_alignment, evaluate_clustering, evaluate_drift, evaluate_retrieval,
+    evaluate_sts,
+};
 pub use extract::{EMBEDDING_COLUMN, ExtractInput, ExtractReport, ExtractSettings, OutputValue, extract};
 pub use finetune::{
     FinetuneInput, FinetuneReport, FinetuneSettings, HeadInit, MultiTaskSettings, estimate_finetune, finetune,

@@ -4,21 +4,19 @@ mod build;
 
 pub use build::{CorpusInput, IndexSettings, ListChoice, build_index, build_word_index};
 
+use super::embed_texts::TextEmbedder;
 use super::extract::ExtractSettings;
 use super::model_folder::ModelFolder;
-use crate::config::apply_dtype;
 use crate::error::{Error, Result};
-use crate::features::embed::Embedder;
 use crate::features::matrix::DenseMatrix;
 use crate::progress::Context;
 use crate::search::lists::{LISTS_FILE, Lists};
 use crate::search::{Hit, NearPair, Vectors, WordIndex, WordTotals, near_pairs, nearest};
 use crate::storage::{Artefact, read_json};
-use crate::text::{EncodeOptions, map_readonly};
+use crate::text::map_readonly;
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use steep_encoder::{HeadKind, Model};
 
 const INDEX_FILE: &str = "index.json";
 const VECTORS_FILE: &str = "vectors.npy";
@@ -110,7 +108,11 @@ impl SearchIndex {
             let hint = "name a folder that search wrote, or give an input_file to make one of";
             return Err(Error::data(folder, "there is no index", hint));
         };
-        let about: IndexReport = read_json(&artefact.file(INDEX_FILE)?)?;
+        let damaged = || {
+            Error::data(folder, "the index is damaged or of another version", "delete it and make it anew")
+        };
+        let about: serde_json::Value = read_json(&artefact.file(INDEX_FILE)?)?;
+        let about = IndexReport::deserialize(about).map_err(|_| damaged())?;
         let rows = about.rows as usize;
         let vectors = about.vectors.clone();
         let index = Self {
@@ -121,10 +123,8 @@ impl SearchIndex {
             folder: folder.to_path_buf(),
             about,
         };
-        if index.about.format_version == FORMAT_VERSION && index.has_whole_texts() {
-            return Ok(index);
-        }
-        Err(Error::data(folder, "the index is damaged or of another version", "delete it and make it anew"))
+        let is_whole = index.about.format_version == FORMAT_VERSION && index.has_whole_texts();
+        if is_whole { Ok(index) } else { Err(damaged()) }
     }
 
     /// What the index is of.
@@ -169,18 +169,7 @@ impl SearchIndex {
             let hint = "name the encoder that the index was made with, or make the index anew";
             return Err(Error::config("model_name_or_path", "is not the encoder of the index", hint));
         }
-        let recipe = &about.extract;
-        let (mut network, _) = Model::load(&model.path, HeadKind::None, 0)?;
-        apply_dtype(recipe.embed.dtype, &mut network);
-        let mut options: EncodeOptions = recipe.encode_options();
-        if let Some(prompt) = prompt {
-            options.prompt = Some(prompt.to_owned()).filter(|prompt| !prompt.is_empty());
-        }
-        let encodings = model.tokenizer.encode(queries, &options)?;
-        let dense = model.modules.as_ref().map_or(&[][..], |modules| &modules.dense);
-        let rows: Vec<u32> = (0..encodings.len() as u32).collect();
-        let prompt_tokens = encodings.prompt_tokens as usize;
-        Embedder::new(&network, dense, recipe.embed.clone())?.embed(&encodings, &rows, prompt_tokens, ctx)
+        TextEmbedder::load(model, &about.extract)?.embed(queries, prompt, ctx)
     }
 
     /// The rows nearest to each query `[queries, width]`, the nearest first.
