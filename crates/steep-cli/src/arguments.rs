@@ -3,9 +3,9 @@
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as ClapCommand, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
 use steep::config::{
-    AdaptRequest, ClassifyRequest, CompareRequest, ExtractRequest, FinetuneRequest, Form, GenerateRequest,
-    Ignored, InspectRequest, Key, MergeRequest, PredictRequest, Request, SearchRequest, VocabExtendRequest,
-    VocabReportRequest, VocabUndoRequest, ZeroshotRequest,
+    AdaptRequest, ClassifyRequest, CompareRequest, EvaluateRequest, ExtractRequest, FinetuneRequest, Form,
+    GenerateRequest, Ignored, InspectRequest, Key, MergeRequest, PredictRequest, Request, SearchRequest,
+    VocabExtendRequest, VocabReportRequest, VocabUndoRequest, ZeroshotRequest,
 };
 
 /// Steep a text encoder in your own texts, then extract features you can trust.
@@ -65,6 +65,8 @@ pub(crate) enum Command {
     Vocab(Vocab),
     /// Find near texts and near-duplicates in a corpus
     Search(Asked<SearchRequest>),
+    /// Measure how good an encoder's vectors are: for search, pairs and clusters, and beside another encoder's
+    Evaluate(Box<Asked<EvaluateRequest>>),
     /// Label texts without training, by natural language inference
     Zeroshot(Asked<ZeroshotRequest>),
     /// Add an adapter of PEFT's to the weights that it belongs to

@@ -3,6 +3,7 @@
 mod adapt;
 mod classify;
 mod compare;
+mod evaluate;
 mod extract;
 mod finetune;
 mod generate;
@@ -28,6 +29,7 @@ pub(crate) fn run(command: Command, session: &Session) -> anyhow::Result<()> {
         Command::Vocab(action) => vocab::run(action, session),
         Command::Search(asked) => search::run(asked, session),
         Command::Generate(asked) => generate::run(asked, session),
+        Command::Evaluate(asked) => evaluate::run(*asked, session),
         Command::Zeroshot(asked) => zeroshot::run(asked, session),
         Command::Merge(asked) => merge::run(asked, session),
         Command::Inspect(arguments) => inspect::run(arguments, session),

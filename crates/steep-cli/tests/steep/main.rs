@@ -3,6 +3,7 @@
 mod columns;
 mod commands;
 mod comparison;
+mod evaluation;
 mod families;
 mod generation;
 mod messages;

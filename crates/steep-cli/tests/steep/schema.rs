@@ -13,7 +13,13 @@ pub(crate) fn conforms(results: &Value) {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// What of JSON Schema the file uses: `$ref`, `anyOf`, `enum`, `type`, `properties`, `required`, `additionalProperties`,
+/// Fails where a value is not as another schema says, one without references.
+pub(crate) fn conforms_to(schema: &str, value: &Value) {
+    let faults = faults(&serde_json::from_str(schema).expect("the schema is JSON"), value, "results");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// What of JSON Schema the files use: `$ref`, `anyOf`, `enum`, `type`, `properties`, `required`, `additionalProperties`,
 /// `items`, `minimum` 0.
 fn faults(schema: &Value, value: &Value, path: &str) -> Vec<String> {
     if let Some(name) = schema["$ref"].as_str() {

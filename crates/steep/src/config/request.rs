@@ -125,6 +125,7 @@ mod tests {
         check::<AdaptRequest>();
         check::<ClassifyRequest>();
         check::<CompareRequest>();
+        check::<crate::config::EvaluateRequest>();
         check::<ExtractRequest>();
         check::<FinetuneRequest>();
         check::<GenerateRequest>();

@@ -5,16 +5,17 @@ use super::choices::items;
 use super::extract::ExtractRequest;
 use super::values::List;
 use crate::error::{Error, Result};
-use crate::search::ListSettings;
-use crate::stages::{IndexSettings, ListChoice, ModelFolder, SearchMethod};
+use crate::search::{ListSettings, SearchMethod};
+use crate::stages::{IndexSettings, ListChoice, ModelFolder, VectorSearch};
 use std::path::PathBuf;
 
 request! {
-    /// Near texts of a corpus: an index of its vectors, queries by text, and near-duplicates.
+    /// Near texts of a corpus: an index of its vectors and words, queries by text, and near-duplicates.
     "search" SearchRequest {
         /// The folder of the index, made from input_file where it is not there yet; needed
         index_dir: PathBuf, also ["index"];
-        /// The encoder: a folder, or a name on the hub; needed but for near-duplicates in an index that is there
+        /// The encoder: a folder, or a name on the hub; needed but for method bm25, and for near-duplicates in an index that is
+        /// there
         model_name_or_path: String, also ["model"];
         /// Branch, tag or commit of a model on the hub; default main
         model_revision: String, also ["revision"];
@@ -38,6 +39,9 @@ request! {
         n_lists: u64, old ["nlist"];
         /// Seed of how rows are parted; default 42
         seed: u64;
+        /// How rows are found: dense by their vectors; bm25 by the words of the query, for which no encoder is needed; hybrid by
+        /// both, fused by reciprocal rank; default dense
+        method: String, also ["search_method"];
         /// A text to search for
         query: String;
         /// Texts to search for, one a row: a file like input_file
@@ -80,6 +84,8 @@ pub struct SearchQuestions {
     pub query_column: Option<String>,
     /// Put before every query, where it is another one than before the corpus's texts.
     pub query_prompt: Option<String>,
+    /// How they are found.
+    pub method: SearchMethod,
     /// Rows to find.
     pub top_k: usize,
     /// Whether a query is compared with all rows in any case.
@@ -93,16 +99,16 @@ pub struct SearchQuestions {
 }
 
 impl SearchQuestions {
-    /// How an index is searched that has lists or none.
-    pub fn method(&self, has_lists: bool) -> SearchMethod {
+    /// How vectors are searched that are parted into lists or not.
+    pub fn vector_search(&self, has_lists: bool) -> VectorSearch {
         if self.exact || !has_lists {
-            SearchMethod::Exact
+            VectorSearch::Exact
         } else {
-            SearchMethod::Lists { n_probe: self.n_probe }
+            VectorSearch::Lists { n_probe: self.n_probe }
         }
     }
 
-    /// Whether anything is asked that needs an encoder.
+    /// Whether texts are searched for.
     pub fn has_queries(&self) -> bool {
         self.query.is_some() || self.query_file.is_some()
     }
@@ -132,6 +138,7 @@ impl SearchRequest {
             query_file: self.query_file.clone(),
             query_column: self.query_column_name.clone(),
             query_prompt: self.query_prompt.clone(),
+            method: one_of("method", &fill(&mut self.method, || "dense".to_owned()), &SearchMethod::ALL)?,
             top_k: at_least_one("top_k", fill(&mut self.top_k, || 10))?.min(1 << 20) as usize,
             exact: fill(&mut self.exact, || false),
             n_probe: within("n_probe", fill(&mut self.n_probe, || 16), 1..=1 << 20)? as usize,
@@ -191,13 +198,15 @@ mod tests {
         let request = SearchRequest { index_dir: Some("i".into()), ..SearchRequest::default() };
         let questions = request.clone().questions().unwrap();
         assert_eq!((questions.top_k, questions.has_queries()), (10, false));
-        assert_eq!(questions.method(true), SearchMethod::Lists { n_probe: 16 });
-        assert_eq!(questions.method(false), SearchMethod::Exact);
+        assert_eq!(questions.method, SearchMethod::Dense);
+        assert_eq!(questions.vector_search(true), VectorSearch::Lists { n_probe: 16 });
+        assert_eq!(questions.vector_search(false), VectorSearch::Exact);
         let refused = [
             SearchRequest { index_dir: None, ..request.clone() },
             SearchRequest { near_duplicates: Some(1.5), ..request.clone() },
             SearchRequest { output_file: Some("hits.xml".into()), ..request.clone() },
             SearchRequest { top_k: Some(0), ..request.clone() },
+            SearchRequest { method: Some("bm52".into()), ..request.clone() },
         ];
         for mut request in refused {
             assert!(request.questions().unwrap_err().hint().is_some());

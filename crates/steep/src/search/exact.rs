@@ -50,7 +50,12 @@ pub(super) fn check_width(vectors: &Vectors, queries: &DenseMatrix) -> Result<()
 
 /// Adds the rows of a block that are among the nearest so far.
 pub(super) fn keep_nearest(hits: &mut Vec<Hit>, scores: &[f32], first: u32, top_k: usize) {
-    let threshold = if hits.len() < top_k { f32::NEG_INFINITY } else { hits[hits.len() - 1].score };
+    keep_above(hits, scores, first, top_k, f32::NEG_INFINITY);
+}
+
+/// The same for rows whose scores are above `least`.
+pub(super) fn keep_above(hits: &mut Vec<Hit>, scores: &[f32], first: u32, top_k: usize, least: f32) {
+    let threshold = if hits.len() < top_k { least } else { hits[hits.len() - 1].score };
     let better = scores.iter().zip(first..).filter(|(score, _)| **score > threshold);
     hits.extend(better.map(|(&score, row)| Hit { row, score }));
     hits.sort_unstable_by(|a, b| a.order(*b));

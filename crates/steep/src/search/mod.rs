@@ -1,18 +1,24 @@
-//! Which rows of a corpus are near a vector?
+//! Which rows of a corpus are near a vector, or have the words of a query?
 //!
 //! [`Vectors`] are those of a corpus on the disk, of unit length and memory-mapped. [`nearest`] compares a query with all of
 //! them and is the reference; `lists` looks at few of them and may miss some, which [`recall`] measures. [`near_pairs`] finds
-//! rows that say almost the same.
+//! rows that say almost the same. A [`WordIndex`] finds rows by the words of a query, and [`fuse`] makes one list of what both
+//! have found.
 
 mod duplicates;
 mod exact;
+mod fusion;
 pub(crate) mod lists;
 mod vectors;
+mod words;
 
 pub use duplicates::{NearPair, near_pairs};
 pub use exact::nearest;
+pub use fusion::{FusedHit, RANK_CONSTANT, Ranked, fuse, fused_depth};
 pub use lists::ListSettings;
 pub use vectors::Vectors;
+pub(crate) use words::WordIndexBuilder;
+pub use words::{WordIndex, WordTotals};
 
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -22,8 +28,35 @@ use std::cmp::Ordering;
 pub struct Hit {
     /// Its number, from 0.
     pub row: u32,
-    /// The cosine of the angle between it and the query.
+    /// The cosine of the angle between it and the query, or how well its words answer those of the query.
     pub score: f32,
+}
+
+/// By what rows are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SearchMethod {
+    /// By their vectors.
+    Dense,
+    /// By the words of the query.
+    Bm25,
+    /// By both, fused.
+    Hybrid,
+}
+
+impl SearchMethod {
+    /// Their names.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("dense", Self::Dense), ("bm25", Self::Bm25), ("hybrid", Self::Hybrid)];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dense => "dense",
+            Self::Bm25 => "bm25",
+            Self::Hybrid => "hybrid",
+        }
+    }
 }
 
 impl Hit {

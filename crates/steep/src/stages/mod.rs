@@ -7,7 +7,9 @@
 pub(crate) mod adapt;
 mod classify;
 mod contrastive;
+mod embed_texts;
 mod engineered;
+mod evaluate;
 mod extract;
 pub(crate) mod finetune;
 mod generate;
@@ -34,6 +36,11 @@ pub use contrastive::{
     ContrastiveReport, ContrastiveSettings, contrastive, contrastive_classifier, estimate_contrastive,
 };
 pub use engineered::{EngineerInput, EngineerSettings, EngineeredColumns, engineer};
+pub use evaluate::{
+    EvaluatedModel, EvaluationReport, EvaluationTask, LabelledTexts, PairInput, RetrievalInput,
+    RetrievalSettings, Scores, evaluate_alignment, evaluate_clustering, evaluate_drift, evaluate_retrieval,
+    evaluate_sts,
+};
 pub use extract::{EMBEDDING_COLUMN, ExtractInput, ExtractReport, ExtractSettings, OutputValue, extract};
 pub use finetune::{
     FinetuneInput, FinetuneReport, FinetuneSettings, HeadInit, MultiTaskSettings, estimate_finetune, finetune,
@@ -53,7 +60,10 @@ pub use predict::{
 };
 pub use prepared::PreparedFeatures;
 pub(crate) use prepared::{RawReader, VectorSource, plan as reading_plan};
-pub use search::{IndexReport, IndexSettings, ListChoice, SearchIndex, SearchMethod, build_index};
+pub use search::{
+    CorpusInput, IndexReport, IndexSettings, ListChoice, SearchIndex, VectorReport, VectorSearch,
+    build_index, build_word_index,
+};
 pub(crate) use vocabulary::extend_vocabulary_as;
 pub use vocabulary::{EXTENSION_FOLDER, VocabularyExtension, extend_vocabulary, restore_vocabulary};
 pub use zeroshot::{ZeroShot, ZeroShotSettings, zeroshot};

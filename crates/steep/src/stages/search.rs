@@ -1,25 +1,22 @@
-//! An index of a corpus's vectors, and questions to it.
+//! An index of a corpus, its vectors and its words, and questions to it.
 
-use super::extract::{ExtractInput, ExtractSettings, extract};
-use super::key::{StageAbout, finished, stage_key};
+mod build;
+
+pub use build::{CorpusInput, IndexSettings, ListChoice, build_index, build_word_index};
+
+use super::embed_texts::TextEmbedder;
+use super::extract::ExtractSettings;
 use super::model_folder::ModelFolder;
-use super::output::{RowBuffer, TextColumns};
-use crate::config::apply_dtype;
-use crate::data::{ReadOptions, fingerprint, open};
 use crate::error::{Error, Result};
-use crate::features::embed::Embedder;
 use crate::features::matrix::DenseMatrix;
 use crate::progress::Context;
 use crate::search::lists::{LISTS_FILE, Lists};
-use crate::search::{Hit, ListSettings, NearPair, Vectors, near_pairs, nearest};
-use crate::storage::{Artefact, ArtefactWriter, read_json, write_json};
-use crate::text::{EncodeOptions, map_readonly};
+use crate::search::{Hit, NearPair, Vectors, WordIndex, WordTotals, near_pairs, nearest};
+use crate::storage::{Artefact, read_json};
+use crate::text::map_readonly;
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
-use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use steep_encoder::{HeadKind, Model};
 
 const INDEX_FILE: &str = "index.json";
 const VECTORS_FILE: &str = "vectors.npy";
@@ -27,25 +24,7 @@ const VECTORS_FILE: &str = "vectors.npy";
 const TEXTS_FILE: &str = "texts.bin";
 /// `rows + 1` little-endian numbers of 64 bits: where each text begins.
 const OFFSETS_FILE: &str = "text_offsets.bin";
-const FORMAT_VERSION: u32 = 1;
-
-/// When rows are parted into lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListChoice {
-    /// From so many rows on.
-    pub from_rows: u64,
-    /// How.
-    pub settings: ListSettings,
-}
-
-/// How to make an index, with nothing left open.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct IndexSettings {
-    /// How vectors are made; of unit length, in a `.npy` file.
-    pub extract: ExtractSettings,
-    /// Whether rows are parted into lists.
-    pub lists: Option<ListChoice>,
-}
+const FORMAT_VERSION: u32 = 2;
 
 /// What making an index did, and what `index.json` holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,6 +33,17 @@ pub struct IndexReport {
     pub format_version: u32,
     /// Rows in the index.
     pub rows: u64,
+    /// Names the texts: a hash of the source's content, its columns and the number of rows.
+    pub corpus_digest: String,
+    /// The words of the texts.
+    pub words: WordTotals,
+    /// The vectors of the texts, if an encoder made some.
+    pub vectors: Option<VectorReport>,
+}
+
+/// What is known of the vectors of an index.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VectorReport {
     /// Dimensions of a vector.
     pub width: usize,
     /// Tokens of all texts.
@@ -66,98 +56,9 @@ pub struct IndexReport {
     pub lists: Option<usize>,
 }
 
-/// Embeds every row of a source and writes the folder `output`; returns the report of an earlier run if it is there.
-///
-/// # Errors
-/// What [`extract`] gives; a stop on request (finished shards of vectors stay).
-pub fn build_index(
-    input: &ExtractInput,
-    settings: &IndexSettings,
-    output: &Path,
-    ctx: &Context,
-) -> Result<IndexReport> {
-    let texts = TextColumns::resolve(input.source, &input.text_columns, &input.text_column_delimiter)?;
-    let limit = input.limit.map_or_else(String::new, |limit| limit.to_string());
-    let inputs = [&input.model.digest, &fingerprint(input.source)?, &texts.key(), &limit];
-    let key = stage_key("search index", &inputs.map(String::as_str), settings);
-    if let Some(report) = finished(output, &key)? {
-        return Ok(report);
-    }
-    let made = extracted(output);
-    let report = extract(input, &settings.extract, &made, ctx)?;
-    let rows = report.counts.rows;
-    let writer = ArtefactWriter::create(output)?;
-    let vectors_path = writer.path().join(VECTORS_FILE);
-    fs::copy(&made, &vectors_path).map_err(Error::io("write", &vectors_path))?;
-    write_texts(input, &texts, rows, &writer, ctx)?;
-    let mut lists = None;
-    if let Some(choice) = settings.lists.filter(|choice| rows >= choice.from_rows.max(1)) {
-        let vectors = Vectors::open(&vectors_path, rows as usize, report.width)?;
-        let parted = Lists::build(&vectors, choice.settings, ctx)?;
-        parted.save(writer.path())?;
-        lists = Some(parted.len());
-    }
-    let report = IndexReport {
-        format_version: FORMAT_VERSION,
-        rows,
-        width: report.width,
-        tokens: report.counts.tokens,
-        model_digest: input.model.digest.clone(),
-        extract: settings.extract.clone(),
-        lists,
-    };
-    write_json(&writer.path().join(INDEX_FILE), &report)?;
-    let settings = serde_json::to_value(settings).expect("resolved settings are plain data");
-    let value = serde_json::to_value(&report).expect("a report is plain data");
-    writer.commit(&StageAbout { stage: "search index".into(), key, settings, report: value })?;
-    for path in [made.clone(), made.with_extension("npy.steep.json")] {
-        fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-    }
-    Ok(report)
-}
-
-/// Where vectors lie until the index is whole; a run that is started again goes on there.
-fn extracted(output: &Path) -> PathBuf {
-    let mut name = output.file_name().unwrap_or_default().to_os_string();
-    name.push(".work.npy");
-    output.with_file_name(name)
-}
-
-fn write_texts(
-    input: &ExtractInput,
-    texts: &TextColumns,
-    rows: u64,
-    writer: &ArtefactWriter,
-    ctx: &Context,
-) -> Result<()> {
-    let (mut content, mut offsets) = (writer.create_file(TEXTS_FILE)?, writer.create_file(OFFSETS_FILE)?);
-    let fault = |name: &str| Error::io("write", writer.path().join(name));
-    let (mut end, mut count) = (0_u64, 0_u64);
-    offsets.write_all(&end.to_le_bytes()).map_err(fault(OFFSETS_FILE))?;
-    let columns = Some(texts.names().to_vec());
-    for chunk in open(input.source, &ReadOptions { columns, limit: input.limit, ..ReadOptions::default() })? {
-        ctx.cancel.check()?;
-        let chunk = chunk?;
-        let rows = RowBuffer { rows: chunk.batch.num_rows(), chunks: vec![chunk] };
-        for text in texts.of(&rows)?.0 {
-            end += text.len() as u64;
-            count += 1;
-            content.write_all(text.as_bytes()).map_err(fault(TEXTS_FILE))?;
-            offsets.write_all(&end.to_le_bytes()).map_err(fault(OFFSETS_FILE))?;
-        }
-    }
-    content.flush().map_err(fault(TEXTS_FILE))?;
-    offsets.flush().map_err(fault(OFFSETS_FILE))?;
-    if count == rows {
-        return Ok(());
-    }
-    let problem = format!("had {rows} rows when it was embedded and {count} now");
-    Err(Error::data(input.source, problem, "leave the file alone while it is read, and run again"))
-}
-
-/// How rows are searched for.
+/// How rows near a vector are searched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SearchMethod {
+pub enum VectorSearch {
     /// By looking at all of them.
     Exact,
     /// By looking at the rows of so many lists.
@@ -167,12 +68,32 @@ pub enum SearchMethod {
     },
 }
 
+/// The vectors of an index.
+struct IndexedVectors {
+    about: VectorReport,
+    rows: Vectors,
+    lists: Option<Lists>,
+}
+
+impl IndexedVectors {
+    fn open(artefact: &Artefact, rows: usize, about: VectorReport) -> Result<Self> {
+        let lists = match about.lists {
+            Some(_) if artefact.file(LISTS_FILE).is_ok() => {
+                Some(Lists::load(artefact.path(), rows, about.width)?)
+            }
+            _ => None,
+        };
+        let vectors = Vectors::open(&artefact.file(VECTORS_FILE)?, rows, about.width)?;
+        Ok(Self { about, rows: vectors, lists })
+    }
+}
+
 /// An opened index.
 pub struct SearchIndex {
     folder: PathBuf,
     about: IndexReport,
-    vectors: Vectors,
-    lists: Option<Lists>,
+    vectors: Option<IndexedVectors>,
+    words: WordIndex,
     texts: Mmap,
     offsets: Mmap,
 }
@@ -187,24 +108,23 @@ impl SearchIndex {
             let hint = "name a folder that search wrote, or give an input_file to make one of";
             return Err(Error::data(folder, "there is no index", hint));
         };
-        let about: IndexReport = read_json(&artefact.file(INDEX_FILE)?)?;
-        let rows = about.rows as usize;
-        let lists = match about.lists {
-            Some(_) if artefact.file(LISTS_FILE).is_ok() => Some(Lists::load(folder, rows, about.width)?),
-            _ => None,
+        let damaged = || {
+            Error::data(folder, "the index is damaged or of another version", "delete it and make it anew")
         };
+        let about: serde_json::Value = read_json(&artefact.file(INDEX_FILE)?)?;
+        let about = IndexReport::deserialize(about).map_err(|_| damaged())?;
+        let rows = about.rows as usize;
+        let vectors = about.vectors.clone();
         let index = Self {
-            vectors: Vectors::open(&artefact.file(VECTORS_FILE)?, rows, about.width)?,
-            lists,
+            vectors: vectors.map(|about| IndexedVectors::open(&artefact, rows, about)).transpose()?,
+            words: WordIndex::open(&artefact, rows)?,
             texts: map_readonly(&artefact.file(TEXTS_FILE)?)?,
             offsets: map_readonly(&artefact.file(OFFSETS_FILE)?)?,
             folder: folder.to_path_buf(),
             about,
         };
-        if index.about.format_version == FORMAT_VERSION && index.has_whole_texts() {
-            return Ok(index);
-        }
-        Err(Error::data(folder, "the index is damaged or of another version", "delete it and make it anew"))
+        let is_whole = index.about.format_version == FORMAT_VERSION && index.has_whole_texts();
+        if is_whole { Ok(index) } else { Err(damaged()) }
     }
 
     /// What the index is of.
@@ -244,49 +164,63 @@ impl SearchIndex {
         prompt: Option<&str>,
         ctx: &Context,
     ) -> Result<DenseMatrix> {
-        if model.digest != self.about.model_digest {
+        let about = &self.vectors()?.about;
+        if model.digest != about.model_digest {
             let hint = "name the encoder that the index was made with, or make the index anew";
             return Err(Error::config("model_name_or_path", "is not the encoder of the index", hint));
         }
-        let recipe = &self.about.extract;
-        let (mut network, _) = Model::load(&model.path, HeadKind::None, 0)?;
-        apply_dtype(recipe.embed.dtype, &mut network);
-        let mut options: EncodeOptions = recipe.encode_options();
-        if let Some(prompt) = prompt {
-            options.prompt = Some(prompt.to_owned()).filter(|prompt| !prompt.is_empty());
-        }
-        let encodings = model.tokenizer.encode(queries, &options)?;
-        let dense = model.modules.as_ref().map_or(&[][..], |modules| &modules.dense);
-        let rows: Vec<u32> = (0..encodings.len() as u32).collect();
-        let prompt_tokens = encodings.prompt_tokens as usize;
-        Embedder::new(&network, dense, recipe.embed.clone())?.embed(&encodings, &rows, prompt_tokens, ctx)
+        TextEmbedder::load(model, &about.extract)?.embed(queries, prompt, ctx)
     }
 
     /// The rows nearest to each query `[queries, width]`, the nearest first.
     ///
     /// # Errors
-    /// Lists that are not there; queries of another width; a stop on request.
-    pub fn search(
+    /// No vectors or no lists; queries of another width; a stop on request.
+    pub fn search_vectors(
         &self,
         queries: &DenseMatrix,
         top_k: usize,
-        method: SearchMethod,
+        search: VectorSearch,
         ctx: &Context,
     ) -> Result<Vec<Vec<Hit>>> {
-        match (method, &self.lists) {
-            (SearchMethod::Exact, _) => nearest(&self.vectors, queries, top_k, ctx),
-            (SearchMethod::Lists { n_probe }, Some(lists)) => {
-                lists.nearest(&self.vectors, queries, [top_k, n_probe], ctx)
+        let vectors = self.vectors()?;
+        match (search, &vectors.lists) {
+            (VectorSearch::Exact, _) => nearest(&vectors.rows, queries, top_k, ctx),
+            (VectorSearch::Lists { n_probe }, Some(lists)) => {
+                lists.nearest(&vectors.rows, queries, [top_k, n_probe], ctx)
             }
-            (SearchMethod::Lists { .. }, None) => {
+            (VectorSearch::Lists { .. }, None) => {
                 Err(Error::data(&self.folder, "the index has no lists", "search with --exact"))
             }
         }
     }
 
+    /// The rows that answer the words of each query best, by BM25; see [`WordIndex::search`].
+    ///
+    /// # Errors
+    /// A damaged index; a stop on request.
+    pub fn search_words<T: AsRef<str> + Sync>(
+        &self,
+        queries: &[T],
+        top_k: usize,
+        ctx: &Context,
+    ) -> Result<Vec<Vec<Hit>>> {
+        self.words.search(queries, top_k, ctx)
+    }
+
     /// All pairs of rows whose cosine is at least `threshold`; see [`near_pairs`].
+    ///
+    /// # Errors
+    /// No vectors; too many pairs; a stop on request.
     pub fn near_duplicates(&self, threshold: f32, ctx: &Context) -> Result<Vec<NearPair>> {
-        near_pairs(&self.vectors, threshold, ctx)
+        near_pairs(&self.vectors()?.rows, threshold, ctx)
+    }
+
+    fn vectors(&self) -> Result<&IndexedVectors> {
+        self.vectors.as_ref().ok_or_else(|| {
+            let hint = "give --input_file and --model_name_or_path to make it with vectors, or search with --method bm25";
+            Error::data(&self.folder, "the index holds words and no vectors", hint)
+        })
     }
 }
 
