@@ -18,7 +18,7 @@ fn with_queries() -> Workplace {
     let corpus = std::fs::read_to_string(place.path("corpus.txt")).expect("the corpus");
     let queries: Vec<&str> = corpus.lines().take(5).collect();
     place.write("queries.txt", &(queries.join("\n") + "\n"));
-    let qrels: String = (0..5).map(|row| format!("{row}\t{row}\n")).collect();
+    let qrels = (0..5).map(|row| format!("{row}\t{row}\n")).collect::<Vec<_>>().concat();
     place.write("qrels.tsv", &format!("query-id\tcorpus-id\n{qrels}"));
     place
 }

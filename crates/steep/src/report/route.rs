@@ -383,6 +383,12 @@ impl RouteResult {
         self.id.push_str(suffix);
     }
 
+    /// Adds words to the description.
+    pub(crate) fn describe(&mut self, words: &str) {
+        self.description.push_str("; ");
+        self.description.push_str(words);
+    }
+
     /// The name with the features in it: the id without what scored the route.
     pub fn label(&self) -> &str {
         self.id.strip_suffix(" (own head)").unwrap_or(&self.id)

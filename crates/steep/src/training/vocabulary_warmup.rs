@@ -52,7 +52,7 @@ impl VocabularyWarmup {
             model.parameters.list.iter().map(|parameter| self.has_rows(model, parameter)).collect();
         for (parameter, has_rows) in model.parameters.list.iter_mut().zip(has_rows) {
             parameter.trainable = has_rows && learns(parameter);
-            parameter.learning_rows = parameter.trainable.then(|| self.rows.first..self.rows.end);
+            parameter.learning_rows = parameter.trainable.then_some(self.rows.first..self.rows.end);
         }
     }
 

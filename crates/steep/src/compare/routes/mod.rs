@@ -54,7 +54,7 @@ pub(super) struct Measured {
 fn new_result(route: Route, variant: Variant, settings: &CompareSettings) -> RouteResult {
     let mut result = RouteResult::new(route.name(), variant.way, route.description());
     if route.adapts() {
-        result.description += &format!("; adapting is {}", settings.objective.words());
+        result.describe(&format!("adapting is {}", settings.objective.words()));
     }
     if let Some(set) = variant.features {
         // There is no network of this kind without columns, so that its name need not tell of them.
@@ -103,7 +103,7 @@ impl Measured {
             match self.predictions(route, variant, runner, scorer) {
                 Ok(predictions) => {
                     if let Some(extended) = runner.of_route(route)?.vocabulary {
-                        result.description += &format!("; {}", extended.change.words());
+                        result.describe(&extended.change.words());
                         result.vocabulary = Some(extended.change);
                     }
                     scorer.fill(&mut result, &predictions)?;

@@ -40,13 +40,13 @@ pub fn drift(x: &DenseMatrix, y: &DenseMatrix, neighbours: usize, ctx: &Context)
 }
 
 fn linear_cka(x: &DenseMatrix, y: &DenseMatrix) -> Option<f64> {
-    let (x, y) = (Columns::centred(x), Columns::centred(y));
+    let (x, y) = (Wide::centred(x), Wide::centred(y));
     let norms = squared_norm(&x.product(&x)).sqrt() * squared_norm(&y.product(&y)).sqrt();
     (norms > 0.0).then(|| squared_norm(&y.product(&x)) / norms)
 }
 
 fn procrustes_cosine(x: &DenseMatrix, y: &DenseMatrix) -> f64 {
-    let cross = Columns::of(x).product(&Columns::of(y));
+    let cross = Wide::of(x).product(&Wide::of(y));
     let width = x.columns();
     let mut square = vec![0.0; width * width];
     add_transposed_product(&cross, &cross, [width, width, width], &mut square);
@@ -55,28 +55,28 @@ fn procrustes_cosine(x: &DenseMatrix, y: &DenseMatrix) -> f64 {
 }
 
 /// A matrix in 64 bits.
-struct Columns {
+struct Wide {
     values: Vec<f64>,
     rows: usize,
     columns: usize,
 }
 
-impl Columns {
+impl Wide {
     fn of(matrix: &DenseMatrix) -> Self {
         Self { values: wide(matrix), rows: matrix.rows(), columns: matrix.columns() }
     }
 
     /// With the mean of each column taken off.
     fn centred(matrix: &DenseMatrix) -> Self {
-        let mut columns = Self::of(matrix);
-        let mut means = vec![0.0; columns.columns];
-        for row in columns.values.chunks_exact(means.len().max(1)) {
-            means.iter_mut().zip(row).for_each(|(mean, value)| *mean += value / columns.rows as f64);
+        let mut wide = Self::of(matrix);
+        let mut means = vec![0.0; wide.columns];
+        for row in wide.values.chunks_exact(means.len().max(1)) {
+            means.iter_mut().zip(row).for_each(|(mean, value)| *mean += value / wide.rows as f64);
         }
-        for row in columns.values.chunks_exact_mut(means.len().max(1)) {
+        for row in wide.values.chunks_exact_mut(means.len().max(1)) {
             row.iter_mut().zip(&means).for_each(|(value, mean)| *value -= mean);
         }
-        columns
+        wide
     }
 
     /// `selfᵀ · other`.

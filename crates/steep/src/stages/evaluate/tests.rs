@@ -151,8 +151,8 @@ fn an_encoder_has_not_drifted_from_itself() {
     let place = tempfile::tempdir().unwrap();
     let model = model(place.path());
     let other = ModelFolder::open(&model_folder(place.path(), "mlm")).unwrap();
-    let rows: String =
-        (0..18).map(|row| format!("{}{}\n", DOCUMENTS[row % 6], " ab".repeat(row / 6))).collect();
+    let line = |row: usize| format!("{}{}\n", DOCUMENTS[row % 6], " ab".repeat(row / 6));
+    let rows = (0..18).map(line).collect::<Vec<_>>().concat();
     let source = written(place.path(), "texts.csv", &format!("text\n{rows}{rows}"));
     let drifted = |shorter: usize| {
         let first = EvaluatedModel { model: &model, settings: settings() };
@@ -174,7 +174,9 @@ fn an_encoder_has_not_drifted_from_itself() {
 fn repeated_texts_are_clusters() {
     let place = tempfile::tempdir().unwrap();
     let model = model(place.path());
-    let rows: String = (0..30).map(|row| format!("{},label {}\n", DOCUMENTS[row % 6], row % 6)).collect();
+    let rows: Vec<String> =
+        (0..30).map(|row| format!("{},label {}\n", DOCUMENTS[row % 6], row % 6)).collect();
+    let rows = rows.concat();
     let source = written(place.path(), "texts.csv", &format!("text,label\n{rows}"));
     let input = LabelledTexts { texts: texts(&source), label_column: "label".into() };
     let evaluated = EvaluatedModel { model: &model, settings: settings() };
