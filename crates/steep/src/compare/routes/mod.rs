@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::report::{Check, Pilot, RouteResult, ScoredBy, Status};
 use crate::training::LogEntry;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 /// One way in which a route is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +55,7 @@ pub(super) struct Measured {
 fn new_result(route: Route, variant: Variant, settings: &CompareSettings) -> RouteResult {
     let mut result = RouteResult::new(route.name(), variant.way, route.description());
     if route.adapts() {
-        result.description += &format!("; adapting is {}", settings.objective.words());
+        let _ = write!(result.description, "; adapting is {}", settings.objective.words());
     }
     if let Some(set) = variant.features {
         // There is no network of this kind without columns, so that its name need not tell of them.
@@ -103,7 +104,7 @@ impl Measured {
             match self.predictions(route, variant, runner, scorer) {
                 Ok(predictions) => {
                     if let Some(extended) = runner.of_route(route)?.vocabulary {
-                        result.description += &format!("; {}", extended.change.words());
+                        let _ = write!(result.description, "; {}", extended.change.words());
                         result.vocabulary = Some(extended.change);
                     }
                     scorer.fill(&mut result, &predictions)?;
