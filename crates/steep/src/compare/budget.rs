@@ -423,7 +423,7 @@ mod tests {
         assert!((more(Route::VocabAdapted) - (3.0 + 600.0 + 20.0 + 5.0)).abs() < 1e-6);
         let tuned = 3.0 + 600.0 + 3.0 * (200.0 + 20.0 + 2.0 * 5.0);
         assert!((more(Route::VocabAdaptedFinetuned) - tuned).abs() < 1e-6);
-        let planned = within(&with(Route::VocabAdapted), &times(), 4000.0, 0.0).unwrap();
+        let planned = within(&with(Route::VocabAdapted), &times(), 2900.0, 0.0).unwrap();
         let left_out = planned.plan.unwrap().left_out;
         assert!(left_out.iter().any(|left| left.route.as_deref() == Some("vocab+adapted")), "{left_out:?}");
     }

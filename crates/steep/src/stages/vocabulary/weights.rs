@@ -69,7 +69,12 @@ impl File {
 }
 
 /// The axis on which a tensor has a row or a value for each token, if it has one. BART's bias is a matrix of one row.
-fn token_axis(info: &TensorInfo, vocab_size: usize) -> Option<usize> {
+///
+/// Nothing in a numbered layer is about tokens, even where a width happens to be the size of the vocabulary.
+fn token_axis(name: &str, info: &TensorInfo, vocab_size: usize) -> Option<usize> {
+    if name.split('.').any(|part| part.parse::<usize>().is_ok()) {
+        return None;
+    }
     match info.shape[..] {
         [tokens] | [tokens, _] if tokens == vocab_size => Some(0),
         [1, tokens] if tokens == vocab_size => Some(1),
@@ -86,7 +91,7 @@ pub(super) fn extend(folder: &Path, target: &Path, kept: &Path, rows: &NewRows) 
         let (mut tensors, mut spare) = (Vec::new(), Vec::new());
         for (tensor, info) in &file.tensors {
             let old = file.data(info);
-            let Some(axis) = token_axis(info, rows.old_vocab_size) else {
+            let Some(axis) = token_axis(tensor, info, rows.old_vocab_size) else {
                 tensors.push((tensor, info, info.shape.clone(), old.to_vec()));
                 continue;
             };
