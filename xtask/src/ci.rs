@@ -43,6 +43,27 @@ pub(crate) fn sanitize() -> Result<()> {
     Ok(())
 }
 
+/// The kernels' tests compiled for 64-bit Arm and run by an emulator: on such processors all loops are the baseline, which
+/// there is NEON. Wants `rustup target add aarch64-unknown-linux-gnu` and Debian's packages qemu-user, gcc-aarch64-linux-gnu.
+pub(crate) fn emulate() -> Result<()> {
+    let arguments = [
+        "test",
+        "--package=steep-kernels",
+        "--lib",
+        "--locked",
+        "--target=aarch64-unknown-linux-gnu",
+        "--target-dir=target/emulate",
+    ];
+    Step::cargo("64-bit Arm, emulated", &arguments)
+        .with_environment("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")
+        .with_environment(
+            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER",
+            "qemu-aarch64 -L /usr/aarch64-linux-gnu",
+        )
+        .run()?;
+    Ok(())
+}
+
 /// The checks, quick ones first. They share their builds: clippy and the docs check, tests and doc tests compile.
 fn steps(nextest_profile: &str) -> [Step; 6] {
     [

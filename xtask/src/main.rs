@@ -1,4 +1,4 @@
-//! How is the repository itself checked and kept? `cargo xtask ci`, `advisories`, `sanitize`, `goldens`.
+//! How is the repository itself checked and kept? `cargo xtask ci`, `advisories`, `sanitize`, `emulate`, `goldens`.
 
 #![allow(
     clippy::print_stdout,
@@ -20,6 +20,7 @@ Commands:
   ci                        formatting, dependencies, lints, tests, doc tests, docs; stops at the first failure
   advisories                asks the RustSec database about known faults in dependencies (needs the network)
   sanitize                  the tests of the kernels with every access to memory checked (x86-64 Linux)
+  emulate                   the tests of the kernels on an emulated 64-bit Arm processor
   goldens [--python PATH] [NAME ...]
                             makes the reference numbers of goldens/NAME.py again, of all scripts by default,
                             in a Python environment under target/ or with the given interpreter";
@@ -41,12 +42,13 @@ fn run(arguments: &[String]) -> Result<()> {
         ("ci", []) => ci::ci(),
         ("advisories", []) => ci::advisories(),
         ("sanitize", []) => ci::sanitize(),
+        ("emulate", []) => ci::emulate(),
         ("goldens", rest) => goldens::goldens(rest),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");
             Ok(())
         }
-        ("ci" | "advisories" | "sanitize", rest) => {
+        ("ci" | "advisories" | "sanitize" | "emulate", rest) => {
             bail!("`{command}` takes no arguments, found `{}`", rest.join(" "))
         }
         _ => bail!("unknown command `{command}`\n\n{USAGE}"),

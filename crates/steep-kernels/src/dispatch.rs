@@ -62,11 +62,13 @@ impl Path {
     }
 
     /// Whether bf16 is multiplied by an instruction; the level is then AVX-512.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn has_bf16(self) -> bool {
         self.bf16
     }
 
     /// Whether bytes are multiplied by an instruction; the level is then AVX-512.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn has_vnni(self) -> bool {
         self.vnni
     }

@@ -2,6 +2,7 @@ use super::case::{Case, EXACT, ROUNDED, close, elements, kinds, offsets};
 use super::route::Route;
 use super::vector::{Four, HIDDEN, Vector};
 use super::*;
+#[cfg(target_arch = "x86_64")]
 use crate::dispatch::{Level, Path};
 use crate::dropout::Dropout;
 use crate::gemm::Element;

@@ -2,7 +2,9 @@
 //!
 //! A register also carries words, the operands of products: an f32, or two bf16 in the same 32 bits.
 
-use crate::gemm::{Element, Precision};
+use crate::gemm::Element;
+#[cfg(target_arch = "x86_64")]
+use crate::gemm::Precision;
 #[cfg(target_arch = "x86_64")]
 #[allow(clippy::wildcard_imports, reason = "intrinsics carry their prefix")]
 use std::arch::x86_64::*;
