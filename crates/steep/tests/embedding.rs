@@ -3,8 +3,7 @@
 mod common;
 
 use burn::Tensor;
-use common::{Texts, a_stop_changes_no_byte, held_out_loss_falls, train_in};
-use safetensors::SafeTensors;
+use common::{Golden, Texts, a_stop_changes_no_byte, held_out_loss_falls, train_in};
 use std::path::Path;
 use steep::encoder::pooling::PoolingMode;
 use steep::encoder::{HeadKind, Model, Pass, Value};
@@ -15,20 +14,6 @@ use steep::training::{LrSchedulerType, Objective, TrainingSettings};
 
 fn golden(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens").join(name)
-}
-
-struct Golden(Vec<u8>);
-
-impl Golden {
-    fn words(&self, name: &str) -> Vec<u32> {
-        let tensors = SafeTensors::deserialize(&self.0).expect("reference");
-        let view = tensors.tensor(name).unwrap_or_else(|_| panic!("{name}"));
-        view.data().as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect()
-    }
-
-    fn floats(&self, name: &str) -> Vec<f32> {
-        self.words(name).into_iter().map(f32::from_bits).collect()
-    }
 }
 
 const RANKING: EmbeddingLoss = EmbeddingLoss::MultipleNegativesRanking { temperature: 0.05 };
@@ -56,7 +41,7 @@ fn check(golden: &Golden, case: &str, settings: &EmbeddingSettings, labels: &Pai
 
 #[test]
 fn losses_and_gradients_equal_those_of_sentence_transformers() {
-    let golden = Golden(std::fs::read(golden("embedding/reference.safetensors")).expect("reference"));
+    let golden = Golden::load("embedding/reference.safetensors");
     let classes = |name: &str| PairLabels::Classes(golden.words(name));
     let (of_classes, mixed, apart) = (classes("classes"), classes("mixed"), classes("apart"));
     let numbers = PairLabels::Numbers(golden.floats("numbers"));

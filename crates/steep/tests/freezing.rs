@@ -4,8 +4,7 @@ mod common;
 
 use burn::Tensor;
 use burn::backend::{Autodiff, Flex};
-use common::{Texts, a_stop_changes_no_byte, bits, model, objective, train_in};
-use safetensors::SafeTensors;
+use common::{Golden, Texts, a_stop_changes_no_byte, bits, model, objective, texts_of_bert, train_in};
 use std::path::Path;
 use std::sync::Arc;
 use steep::encoder::{AdamW, AdamWSettings, HeadKind, LoraSettings, Model, PackedBatch, Pass, ops};
@@ -111,37 +110,6 @@ fn a_pattern_that_names_nothing_and_a_model_that_cannot_learn_are_refused() {
     assert!(bare.apply_to(&mut model()).is_ok());
 }
 
-struct Golden(Vec<u8>);
-
-impl Golden {
-    fn load(path: &str) -> Self {
-        let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens");
-        Self(std::fs::read(goldens.join(path)).expect("the file is there"))
-    }
-
-    fn words(&self, name: &str) -> Vec<u32> {
-        let tensors = SafeTensors::deserialize(&self.0).expect("tensors");
-        let view = tensors.tensor(name).unwrap_or_else(|_| panic!("{name}"));
-        view.data().as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect()
-    }
-
-    fn floats(&self, name: &str) -> Vec<f32> {
-        self.words(name).into_iter().map(f32::from_bits).collect()
-    }
-}
-
-/// The four texts of `encoders/bert`, without padding.
-fn texts_of_bert() -> PackedBatch {
-    let texts = Golden::load("encoders/bert/reference.safetensors");
-    let [ids, mask, types] = ["input_ids", "attention_mask", "token_type_ids"].map(|name| texts.words(name));
-    let width = mask.len() / 4;
-    let real = |row: usize| (row * width..(row + 1) * width).filter(|&at| mask[at] == 1);
-    let rows: Vec<Vec<u32>> = (0..4).map(|row| real(row).map(|at| ids[at]).collect()).collect();
-    let mut batch = PackedBatch::new(rows.iter().map(Vec::as_slice));
-    batch.token_type_ids = Some((0..4).flat_map(real).map(|at| types[at]).collect());
-    batch
-}
-
 /// As `goldens/tuning.py`: one step an epoch; differences measured up to 5e-6 after six steps.
 #[test]
 fn gradual_unfreezing_equals_pytorch() {
@@ -160,7 +128,7 @@ fn gradual_unfreezing_equals_pytorch() {
         max_grad_norm: 1.0,
         layerwise_lr_decay: 1.0,
     };
-    let (mut optimizer, batch) = (AdamW::new(settings, &model.parameters), texts_of_bert());
+    let (mut optimizer, (batch, _)) = (AdamW::new(settings, &model.parameters), texts_of_bert());
     let (losses, norms) = (expected.floats("losses"), expected.floats("gradient_norms"));
     for step in 0..losses.len() {
         freezing.apply(

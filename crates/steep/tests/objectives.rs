@@ -3,8 +3,7 @@
 mod common;
 
 use burn::Tensor;
-use common::{StopAfter, Texts, a_stop_changes_no_byte, held_out_loss_falls, train_in};
-use safetensors::SafeTensors;
+use common::{Golden, StopAfter, Texts, a_stop_changes_no_byte, held_out_loss_falls, train_in};
 use std::path::Path;
 use steep::encoder::pooling::PoolingMode;
 use steep::encoder::{AdamW, AdamWSettings, Config, HeadKind, Model, PackedBatch, Pass, Value};
@@ -185,30 +184,24 @@ fn a_head_of_steeps_own_is_not_left_in_the_model() {
     assert!(bare.parameters.list.iter().all(|parameter| parameter.spec.name.starts_with("bert.")));
 }
 
-fn floats(bytes: &[u8], name: &str) -> Vec<f32> {
-    let tensors = SafeTensors::deserialize(bytes).expect("reference");
-    let view = tensors.tensor(name).unwrap_or_else(|_| panic!("{name}"));
-    view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
-}
-
 /// Measured at most 2e-7, of gradients and losses of up to 2.
 #[test]
 fn the_contrastive_loss_and_its_gradients_equal_those_of_sentence_transformers() {
-    let bytes = std::fs::read(golden("objectives/reference.safetensors")).expect("reference");
+    let golden = Golden::load("objectives/reference.safetensors");
     for temperature in [0.05, 0.2] {
         let leaf = |name: &str| {
-            let Value::Matrix(tensor) = Value::new(floats(&bytes, name), &[6, 8]) else { unreachable!() };
+            let Value::Matrix(tensor) = Value::new(golden.floats(name), &[6, 8]) else { unreachable!() };
             Tensor::from_inner(tensor).require_grad()
         };
         let (vectors, others) = (leaf("vectors"), leaf("others"));
         let loss = contrastive_losses(vectors.clone(), others.clone(), temperature).sum() / 6.0;
         let found = loss.clone().inner().into_scalar::<f32>();
-        let expected = floats(&bytes, &format!("contrastive_{temperature}.loss"))[0];
+        let expected = golden.floats(&format!("contrastive_{temperature}.loss"))[0];
         assert!((found - expected).abs() < 1e-6, "{found} against {expected}");
         let mut gradients = loss.backward();
         for (tensor, side) in [(vectors, "vectors"), (others, "others")] {
             let found = Value::Matrix(tensor.grad_remove(&mut gradients).expect("a gradient")).to_vec();
-            let expected = floats(&bytes, &format!("contrastive_{temperature}.{side}_gradient"));
+            let expected = golden.floats(&format!("contrastive_{temperature}.{side}_gradient"));
             for (found, expected) in found.iter().zip(expected) {
                 assert!((found - expected).abs() < 2e-6, "{side}: {found} against {expected}");
             }
@@ -221,9 +214,9 @@ struct TextsOfBert(Vec<Vec<u32>>, Vec<Vec<u32>>);
 
 impl TextsOfBert {
     fn load() -> Self {
-        let bytes = std::fs::read(golden("encoders/bert/reference.safetensors")).expect("reference");
-        let words = |name: &str| floats(&bytes, name).into_iter().map(f32::to_bits).collect::<Vec<u32>>();
-        let [ids, mask, types] = ["input_ids", "attention_mask", "token_type_ids"].map(words);
+        let texts = Golden::load("encoders/bert/reference.safetensors");
+        let [ids, mask, types] =
+            ["input_ids", "attention_mask", "token_type_ids"].map(|name| texts.words(name));
         let width = mask.len() / 4;
         let real = |of: &[u32], row: usize| {
             (row * width..(row + 1) * width)
@@ -260,7 +253,7 @@ impl Sequences for TextsOfBert {
 /// 2e-4.
 #[test]
 fn five_steps_of_contrastive_tension_equal_sentence_transformers() {
-    let bytes = std::fs::read(golden("objectives/reference.safetensors")).expect("reference");
+    let golden = Golden::load("objectives/reference.safetensors");
     let (mut model, texts) =
         (model(AdaptObjective::ContrastiveTension { pos_neg_ratio: 4 }), TextsOfBert::load());
     let objective = ContrastiveTension {
@@ -279,7 +272,7 @@ fn five_steps_of_contrastive_tension_equal_sentence_transformers() {
         layerwise_lr_decay: 1.0,
     };
     let mut optimizer = AdamW::new(settings, &model.parameters);
-    let (losses, norms) = (floats(&bytes, "tension.losses"), floats(&bytes, "tension.gradient_norms"));
+    let (losses, norms) = (golden.floats("tension.losses"), golden.floats("tension.gradient_norms"));
     for (step, (expected_loss, expected_norm)) in losses.iter().zip(norms).enumerate() {
         let pass = Pass::train_without_dropout(&model.parameters);
         let prepared = objective.prepare(&[0, 1, 2, 3, 3, 1, 0, 2], 0);
@@ -293,7 +286,7 @@ fn five_steps_of_contrastive_tension_equal_sentence_transformers() {
         let name = parameter.spec.name.replacen("bert.", "", 1);
         // Softmax cancels the biases of keys, and AdamW amplifies the rounding that is left.
         let tolerance = if name.ends_with("key.bias") { 1e-2 } else { 2e-4 };
-        let expected = floats(&bytes, &format!("tension.after.{name}"));
+        let expected = golden.floats(&format!("tension.after.{name}"));
         for (found, expected) in parameter.value.to_vec().iter().zip(expected) {
             assert!((found - expected).abs() < tolerance, "{name}: {found} against {expected}");
         }

@@ -2,8 +2,7 @@
 
 mod common;
 
-use common::{Texts, a_stop_changes_no_byte, bits, model, objective, train_in};
-use safetensors::SafeTensors;
+use common::{Golden, Texts, a_stop_changes_no_byte, bits, model, objective, texts_of_bert, train_in};
 use std::path::Path;
 use std::sync::Arc;
 use steep::encoder::{AdamW, AdamWSettings, LoraSettings, Model, PackedBatch, Pass, ops};
@@ -126,37 +125,12 @@ fn rows_that_cannot_learn_are_refused() {
     assert!(key == "vocabulary_warmup_steps" && hint.contains("lora_rank"), "{key}: {hint}");
 }
 
-struct Golden(Vec<u8>);
-
-impl Golden {
-    fn load(path: &str) -> Self {
-        let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens");
-        Self(std::fs::read(goldens.join(path)).expect("the file is there"))
-    }
-
-    fn words(&self, name: &str) -> Vec<u32> {
-        let tensors = SafeTensors::deserialize(&self.0).expect("tensors");
-        let view = tensors.tensor(name).unwrap_or_else(|_| panic!("{name}"));
-        view.data().as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect()
-    }
-
-    fn floats(&self, name: &str) -> Vec<f32> {
-        self.words(name).into_iter().map(f32::from_bits).collect()
-    }
-}
-
 /// The four texts of `encoders/bert` without padding, the tokens that are predicted, and what they are.
 fn masked_texts() -> (PackedBatch, Arc<[u32]>, Arc<[u32]>) {
-    let texts = Golden::load("encoders/bert/reference.safetensors");
-    let [ids, mask, types, labels] =
-        ["input_ids", "attention_mask", "token_type_ids", "mlm_labels"].map(|name| texts.words(name));
-    let width = mask.len() / 4;
-    let real = |row: usize| (row * width..(row + 1) * width).filter(|&at| mask[at] == 1);
-    let rows: Vec<Vec<u32>> = (0..4).map(|row| real(row).map(|at| ids[at]).collect()).collect();
-    let mut batch = PackedBatch::new(rows.iter().map(Vec::as_slice));
-    batch.token_type_ids = Some((0..4).flat_map(real).map(|at| types[at]).collect());
+    let (batch, places) = texts_of_bert();
+    let labels = Golden::load("encoders/bert/reference.safetensors").words("mlm_labels");
     let ignored = (-100_i32).cast_unsigned();
-    let packed = (0..4).flat_map(real).map(|at| labels[at]).enumerate();
+    let packed = places.into_iter().map(|at| labels[at]).enumerate();
     let (places, labels): (Vec<u32>, Vec<u32>) =
         packed.filter(|(_, label)| *label != ignored).map(|(at, label)| (at as u32, label)).unzip();
     (batch, places.into(), labels.into())

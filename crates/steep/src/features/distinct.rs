@@ -68,9 +68,14 @@ impl DistinctRows {
         Ok(values)
     }
 
+    /// How many rows are computed.
+    pub fn computed(&self) -> usize {
+        self.distinct.len()
+    }
+
     /// How many rows repeat another one.
     pub fn repeated(&self) -> usize {
-        self.places.len() - self.distinct.len()
+        self.places.len() - self.computed()
     }
 
     /// From one item a row of the batches to one of each row asked for.
@@ -127,6 +132,7 @@ fn hash(tokens: &[u32], seed: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::{Cancel, Silent};
     use crate::text::Encodings;
     use proptest::prelude::*;
 
@@ -149,7 +155,10 @@ mod tests {
             let rows: Vec<u32> = (0..sequences.len() as u32).rev().collect();
             let plan = DistinctRows::new(&encodings, &rows, max_tokens);
             // The value of a row is the row that was computed for it.
-            let computed: Vec<u32> = plan.batches().flatten().copied().collect();
+            let cancel = Cancel::default();
+            let context = Context { progress: &Silent, cancel: &cancel };
+            let computed = plan.compute(<[u32]>::to_vec, &context).unwrap();
+            prop_assert_eq!(&computed, &plan.batches().flatten().copied().collect::<Vec<_>>());
             let values: Vec<f32> = computed.iter().map(|&row| row as f32).collect();
             let spread = plan.spread(&values, 1).unwrap();
             for (&row, value) in rows.iter().zip(spread.values()) {

@@ -2,10 +2,11 @@
 
 #![allow(dead_code, reason = "each test program uses some of it")]
 
+use safetensors::SafeTensors;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use steep::config::Dtype;
-use steep::encoder::{AdamWSettings, HeadKind, Model, Value};
+use steep::encoder::{AdamWSettings, HeadKind, Model, PackedBatch, Value};
 use steep::error::Error;
 use steep::objectives::{HeldOut, MaskedLm, MaskingSettings, TokenRange};
 use steep::progress::{Cancel, Context, Progress};
@@ -13,6 +14,40 @@ use steep::training::checkpoint::Checkpoints;
 use steep::training::{
     Freezing, LrSchedulerType, Objective, Sequences, TrainerState, TrainingSettings, train,
 };
+
+/// Numbers that the scripts in `goldens/` made.
+pub(crate) struct Golden(Vec<u8>);
+
+impl Golden {
+    /// `path` is seen from `goldens/`.
+    pub(crate) fn load(path: &str) -> Self {
+        let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../goldens");
+        Self(std::fs::read(goldens.join(path)).unwrap_or_else(|_| panic!("{path}")))
+    }
+
+    pub(crate) fn words(&self, name: &str) -> Vec<u32> {
+        let tensors = SafeTensors::deserialize(&self.0).expect("tensors");
+        let view = tensors.tensor(name).unwrap_or_else(|_| panic!("{name}"));
+        view.data().as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect()
+    }
+
+    pub(crate) fn floats(&self, name: &str) -> Vec<f32> {
+        self.words(name).into_iter().map(f32::from_bits).collect()
+    }
+}
+
+/// The four texts of `encoders/bert` without padding, and where their tokens lie in the padded rows.
+pub(crate) fn texts_of_bert() -> (PackedBatch, Vec<usize>) {
+    let texts = Golden::load("encoders/bert/reference.safetensors");
+    let [ids, mask, types] = ["input_ids", "attention_mask", "token_type_ids"].map(|name| texts.words(name));
+    let width = mask.len() / 4;
+    let real = |row: usize| (row * width..(row + 1) * width).filter(|&at| mask[at] == 1);
+    let rows: Vec<Vec<u32>> = (0..4).map(|row| real(row).map(|at| ids[at]).collect()).collect();
+    let places: Vec<usize> = (0..4).flat_map(real).collect();
+    let mut batch = PackedBatch::new(rows.iter().map(Vec::as_slice));
+    batch.token_type_ids = Some(places.iter().map(|&at| types[at]).collect());
+    (batch, places)
+}
 
 /// Short sequences over the small models' vocabulary of 48.
 pub(crate) struct Texts;

@@ -74,17 +74,13 @@ fn features(
 ) -> Result<DenseMatrix> {
     let plan = DistinctRows::new(input.sequences, rows, max_tokens);
     let pass = Pass::evaluate(&model.parameters);
-    let (mut values, mut width) = (Vec::new(), 0);
-    for rows in plan.batches() {
-        ctx.cancel.check()?;
+    let of_batch = |rows: &[u32]| {
         let batch = input.sequences.pack(rows);
         let hidden = model.last_hidden_state(&pass, &batch);
-        let features = model.classification_features(&pass, hidden, &batch);
-        width = features.dims()[1];
-        values.extend(Value::Matrix(features).to_vec());
-        ctx.progress.advance(rows.len() as u64);
-    }
-    plan.spread(&values, width)
+        Value::Matrix(model.classification_features(&pass, hidden, &batch)).to_vec()
+    };
+    let values = plan.compute(of_batch, ctx)?;
+    plan.spread(&values, values.len() / plan.computed().max(1))
 }
 
 /// A linear model of scaled features.

@@ -256,22 +256,38 @@ mod tests {
         write_file(path, Some(&json!({ "format": "pt" })), &entries).unwrap();
     }
 
-    #[test]
-    fn new_rows_are_means_and_the_way_back_gives_the_same_bytes() {
+    /// Extends weights and takes the new rows out again, which must give the same bytes; the extended file and the tensors
+    /// that have the rows.
+    fn there_and_back(write: impl Fn(&Path), rows: &NewRows) -> (File, Vec<String>) {
         let place = tempfile::tempdir().unwrap();
-        let folder = |name: &str| {
+        let [old, new, kept, back] = ["old", "new", "kept", "back"].map(|name| {
             let path = place.path().join(name);
             fs::create_dir(&path).unwrap();
             path
+        });
+        let file = |folder: &Path| folder.join("model.safetensors");
+        write(&file(&old));
+        let tensors = extend(&old, &new, &kept, rows).unwrap();
+        let extension = VocabularyExtension {
+            old_vocab_size: rows.old_vocab_size,
+            first_new_id: rows.first_new_id,
+            new_tokens: rows.tokens.to_vec(),
+            tensors: tensors.clone(),
+            before: Fragmentation::default(),
+            after: Fragmentation::default(),
         };
-        let (old, new, kept, back) = (folder("old"), folder("new"), folder("kept"), folder("back"));
-        original(&old.join("model.safetensors"));
+        restore(&new, &back, &kept, &extension).unwrap();
+        assert_eq!(fs::read(file(&back)).unwrap(), fs::read(file(&old)).unwrap());
+        (File::read(&file(&new)).unwrap(), tensors)
+    }
+
+    #[test]
+    fn new_rows_are_means_and_the_way_back_gives_the_same_bytes() {
         let token = |id, old_ids: &[u32]| NewToken { token: format!("t{id}"), id, old_ids: old_ids.to_vec() };
         let tokens = [token(3, &[0, 2]), token(4, &[1])];
         let rows = NewRows { old_vocab_size: 4, first_new_id: 3, tokens: &tokens };
-        let tensors = extend(&old, &new, &kept, &rows).unwrap();
+        let (file, tensors) = there_and_back(original, &rows);
         assert_eq!(tensors, ["table", "bias"]);
-        let file = File::read(&new.join("model.safetensors")).unwrap();
         let table: Vec<f32> =
             file.data(&file.tensors[0].1).as_chunks().0.iter().map(|&x| f32::from_le_bytes(x)).collect();
         assert_eq!(table, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 3.0, 4.0, 3.0, 4.0]);
@@ -283,50 +299,29 @@ mod tests {
             .map(|&x| f16::from_le_bytes(x).to_f64())
             .collect();
         assert_eq!(bias, [1.0, 2.0, 4.0, 2.5, 2.0]);
-        let extension = VocabularyExtension {
-            old_vocab_size: 4,
-            first_new_id: 3,
-            new_tokens: tokens.to_vec(),
-            tensors,
-            before: Fragmentation::default(),
-            after: Fragmentation::default(),
-        };
-        restore(&new, &back, &kept, &extension).unwrap();
-        let bytes = |folder: &Path| fs::read(folder.join("model.safetensors")).unwrap();
-        assert_eq!(bytes(&back), bytes(&old));
     }
 
     #[test]
     fn a_matrix_of_one_row_has_a_value_for_each_token() {
-        let place = tempfile::tempdir().unwrap();
-        let folder = |name: &str| {
-            let path = place.path().join(name);
-            fs::create_dir(&path).unwrap();
-            path
-        };
-        let (old, new, kept, back) = (folder("old"), folder("new"), folder("kept"), folder("back"));
         let bytes = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
         let info = TensorInfo { dtype: Dtype::F32, shape: vec![1, 3], data_offsets: (0, 0) };
-        let name = "final_logits_bias".to_owned();
-        let entry = (&name, &info, vec![1, 3], bytes(&[1.0, 2.0, 6.0]));
-        write_file(&old.join("model.safetensors"), None, &[entry]).unwrap();
+        // As wide as the vocabulary, and in a numbered layer: nothing to do with tokens.
+        let layer = TensorInfo { dtype: Dtype::F32, shape: vec![3], data_offsets: (0, 0) };
+        let names = ["final_logits_bias".to_owned(), "layers.0.bias".to_owned()];
+        let write = |path: &Path| {
+            let entries = [
+                (&names[0], &info, vec![1, 3], bytes(&[1.0, 2.0, 6.0])),
+                (&names[1], &layer, vec![3], bytes(&[7.0, 8.0, 9.0])),
+            ];
+            write_file(path, None, &entries).unwrap();
+        };
         let tokens = [NewToken { token: "t".to_owned(), id: 3, old_ids: vec![0, 2] }];
         let rows = NewRows { old_vocab_size: 3, first_new_id: 3, tokens: &tokens };
-        let tensors = extend(&old, &new, &kept, &rows).unwrap();
-        let file = File::read(&new.join("model.safetensors")).unwrap();
+        let (file, tensors) = there_and_back(write, &rows);
+        assert_eq!(tensors, names[..1]);
         assert_eq!(file.tensors[0].1.shape, [1, 4]);
         assert_eq!(file.data(&file.tensors[0].1), bytes(&[1.0, 2.0, 6.0, 3.5]));
-        let extension = VocabularyExtension {
-            old_vocab_size: 3,
-            first_new_id: 3,
-            new_tokens: tokens.to_vec(),
-            tensors,
-            before: Fragmentation::default(),
-            after: Fragmentation::default(),
-        };
-        restore(&new, &back, &kept, &extension).unwrap();
-        let read = |folder: &Path| fs::read(folder.join("model.safetensors")).unwrap();
-        assert_eq!(read(&back), read(&old));
+        assert_eq!(file.data(&file.tensors[1].1), bytes(&[7.0, 8.0, 9.0]));
     }
 
     #[test]
